@@ -1,0 +1,10 @@
+"""The lifters, one file a paper, written from the papers and from what their checkpoints need.
+
+blocks          attention, MLP, drop-path and the register of weights that files carry but no one reads
+ktpformer       KTPFormer (CVPR 2024): sequence to sequence, kinematic and trajectory priors
+crossformer     CrossFormer (2022): 81 frames to the centre frame
+jointformer     JointFormer (ICPR 2022): single frame, predicts its own error
+refinement      the second stage of JointFormer
+esmformer       ESMformer (Pattern Recognition 2025): four synchronised views
+posenets        LSTM, MLP and Transformer PoseNets (2024): small centre-frame baselines
+"""
