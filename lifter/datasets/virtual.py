@@ -1,0 +1,139 @@
+"""Motion capture seen through random virtual cameras: endless (2D, 3D) pairs like in-the-wild video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lifter.cameras import look_rotation
+from lifter.datasets.bodies import MotionWindows, change_proportions, coco_joints, mirror, mix_bodies
+from lifter.datasets.noise import NoiseModel
+
+_ASPECTS = (9 / 16, 9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9, 16 / 9)
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """Which cameras people film with. Angles in degrees, distance in metres, focal in picture sizes."""
+
+    pitch: tuple[float, float] = (-30.0, 60.0)
+    roll: float = 30.0
+    distance: tuple[float, float] = (2.0, 8.0)
+    focal: tuple[float, float] = (0.7, 2.5)
+    cut_off_chance: float = 0.12  # the person does not fit the picture
+    follow_chance: float = 0.3  # the camera moves along with the person
+
+
+@dataclass(frozen=True)
+class VirtualBatch:
+    """What a lifter trains on.
+
+    keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
+    joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
+    up: (B, 3) the world's up in camera axes. fps: (B,).
+    """
+
+    keypoints: Tensor
+    joints: Tensor
+    up: Tensor
+    fps: Tensor
+
+
+@dataclass(frozen=True)
+class VirtualClips:
+    """The whole recipe: motion -> body -> camera -> noisy keypoints. Every draw comes from one generator."""
+
+    motion: MotionWindows
+    camera: CameraModel = field(default_factory=CameraModel)
+    noise: NoiseModel | None = field(default_factory=NoiseModel)
+    mix_chance: float = 0.3
+
+    def batch(self, size: int, frames: int, generator: torch.Generator) -> VirtualBatch:
+        """`size` windows of `frames` frames."""
+        joints, fps = self.motion.draw(size, frames, generator)
+        other, _ = self.motion.draw(size, frames, generator)
+        mixed = torch.rand(size, generator=generator) < self.mix_chance
+        joints = torch.where(mixed[:, None, None, None], mix_bodies(joints, other), joints)
+        mirrored = torch.rand(size, generator=generator) < 0.5
+        joints = torch.where(mirrored[:, None, None, None], mirror(joints), joints)
+        joints = change_proportions(joints, generator)
+        return film(joints, fps, self.camera, self.noise, generator)
+
+
+def film(
+    joints: Tensor, fps: Tensor, camera: CameraModel, noise: NoiseModel | None, generator: torch.Generator
+) -> VirtualBatch:
+    """World motion (B, T, 17, 3), z up, seen by one random camera for each window."""
+    batch, frames = joints.shape[:2]
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(batch).uniform_(low, high, generator=generator)
+
+    def chance(p: float) -> Tensor:
+        return torch.rand(batch, generator=generator) < p
+
+    wide_pitch, wide_roll = uniform(*camera.pitch), uniform(-camera.roll, camera.roll)
+    usual_pitch = (8 + 12 * torch.randn(batch, generator=generator)).clamp(*camera.pitch)
+    usual_roll = 4 * torch.randn(batch, generator=generator)
+    pitch = torch.where(chance(0.4), wide_pitch, usual_pitch).deg2rad()
+    roll = torch.where(chance(0.4), wide_roll, usual_roll).deg2rad()
+    rotation = look_rotation(uniform(-torch.pi, torch.pi), pitch, roll)  # world to camera
+
+    aspect = torch.tensor(_ASPECTS)[torch.randint(len(_ASPECTS), (batch,), generator=generator)]
+    longer = aspect.clamp(min=1.0)  # the picture's longer side, in widths
+    focal = camera.focal[0] * (camera.focal[1] / camera.focal[0]) ** torch.rand(batch, generator=generator)
+    distance = uniform(*camera.distance)
+    # A person who would not fit is filmed with a shorter lens, then from farther away.
+    room = 0.9 * torch.minimum(aspect / longer, torch.ones(())) * torch.empty(batch).uniform_(0.5, 1, generator=generator)
+    fits = torch.where(chance(camera.cut_off_chance), 2.0, 1.0) * room * distance / 1.8
+    focal = torch.minimum(focal, fits.clamp(min=camera.focal[0]))
+    distance = torch.maximum(distance, torch.where(fits < camera.focal[0], 1.8 * focal / room, distance))
+    scale = 2 * focal * longer  # focal length in screen-normalised units
+
+    # The camera stands where the person's middle falls on a chosen point of the picture.
+    middle = joints[:, :, 0].mean(1)
+    spot = torch.stack((uniform(-0.6, 0.6), uniform(-0.35, 0.35) * aspect), -1)
+    ray = torch.cat((spot / scale[:, None], torch.ones(batch, 1)), -1)
+    offset = ray * distance[:, None]
+    drift = joints[:, :, :1] - middle[:, None, None]
+    follow = torch.where(chance(camera.follow_chance), uniform(0.3, 1.0), torch.zeros(batch))
+    still = joints - (follow[:, None, None, None] * drift).mean(2, keepdim=True)
+    coco, ahead = coco_joints(still, generator)
+
+    def to_camera(points: Tensor) -> Tensor:
+        return torch.einsum("bij,btkj->btki", rotation, points - middle[:, None, None]) + offset[:, None, None]
+
+    target = to_camera(still)
+    seen = to_camera(coco)
+    back = (0.8 - seen[..., 2].amin((1, 2))).clamp(min=0)
+    seen[..., 2] += back[:, None, None]
+    points = scale[:, None, None, None] * seen[..., :2] / seen[..., 2:]
+
+    if noise is None:
+        keypoints = torch.cat((points, torch.ones_like(points[..., :1])), -1)
+    else:
+        gaze = torch.einsum("bij,btj->bti", rotation, ahead)
+        hidden = _hidden(seen, points, gaze)
+        keypoints = noise.apply(points, hidden, aspect, fps, generator)
+    up = rotation[..., 2]
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps)
+
+
+def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
+    """How far each COCO joint is occluded by the own body, (B, T, 17) in [0, 1]. Camera axes."""
+    hidden = torch.zeros(points.shape[:3])
+    # Arms and legs behind the trunk: inside its outline in the picture and farther away.
+    trunk, trunk_seen = points[:, :, (5, 6, 11, 12)], seen[:, :, (5, 6, 11, 12)]
+    low, high = trunk.amin(2, keepdim=True), trunk.amax(2, keepdim=True)
+    inside = ((points > low) & (points < high)).all(-1)
+    behind = seen[..., 2] > trunk_seen[..., 2].mean(2, keepdim=True) + 0.08
+    limbs = list(range(7, 11)) + list(range(13, 17))
+    hidden[..., limbs] = (inside & behind)[..., limbs].float()
+    # The face from behind, and the far ear.
+    away = (gaze[..., 2] + 0.1).clamp(0, 0.6)[..., None] / 0.6
+    hidden[..., :3] = away
+    ears = seen[..., (3, 4), 2] - seen[..., (3, 4), 2].mean(-1, keepdim=True)
+    hidden[..., 3:5] = (ears / 0.06).clamp(0, 1)
+    return hidden

@@ -1,0 +1,70 @@
+"""What the field measures: MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK and AUC.
+
+Poses are (..., joints, 3), metres in, metres out (percent for PCK and AUC).
+Definitions: VideoPose3D (Pavllo et al., CVPR 2019); PCK and AUC: Mehta et al., 3DV 2017.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Poses = NDArray[np.floating]
+
+
+def mpjpe_per_frame(predicted: Poses, target: Poses) -> NDArray[np.floating]:
+    """Mean distance over the joints, for each frame (...)."""
+    return np.linalg.norm(predicted - target, axis=-1).mean(-1)
+
+
+def mpjpe(predicted: Poses, target: Poses) -> float:
+    """Mean per-joint position error, "Protocol 1"."""
+    return float(mpjpe_per_frame(predicted, target).mean())
+
+
+def procrustes_align(predicted: Poses, target: Poses) -> Poses:
+    """Each predicted pose moved, turned and scaled onto its target (least squares, no mirroring)."""
+    mean_p = predicted.mean(-2, keepdims=True)
+    mean_t = target.mean(-2, keepdims=True)
+    p, t = predicted - mean_p, target - mean_t
+    norm_p = np.sqrt((p**2).sum((-2, -1), keepdims=True))
+    norm_t = np.sqrt((t**2).sum((-2, -1), keepdims=True))
+    u, s, vt = np.linalg.svd(np.swapaxes(t / norm_t, -2, -1) @ (p / norm_p))
+    sign = np.sign(np.linalg.det(u @ vt))
+    vt[..., -1, :] *= sign[..., None]
+    s[..., -1] *= sign
+    rotation = np.swapaxes(vt, -2, -1) @ np.swapaxes(u, -2, -1)
+    scale = s.sum(-1)[..., None, None] * norm_t / norm_p
+    return scale * p @ rotation + mean_t
+
+
+def p_mpjpe_per_frame(predicted: Poses, target: Poses) -> NDArray[np.floating]:
+    """MPJPE after Procrustes alignment, for each frame (...)."""
+    return mpjpe_per_frame(procrustes_align(predicted, target), target)
+
+
+def p_mpjpe(predicted: Poses, target: Poses) -> float:
+    """MPJPE after Procrustes alignment of every frame, "Protocol 2"."""
+    return float(p_mpjpe_per_frame(predicted, target).mean())
+
+
+def n_mpjpe(predicted: Poses, target: Poses) -> float:
+    """MPJPE after the best scale of every frame, "Protocol 3"."""
+    dot = (target * predicted).sum(-1).mean(-1)
+    norm = (predicted**2).sum(-1).mean(-1)
+    return mpjpe((dot / norm)[..., None, None] * predicted, target)
+
+
+def mpjve(predicted: Poses, target: Poses) -> float:
+    """MPJPE of the difference between consecutive frames; poses (T, J, 3), metres a frame."""
+    return mpjpe(np.diff(predicted, axis=-3), np.diff(target, axis=-3))
+
+
+def pck(predicted: Poses, target: Poses, threshold: float = 0.15) -> float:
+    """Percentage of joints closer than `threshold` metres."""
+    return float((np.linalg.norm(predicted - target, axis=-1) <= threshold).mean() * 100)
+
+
+def auc(predicted: Poses, target: Poses) -> float:
+    """Mean PCK over the 31 thresholds 0, 5, ..., 150 mm."""
+    return float(np.mean([pck(predicted, target, t) for t in np.linspace(0, 0.15, 31)]))

@@ -1,0 +1,30 @@
+"""What a lifter for in-the-wild video sees of a person: the shape of the pose apart from place and size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FEATURES = 17 * 3 + 5
+
+
+def person_features(keypoints: Tensor) -> Tensor:
+    """Screen-normalised keypoints with scores (B, T, 17, 3) to features (B, T, 56).
+
+    Coordinates are taken relative to the person's middle in each frame and to the person's size over the
+    whole window, so that distance and focal length do not matter. The place in the picture, its motion
+    and the size follow as five more numbers: perspective depends on them. A joint with score 0 is missing
+    and its coordinates are ignored.
+    """
+    score = keypoints[..., 2:]
+    seen = (score > 0).to(keypoints.dtype)
+    points = torch.where(seen > 0, keypoints[..., :2], torch.zeros_like(keypoints[..., :2]))
+    weight = seen * (score + 0.05)
+    total = weight.sum(2, keepdim=True).clamp(min=1e-6)
+    middle = (weight * points).sum(2, keepdim=True) / total
+    relative = seen * (points - middle)
+    spread = (weight * relative.square()).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1e-6)
+    size = spread.clamp(min=1e-8).sqrt()[:, None, None, None]
+    path = (middle - middle.mean(1, keepdim=True)) / size
+    place = torch.cat((path, middle, size.log().expand_as(middle[..., :1])), -1)
+    return torch.cat(((relative / size).flatten(2), score.flatten(2), place.flatten(2)), -1)

@@ -1,0 +1,146 @@
+"""The app's own lifter: a frame encoder, then a transformer over time, for video from any camera.
+
+Every frame's keypoints become one token through a residual network over all joints (Martinez et al., ICCV
+2017, showed how far that alone goes); tokens of a window then attend to each other, and every frame of the
+window is answered at once. Compared with tokens for single joints it learns the pose many times faster.
+It also says which way is up in the camera's axes, which levels the floor of clips from tilted cameras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lifter.contracts import Contract, Entry, Lifted, Lifter
+from lifter.models.person_input import FEATURES, person_features
+
+
+@dataclass(frozen=True)
+class WildConfig:
+    """Sizes. `frames` is the longest window; shorter ones work."""
+
+    frames: int = 81
+    encoder_width: int = 512
+    encoder_depth: int = 2
+    width: int = 256
+    depth: int = 4
+    heads: int = 8
+    dropout: float = 0.0
+
+
+class ResidualBlock(nn.Module):
+    """x + MLP(LayerNorm(x)) with a GELU in between."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.dropout(self.fc2(functional.gelu(self.fc1(self.norm(x)))))
+
+
+class TemporalAttention(nn.Module):
+    """Pre-norm self-attention over the frames of a window, with a learned bias for each distance in time."""
+
+    def __init__(self, width: int, heads: int, frames: int) -> None:
+        super().__init__()
+        self.heads, self.frames = heads, frames
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.distance_bias = nn.Parameter(torch.zeros(heads, 2 * frames - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        q, k, v = self.qkv(self.norm(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        t = torch.arange(length, device=x.device)
+        bias = self.distance_bias[:, t[:, None] - t[None] + self.frames - 1].to(q.dtype)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None].expand(batch, -1, -1, -1))
+        return x + self.out(y.transpose(1, 2).reshape(batch, length, width))
+
+
+class WildLifter(Lifter):
+    """(B, T, 17, 3) screen-normalised COCO-17 x, y, score -> (B, T, 17, 3) metres, camera axes, pelvis at 0."""
+
+    def __init__(self, config: WildConfig) -> None:
+        super().__init__()
+        self.config = config
+        e, w = config.encoder_width, config.width
+        self.embed = nn.Linear(FEATURES, e)
+        self.encoder = nn.Sequential(*(ResidualBlock(e, e, config.dropout) for _ in range(config.encoder_depth)))
+        self.to_token = nn.Linear(e, w)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(TemporalAttention(w, config.heads, config.frames), ResidualBlock(w, 2 * w, config.dropout))
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(w)
+        self.head = nn.Linear(w, 17 * 3)
+        self.up_head = nn.Linear(w, 3)
+
+    def tokens(self, keypoints: Tensor) -> Tensor:
+        """One token (B, T, width) a frame, after attention over time."""
+        x = self.to_token(self.encoder(self.embed(person_features(keypoints))))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def lift(self, keypoints: Tensor) -> Lifted:
+        """Joints and the world's up (B, T, 3), a unit vector in camera axes."""
+        tokens = self.tokens(keypoints)
+        joints = self.head(tokens).float().unflatten(-1, (17, 3))
+        up = functional.normalize(self.up_head(tokens).float(), dim=-1)
+        return Lifted(joints=joints - joints[:, :, :1], error=None, up=up)
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        return self.lift(keypoints).joints
+
+
+def contract(config: WildConfig) -> Contract:
+    """Sequence to sequence, COCO-17 in, tilt-aware."""
+    return Contract(
+        name="wild",
+        frames=config.frames,
+        output="sequence",
+        joints="coco17",
+        channels=3,
+        views=1,
+        root_relative=True,
+        normalisation="screen",
+        flip_average=True,
+        predicts_error=False,
+        space="camera",
+    )
+
+
+def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
+    """The sizes, off the shapes of a state dict."""
+    bias = state["blocks.0.0.distance_bias"]
+    return replace(
+        known,
+        frames=(bias.shape[1] + 1) // 2,
+        heads=bias.shape[0],
+        width=state["norm.weight"].shape[0],
+        encoder_width=state["embed.weight"].shape[0],
+        encoder_depth=sum(key.startswith("encoder.") and key.endswith("fc1.weight") for key in state),
+        depth=sum(key.endswith("distance_bias") for key in state),
+    )
+
+
+ENTRY = Entry(
+    name="wild",
+    config_class=WildConfig,
+    build=WildLifter,
+    contract=contract,
+    paper="this project; the app's default",
+    licence="the project's own",
+    published="see weights/README.md",
+    variants={"wild81": WildConfig()},
+    infer=infer,
+)
