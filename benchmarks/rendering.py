@@ -66,11 +66,13 @@ def main(
     cv2.setNumThreads(1)
     flat = SKELETON[:, 0], np.zeros(17), SKELETON[:, 1]
     world = np.stack(flat, axis=1).astype(np.float32)
-    around = View.fit(world + np.float32([[[-0.5, 0, 0]], [[0.5, 0, 0.3]]]))
+    around = View.fit(world + np.array([[[-0.5, 0, 0]], [[0.5, 0, 0.3]]], dtype=np.float32))
     image = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
     keypoints = np.random.default_rng(1).uniform(300, 800, (17, 3)).astype(np.float32)
     keypoints[:, 2] = 0.9
-    crowd = [PersonPose(i, keypoints, world + np.float32([0.2 * i, 0.1 * i, 0])) for i in range(5)]
+    crowd = [
+        PersonPose(i, keypoints, world + np.array([0.2 * i, 0.1 * i, 0], dtype=np.float32)) for i in range(5)
+    ]
     still, moving = (Renderer((1920, 1080), size, around, orbit) for orbit in (0.0, 20.0))
     work: dict[str, tuple[Callable[[], object], int]] = {
         "panel, one person": (lambda: still.panel(crowd[:1], 1.0), repeats),
