@@ -64,7 +64,16 @@ class Entry:
     paper: str
     licence: str  # of the authors' code and weights
     published: str  # the figures they report
-    variants: Mapping[str, Any]  # configurations that authors trained and published, by name
+    variants: Mapping[
+        str, Any
+    ]  # what authors published, by name; the first is what their files are taken for
     # Reads sizes off the shapes of a state dict; what shapes do not tell is taken from the second argument.
     # Raises KeyError when the state dict is of another lifter.
     infer: Callable[[Mapping[str, Tensor], Any], Any]
+    # From a state dict to the mapping that the authors' code saves and loads.
+    wrap: Callable[[Mapping[str, Tensor]], dict[str, Any]] = dict
+
+
+def wrapped(key: str, prefix: str = "") -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:
+    """A `wrap` that puts the weights, their names prefixed, under one key."""
+    return lambda state: {key: {prefix + name: weight for name, weight in state.items()}}

@@ -8,10 +8,32 @@ from typing import Any
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter
 from lifter.errors import WeightsError
+from lifter.models import (
+    crossformer,
+    esmformer,
+    jointformer,
+    ktpformer,
+    martinez,
+    posenets,
+    refinement,
+    wild,
+)
 
-__all__ = ["REGISTRY", "Contract", "Entry", "Lifted", "Lifter", "create", "entry"]
+__all__ = ["REGISTRY", "Contract", "Entry", "Lifted", "Lifter", "create", "entry", "resolve"]
 
-REGISTRY: Mapping[str, Entry] = MappingProxyType({found.name: found for found in ()})
+ENTRIES = (
+    wild.ENTRY,
+    martinez.ENTRY,
+    ktpformer.ENTRY,
+    crossformer.ENTRY,
+    jointformer.ENTRY,
+    refinement.ENTRY,
+    esmformer.ENTRY,
+    posenets.LSTM_ENTRY,
+    posenets.SIMPLE_ENTRY,
+    posenets.TRANSFORMER_ENTRY,
+)
+REGISTRY: Mapping[str, Entry] = MappingProxyType({each.name: each for each in ENTRIES})
 
 
 def entry(name: str) -> Entry:
@@ -22,7 +44,22 @@ def entry(name: str) -> Entry:
         raise WeightsError(f"there is no lifter {name!r}; choose one of: {', '.join(REGISTRY)}") from None
 
 
+def resolve(name: str) -> tuple[Entry, Any]:
+    """Entry and configuration of `NAME` or `NAME:VARIANT`; without a variant, the default configuration.
+
+    Raises `WeightsError` with the names there are.
+    """
+    lifter, _, variant = name.partition(":")
+    found = entry(lifter)
+    if not variant:
+        return found, found.config_class()
+    if variant not in found.variants:
+        known = ", ".join(f"{lifter}:{each}" for each in found.variants)
+        raise WeightsError(f"{lifter} has no variant {variant!r}; choose one of: {known}")
+    return found, found.variants[variant]
+
+
 def create(name: str, config: Any | None = None) -> Lifter:
-    """A lifter with fresh weights, in its default configuration unless `config` is given."""
-    found = entry(name)
-    return found.build(found.config_class() if config is None else config)
+    """A lifter `NAME` or `NAME:VARIANT` with fresh weights, in another configuration if `config` is given."""
+    found, default = resolve(name)
+    return found.build(default if config is None else config)

@@ -1,0 +1,93 @@
+"""The refinement stage of JointFormer (Lutz et al., ICPR 2022): a second look at one frame.
+
+A second, wider JointTransformer reads the 2D joints together with the pose and the errors that
+JointFormer predicted, and predicts the pose anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lifter.contracts import Contract, Entry, Lifted, Lifter
+from lifter.models import jointformer
+from lifter.models.jointformer import JointFormer, JointFormerConfig, JointTransformer
+
+FIRST, SECOND = "pose.", "refiner."  # prefixes of the two stages in the state dict
+
+REFINER = JointFormerConfig(
+    layers=2,
+    width=256,
+    hidden=1024,
+    channels=8,
+    intermediate=False,
+    error_prediction=False,
+    pred_dropout=0.1,
+)
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """Both stages. The second reads 8 channels: x, y, the pose and its error per coordinate."""
+
+    pose: JointFormerConfig = field(default_factory=JointFormerConfig)
+    refiner: JointFormerConfig = REFINER
+
+
+class Refinement(Lifter):
+    """(B, 17, 2) of single frames to the refined pose (B, 17, 3), both stages run."""
+
+    def __init__(self, config: RefinementConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pose = JointFormer(config.pose)
+        self.refiner = JointTransformer(config.refiner)
+
+    def first_stage(self, x: Tensor) -> Tensor:
+        """What the second stage reads: (B, 17, 8)."""
+        poses, _, errors = self.pose(x)
+        return torch.cat([x, poses[-1], errors[-1]], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.refiner(self.first_stage(x))[0][-1]
+
+    def lift(self, x: Tensor) -> Lifted:
+        joints = self(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return Lifted(joints - joints[:, :, :1])
+
+
+def infer(state: Mapping[str, Tensor], base: RefinementConfig) -> RefinementConfig:
+    """Sizes of both stages read off the shapes."""
+
+    def stage(prefix: str, config: JointFormerConfig) -> JointFormerConfig:
+        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return jointformer.infer(part, config)
+
+    return replace(base, pose=stage(FIRST, base.pose), refiner=stage(SECOND, base.refiner))
+
+
+def wrap(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The authors' file: the second stage under `state_dict`, the first under `jt_state_dict`."""
+    keys = {SECOND: "state_dict", FIRST: "jt_state_dict"}
+    return {
+        key: {name.removeprefix(stage): weight for name, weight in state.items() if name.startswith(stage)}
+        for stage, key in keys.items()
+    }
+
+
+ENTRY = Entry(
+    name="refinement",
+    config_class=RefinementConfig,
+    build=Refinement,
+    contract=lambda c: Contract("refinement", frames=1, channels=c.pose.channels),
+    paper=jointformer.ENTRY.paper + " (second stage)",
+    licence="none stated",
+    published="not stated",
+    variants={"published": RefinementConfig()},
+    infer=infer,
+    wrap=wrap,
+)
