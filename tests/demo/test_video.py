@@ -1,0 +1,475 @@
+"""Reading: pixels, orientation, time stamps, damage and every kind of bad file."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from demo.types import Frame
+from demo.video import VideoReader, probe
+from lifter.errors import DamagedVideo, EmptyFile, InputMissing, NotAVideo, NoVideoStream, UserError
+from tests.media import MATRICES, ONE, W, corner_image, make_clip, truncate
+
+RED, BLUE, GRAY = (0, 0, 200), (200, 0, 0), (60, 60, 60)
+
+
+def read(path: Path, **cut: float) -> list[Frame]:
+    with VideoReader(path, **cut) as reader:
+        return list(reader)
+
+
+def quarters(image: np.ndarray) -> list[tuple[int, ...]]:
+    """Mean colour of the middles of the quarters: top left, top right, bottom left, bottom right."""
+    h, w = image.shape[:2]
+    rows = (slice(h // 8, 3 * h // 8), slice(5 * h // 8, 7 * h // 8))
+    cols = (slice(w // 8, 3 * w // 8), slice(5 * w // 8, 7 * w // 8))
+    return [tuple(image[r, c].reshape(-1, 3).mean(0)) for r in rows for c in cols]
+
+
+def assert_quarters(image: np.ndarray, expected: list[tuple[int, ...]], tolerance: float = 6) -> None:
+    np.testing.assert_allclose(quarters(image), expected, atol=tolerance)
+
+
+# Where the red, blue and the two gray quarters of `corner_image` end up after a clockwise turn.
+TURNED = {
+    0: [RED, BLUE, GRAY, GRAY],
+    90: [GRAY, RED, GRAY, BLUE],
+    180: [GRAY, GRAY, BLUE, RED],
+    270: [BLUE, GRAY, RED, GRAY],
+}
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_rotation_is_applied(tmp_path, angle):
+    clip = make_clip(tmp_path / "turned.mp4", 3, matrix=MATRICES[angle])
+    info = probe(clip)
+    assert info.rotation == angle
+    assert (info.width, info.height) == ((64, 48) if angle % 180 == 0 else (48, 64))
+    for frame in read(clip):
+        assert frame.image.shape == (info.height, info.width, 3)
+        assert_quarters(frame.image, TURNED[angle])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((-ONE, 0, 0, 0, ONE, 0, 0, 0, W), [BLUE, RED, GRAY, GRAY]),  # x' = -x
+        ((ONE, 0, 0, 0, -ONE, 0, 0, 0, W), [GRAY, GRAY, RED, BLUE]),  # y' = -y
+        ((0, ONE, 0, ONE, 0, 0, 0, 0, W), [RED, GRAY, BLUE, GRAY]),  # x and y swapped
+    ],
+)
+def test_mirrored_recordings(tmp_path, matrix, expected):
+    assert_quarters(read(make_clip(tmp_path / "selfie.mp4", 2, matrix=matrix))[0].image, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "options"),
+    [
+        ("a.mp4", "libx264", "yuv420p", {}),
+        ("full.mp4", "libx264", "yuvj420p", {}),
+        ("ten.mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none"}),
+        ("a.mkv", "ffv1", "yuv444p16le", {}),
+        ("a.webm", "libvpx", "yuv420p", {}),
+        ("a.avi", "mpeg4", "yuv420p", {}),
+        ("a.mov", "mjpeg", "yuvj422p", {}),
+        ("a.ts", "libx264", "yuv420p", {}),
+        ("rgb.mkv", "ffv1", "bgr0", {}),
+    ],
+)
+def test_codecs_and_pixel_formats(tmp_path, name, codec, pix_fmt, options):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no encoder {codec}")
+    frames = read(make_clip(tmp_path / name, 8, codec=codec, pix_fmt=pix_fmt, options=options))
+    assert len(frames) == 8
+    assert frames[0].image.dtype == np.uint8
+    assert_quarters(frames[0].image, TURNED[0], tolerance=12)
+    np.testing.assert_allclose([f.time for f in frames], np.arange(8) / 30, atol=1e-3)
+
+
+def test_gray_and_odd_sizes(tmp_path):
+    images = [corner_image(63, 47)] * 3
+    odd = make_clip(tmp_path / "odd.mkv", images, codec="ffv1", pix_fmt="yuv444p")
+    assert read(odd)[2].image.shape == (47, 63, 3)
+    gray = make_clip(
+        tmp_path / "gray.mkv", [np.full((48, 64, 3), 111, np.uint8)], codec="ffv1", pix_fmt="gray"
+    )
+    np.testing.assert_allclose(read(gray)[0].image, 111, atol=1)
+
+
+@pytest.mark.parametrize("size", [(1, 48), (64, 1), (1, 1)])
+def test_one_pixel_wide(tmp_path, size):
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    clip = make_clip(tmp_path / "thin.mov", [image] * 2, codec="png", pix_fmt="rgb24")
+    assert read(clip)[1].image.shape == (size[1], size[0], 3)
+
+
+def test_8k(tmp_path):
+    big = make_clip(tmp_path / "8k.mp4", [corner_image(7680, 4320)], options={"preset": "ultrafast"})
+    assert_quarters(read(big)[0].image, TURNED[0])
+
+
+def test_alpha_is_laid_on_black(tmp_path):
+    image = np.zeros((48, 64, 4), np.uint8)
+    image[..., :3] = 200
+    image[:, :32, 3] = 255
+    image[:, 32:, 3] = 128
+    clip = make_clip(tmp_path / "alpha.mkv", [image], codec="ffv1", pix_fmt="bgra")
+    pixels = read(clip)[0].image
+    np.testing.assert_allclose(pixels[:, :32], 200, atol=1)
+    np.testing.assert_allclose(pixels[:, 32:], 200 * 128 / 255, atol=1)
+
+
+def test_gif(tmp_path):
+    clip = make_clip(
+        tmp_path / "a.gif",
+        5,
+        codec="gif",
+        pix_fmt="rgb8",
+        pts=[0, 10, 30, 35, 80],
+        time_base=Fraction(1, 100),
+    )
+    frames = read(clip)
+    assert [f.time for f in frames] == [0, 0.1, 0.3, 0.35, 0.8]
+    assert_quarters(frames[0].image, TURNED[0], tolerance=40)  # 8 bits for three colours
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "seq%03d.jpg", "jpeg named.mp4"])
+def test_still_images(tmp_path, name):
+    path = tmp_path / name
+    kind = ".jpg" if name.endswith(".mp4") else path.suffix
+    path.write_bytes(cv2.imencode(kind, corner_image())[1].tobytes())
+    info = probe(path)
+    assert info.is_image
+    assert (info.width, info.height, info.frame_count, info.duration) == (64, 48, 1, 1.0)
+    frames = read(path)
+    assert len(frames) == 1
+    assert (frames[0].index, frames[0].pts, frames[0].time) == (0, 0, 0.0)
+    assert_quarters(frames[0].image, TURNED[0])
+
+
+def test_anamorphic_becomes_square(tmp_path):
+    wide = probe(make_clip(tmp_path / "wide.mp4", 2, aspect=Fraction(4, 3)))
+    assert (wide.width, wide.height) == (85, 48)  # 64 * 4/3
+    tall = make_clip(tmp_path / "tall.mp4", 2, aspect=Fraction(2, 3), matrix=MATRICES[90])
+    assert (probe(tall).width, probe(tall).height) == (72, 64)  # 48 * 3/2, then turned
+    assert_quarters(read(tall)[0].image, TURNED[90])
+
+
+@pytest.mark.parametrize(("tag", "height"), [(1, 48), (5, 48), (2, 48), (2, 720)])
+def test_colour_matrix(tmp_path, tag, height):
+    """One colour, coded by hand with the tagged matrix (untagged: BT.601 below 720 lines, else BT.709)."""
+    kr, kb = (0.2126, 0.0722) if tag == 1 or height == 720 else (0.299, 0.114)
+    r, g, b = 200 / 255, 80 / 255, 40 / 255
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    codes = (16 + 219 * y, 128 + 112 * (b - y) / (1 - kb), 128 + 112 * (r - y) / (1 - kr))
+    width = height * 16 // 9 // 2 * 2
+    planes = [np.full((height, width), round(codes[0]), np.uint8)]
+    planes += [np.full((height // 2, width // 2), round(c), np.uint8) for c in codes[1:]]
+    frame = av.VideoFrame.from_ndarray(
+        np.concatenate([p.ravel() for p in planes]).reshape(-1, width), "yuv420p"
+    )
+    frame.pts, frame.time_base, frame.colorspace, frame.color_range = 0, Fraction(1, 30), tag, 1
+    path = tmp_path / "colour.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = tag, 1
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    np.testing.assert_allclose(read(path)[0].image.reshape(-1, 3).mean(0), [40, 80, 200], atol=4)
+
+
+def test_variable_frame_rate_and_time_base(tmp_path):
+    pts = [0, 1000, 1001, 7000, 90000, 500000]
+    clip = make_clip(tmp_path / "vfr.mp4", 6, pts=pts, time_base=Fraction(1, 90000))
+    frames = read(clip)
+    assert [f.index for f in frames] == list(range(6))
+    base = probe(clip).time_base
+    assert [f.pts * base * 90000 for f in frames] == pts
+
+
+def test_rate_is_exact(tmp_path):
+    ntsc = Fraction(30000, 1001)
+    info = probe(make_clip(tmp_path / "ntsc.mp4", 30, rate=ntsc))
+    assert info.fps == ntsc
+    assert info.frame_count == 30
+    assert info.duration == pytest.approx(30 * 1001 / 30000)
+    assert not info.has_audio
+
+
+@pytest.mark.parametrize("first", [-9, 7, 100000])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_time_counts_from_the_first_frame(tmp_path, first, suffix):
+    pts = [first + 3 * i for i in range(10)]
+    clip = make_clip(tmp_path / f"shifted{suffix}", 10, pts=pts, time_base=Fraction(1, 90))
+    times = [f.time for f in read(clip)]
+    assert times[0] == 0
+    np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1.1e-3)
+    # An mp4's edit list says that what lies before time 0 is not shown.
+    assert len(times) == (7 if suffix == ".mp4" and first < 0 else 10)
+
+
+def test_long_gaps_stay_and_clock_resets_do_not(tmp_path):
+    minute = 60 * 90
+    gap = make_clip(
+        tmp_path / "gap.mkv", 4, pts=[0, 3, 10 * minute, 10 * minute + 3], time_base=Fraction(1, 90)
+    )
+    assert [round(f.time) for f in read(gap)] == [0, 0, 600, 600]
+    lost = make_clip(
+        tmp_path / "lost.mkv", 4, pts=[0, 3, 9000 * minute, 9000 * minute + 3], time_base=Fraction(1, 90)
+    )
+    times = [f.time for f in read(lost)]
+    assert len(times) == 4
+    assert times[-1] < 1
+    assert (np.diff(times) > 0).all()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi", ".gif"])
+def test_cut_by_time(tmp_path, suffix):
+    codec = {".avi": "mpeg4", ".gif": "gif"}.get(suffix, "libx264")
+    rate = 25
+    images = [np.full((48, 64, 3), 2 * i, np.uint8) for i in range(100)]
+    clip = make_clip(
+        tmp_path / f"long{suffix}",
+        images,
+        codec=codec,
+        pix_fmt="rgb8" if suffix == ".gif" else "yuv420p",
+        rate=rate,
+        options={} if suffix == ".gif" else {"g": "20"},
+    )
+    whole = read(clip)
+    part = read(clip, start=2.4, end=3.2)
+    assert [f.index for f in part] == list(range(20))
+    assert [f.pts for f in part] == [f.pts for f in whole[60:80]]
+    for cut, full in zip(part[::5], whole[60:80:5], strict=True):
+        np.testing.assert_array_equal(cut.image, full.image)
+    assert len(read(clip, start=3.2)) == 20
+    assert len(read(clip, end=0.5)) == 13  # 0.00 to 0.48
+
+
+def test_empty_cut(tmp_path):
+    clip = make_clip(tmp_path / "short.mp4", 6)
+    with pytest.raises(UserError, match="no frame from 5 s"):
+        read(clip, start=5)
+    with pytest.raises(UserError, match="after the start"):
+        read(clip, start=1, end=1)
+
+
+def test_one_and_two_frames(tmp_path):
+    assert len(read(make_clip(tmp_path / "one.mp4", 1))) == 1
+    assert len(read(make_clip(tmp_path / "two.mp4", 2))) == 2
+
+
+@pytest.mark.parametrize("name", ["with space.mp4", "tänzer 舞.mp4", "new\nline.mp4", "50%d: a,b;'c'.mp4"])
+def test_odd_names(tmp_path, name):
+    clip = make_clip(tmp_path / "plain.mp4", 2).rename(tmp_path / name)
+    assert len(read(clip)) == 2
+    clip.write_bytes(b"")
+    with pytest.raises(EmptyFile) as caught:
+        read(clip)
+    assert "\n" not in str(caught.value)
+
+
+def test_name_that_is_not_utf8(tmp_path):
+    clip = make_clip(tmp_path / "plain.mp4", 2).rename(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+    assert len(read(clip)) == 2
+
+
+def test_inputs_that_are_not_files(tmp_path):
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "fifo.mp4")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    for name in ["none.mp4", "folder.mp4", "fifo.mp4", "loop.mp4", "nul\0.mp4", "x" * 300 + ".mp4"]:
+        with pytest.raises(InputMissing, match=r"cannot read|is a folder|not a regular file"):
+            probe(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    clip = make_clip(tmp_path / "secret.mp4", 2)
+    clip.chmod(0)
+    with pytest.raises(InputMissing):
+        probe(clip)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello, this is no video\n" * 50,
+        b"#EXTM3U\n#EXTINF:1\nhttp://localhost/a.ts\n",
+        b"ffconcat version 1.0\nfile plain.mp4\n",
+        b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n",
+        b"\0" * 5000,
+        b"<html></html>",
+        b"x",
+    ],
+)
+def test_not_a_video(tmp_path, content):
+    make_clip(tmp_path / "plain.mp4", 2)
+    path = tmp_path / "fake.mp4"
+    path.write_bytes(content)
+    with pytest.raises(NotAVideo, match=r"fake\.mp4"):
+        probe(path)
+
+
+def test_sound_without_picture(tmp_path):
+    wave = make_clip(tmp_path / "a.wav", 0, audio="pcm_s16le")
+    with pytest.raises(NoVideoStream):
+        probe(wave)
+    with pytest.raises(NoVideoStream):
+        probe(make_clip(tmp_path / "a.mp4", 0, audio="aac"))
+
+
+def test_cover_art_is_no_video(tmp_path):
+    """An ID3v2.3 tag with an attached picture (APIC) in front of an mp3 stream."""
+    sound = make_clip(tmp_path / "plain.mp3", 0, audio="libmp3lame").read_bytes()
+    picture = cv2.imencode(".jpg", corner_image())[1].tobytes()
+    body = b"\0image/jpeg\0\x03\0" + picture
+    apic = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
+    size = len(apic)
+    syncsafe = bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"ID3\x03\0\0" + syncsafe + apic + sound)
+    with av.open(str(song)) as container:
+        assert len(container.streams.video) == 1, "the test's own file is wrong"
+    with pytest.raises(NoVideoStream):
+        probe(song)
+
+
+@pytest.fixture(scope="module")
+def noise() -> list[np.ndarray]:
+    """60 frames that cannot be compressed: a file's bytes are spread evenly over them."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)]
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory, noise) -> Path:
+    return make_clip(tmp_path_factory.mktemp("noisy") / "noisy.mp4", noise, movflags="faststart")
+
+
+@pytest.mark.parametrize("tenths", range(1, 10))
+def test_truncated_with_the_index_in_front(tmp_path, noisy, tenths):
+    cut = truncate(noisy, tmp_path / "cut.mp4", tenths)
+    with VideoReader(cut) as reader:
+        count = len(list(reader))
+    assert 6 * tenths - 8 < count < 6 * tenths + 1
+    assert reader.damage == f"breaks off after {count} of 60 frames"
+
+
+@pytest.mark.parametrize("tenths", range(1, 10))
+def test_truncated_with_the_index_at_the_end(tmp_path, tenths):
+    cut = truncate(make_clip(tmp_path / "whole.mp4", 60), tmp_path / "cut.mp4", tenths)
+    with pytest.raises(DamagedVideo, match=r"cut\.mp4"):
+        probe(cut)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".gif"])
+@pytest.mark.parametrize("tenths", [5, 9])
+def test_truncated_other_containers(tmp_path, noise, suffix, tenths):
+    codec = {".mkv": "libx264", ".webm": "libvpx", ".avi": "mpeg4", ".gif": "gif"}[suffix]
+    whole = make_clip(
+        tmp_path / f"whole{suffix}", noise, codec=codec, pix_fmt="rgb8" if codec == "gif" else "yuv420p"
+    )
+    with VideoReader(whole) as reader:
+        assert len(list(reader)) == 60
+    assert reader.damage is None
+    with VideoReader(truncate(whole, tmp_path / f"cut{suffix}", tenths)) as reader:
+        count = len(list(reader))
+    assert 6 * tenths - 10 < count < 6 * tenths + 3
+    assert str(count) in reader.damage
+
+
+def test_damage_in_the_middle(tmp_path, noisy):
+    data = bytearray(noisy.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 10] = bytes(len(data) // 10)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(data)
+    with VideoReader(broken) as reader:
+        frames = list(reader)
+    assert 50 <= len(frames) < 60
+    assert frames[-1].time > 1.9  # what follows the damage is read
+    assert "left out" in reader.damage
+
+
+def test_no_frame_decodes(tmp_path, noisy):
+    data = bytearray(noisy.read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start:] = b"\xff" * (len(data) - start)
+    hollow = tmp_path / "hollow.mp4"
+    hollow.write_bytes(data)
+    with pytest.raises(DamagedVideo, match="not one frame"):
+        probe(hollow)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("tiny")
+    return make_clip(folder / "tiny.mp4", 6, audio="aac", movflags="faststart").read_bytes()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_flipped_bytes_never_crash(tmp_path, tiny, data):
+    """Whatever the bytes are: frames with increasing times, or an error that explains itself in a line."""
+    places = data.draw(
+        st.lists(st.tuples(st.integers(0, len(tiny) - 1), st.integers(0, 255)), min_size=1, max_size=12)
+    )
+    garbage = bytearray(tiny)
+    for place, value in places:
+        garbage[place] = value
+    path = tmp_path / "garbage.mp4"
+    path.write_bytes(garbage)
+    try:
+        times = [f.time for f in read(path)]
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert (np.diff(times) > 0).all()
+
+
+HEADS = [
+    b"",
+    b"\0\0\0\x20ftypisom",
+    b"RIFF\0\0\0\0AVI ",
+    b"\x1a\x45\xdf\xa3",
+    b"GIF89a",
+    b"\xff\xd8\xff\xe0",
+    b"\x89PNG\r\n\x1a\n",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(head=st.sampled_from(HEADS), body=st.binary(min_size=1, max_size=2000))
+def test_garbage_never_crashes(tmp_path, head, body):
+    path = tmp_path / "garbage.bin"
+    path.write_bytes(head + body)
+    try:
+        read(path)
+    except UserError as error:
+        assert "\n" not in str(error)
+
+
+def test_real_clips(shared):
+    """Frame counts as their containers declare them (park and fourviews/cam02 are VP9, the rest H.264)."""
+    known = {
+        "park.mp4": (230, 1768, 994, 30),
+        "squats.mp4": (65, 720, 1280, 5),
+        "street.mp4": (5, 960, 540, 5),
+    }
+    for name, (count, width, height, fps) in known.items():
+        with VideoReader(shared / "videos" / name) as reader:
+            times = [frame.time for frame in reader]
+        info = reader.info
+        assert (len(times), info.width, info.height, info.fps) == (count, width, height, fps)
+        np.testing.assert_allclose(times, np.arange(count) / fps, atol=1e-9)
+        assert reader.damage is None
