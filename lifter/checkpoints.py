@@ -162,7 +162,8 @@ def describe(found: Entry, config: Any) -> str:
     for variant, known in found.variants.items():
         if not _differences(config, known):
             return f"{found.name}:{variant}"
-    sizes = ", ".join(f"{key} {value}" for key, value in dataclasses.asdict(config).items())
+    values = dataclasses.asdict(config).items()
+    sizes = ", ".join(f"{key} {value}" for key, value in values if key not in TRAINING_ONLY)
     return f"{found.name} ({sizes})"
 
 

@@ -294,7 +294,7 @@ ENTRY = Entry(
         flip_average=False,  # a mirrored rig is another rig
         space="world",
     ),
-    paper="ESMformer: Error-aware self-supervised transformer for multi-view 3D human pose, "
+    paper="ESMformer: Error-aware self-supervised transformer for multi-view 3D human pose estimation, "
     "Pattern Recognition 2025",
     licence="none stated",
     published="27 frames, 4 views: 27.4 mm MPJPE / 22.1 P-MPJPE on CPN, 17.6 / 11.8 on true 2D; "

@@ -1,0 +1,32 @@
+"""`python -m lifter export`: a lifter as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="A checkpoint of ours or of the authors' code.")],
+    target: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    lifter: Annotated[
+        str | None, typer.Option(help="NAME or NAME:VARIANT, where the weights do not tell.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the target if it is there.")] = False,
+) -> None:
+    """Write an ONNX file (free batch size) and check that ONNX Runtime gives the same joints."""
+    from rich.console import Console
+
+    from lifter.checkpoints import describe, load_checkpoint
+    from lifter.errors import OutputError
+    from lifter.exporting import export_onnx
+
+    if target.exists() and not force:
+        raise OutputError(f"{target} is there already: give another name, or --force to replace it")
+    model, found, config = load_checkpoint(source, lifter)
+    worst = export_onnx(model, found.contract(config), config, target)
+    Console(highlight=False, soft_wrap=True).print(
+        f"{target}: {describe(found, config)}, largest difference from PyTorch {worst:.1e} m"
+    )

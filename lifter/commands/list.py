@@ -1,0 +1,43 @@
+"""`python -m lifter list`: the lifters there are and what they promise."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def list_lifters(
+    details: Annotated[bool, typer.Option("--details", help="Papers, figures, licences, variants.")] = False,
+) -> None:
+    """Show all lifters: what goes in, what comes out, where they come from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from lifter.registry import REGISTRY
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    columns = ("lifter", "frames", "output", "joints", "channels", "views", "space", "flip", "error")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for found in REGISTRY.values():
+        c = found.contract(found.config_class())
+        table.add_row(
+            found.name,
+            str(c.frames),
+            c.output if c.frames > 1 else "frame",
+            c.joints,
+            str(c.channels),
+            str(c.views),
+            c.space,
+            "yes" if c.flip_average else "no",
+            "yes" if c.predicts_error else "no",
+        )
+    console.print(table)
+    if details:
+        for found in REGISTRY.values():
+            console.print(f"\n[bold]{found.name}[/bold]: {found.paper}")
+            console.print(f"  reported: {found.published}")
+            console.print(f"  licence of code and weights: {found.licence}")
+            console.print(f"  variants: {', '.join(found.variants)}")

@@ -1,0 +1,37 @@
+"""`python -m lifter verify`: is our network exactly the one that made a vector file?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TOLERANCE = 1e-4  # metres, float32
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Vector files (.npz).", metavar="FILE.npz...")],
+) -> None:
+    """Load the weights in each file strictly, run the network and show the largest difference per output.
+
+    The exit status is 1 if one is above 1e-4, or an output in a file is not known.
+    """
+    import math
+
+    from rich.console import Console
+
+    from lifter.vectors import differences, read_vector
+
+    console = Console(highlight=False, soft_wrap=True)
+    exact = True
+    for path in files:
+        vector = read_vector(path)
+        console.print(f"[bold]{vector.entry.name}[/bold]  {path}")
+        for name, worst in differences(vector).items():
+            fits = worst is not None and math.isfinite(worst) and worst <= TOLERANCE
+            exact &= fits
+            shown = "not computed" if worst is None else f"{worst:.2e}"
+            console.print(f"  {name:<24} {shown}  {'ok' if fits else '[red]differs[/red]'}")
+    if not exact:
+        raise typer.Exit(1)
