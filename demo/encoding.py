@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +70,9 @@ class VideoWriter:
 
     def __enter__(self) -> Self:
         try:
+            if self.path.is_dir():
+                raise IsADirectoryError("a folder has this name")
+            self._partial.touch()  # FFmpeg would notice only at the first frame that it cannot write here
             self._container: OutputContainer = av.open(
                 str(self._partial), "w", format="mp4", container_options={"movflags": "+faststart"}
             )
@@ -188,12 +192,11 @@ class VideoWriter:
         """Close what is open and remove the temporary file, if it is still there."""
         if self._audio is not None:
             self._audio.close()
-        try:
+        with suppress(av.error.FFmpegError, OSError):  # an unfinished file, removed in any case
             if hasattr(self, "_container"):
                 self._container.close()
-        except (av.error.FFmpegError, OSError):
-            pass  # an unfinished file that is removed in any case
-        self._partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone; that is told by the error under way
+            self._partial.unlink(missing_ok=True)
 
     def _failure(self, error: Exception) -> OutputError:
         reason = getattr(error, "strerror", None) or str(error)
