@@ -50,7 +50,7 @@ ALLOWED_GLOBALS = {
     r"ultralytics\.nn\.modules(\.\w+)?": _CLASS,
     r"ultralytics\.nn\.tasks": r"\w*Model",
     r"ultralytics\.utils": r"IterableSimpleNamespace",
-    r"ultralytics\.utils\.(loss|tal)": _CLASS,
+    r"ultralytics\.utils\.(loss|tal)": r"[A-Za-z]\w*(Loss|Assigner)",
 }
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, EOFError,

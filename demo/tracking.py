@@ -1,9 +1,8 @@
 """Boxes -> stable person ids: an online tracker per frame, then one pass over the whole clip.
 
-`PersonTracker` goes with the decoder and gives every frame's boxes an id at once, so that keypoints can be
-found in the same pass. It sees the past only. `stitch` then sees the whole clip: it joins what was cut,
-bridges short gaps, drops what was no person and numbers people by prominence. Its `mapping` (online id ->
-person id) carries everything that was stored under online ids over to people.
+`PersonTracker` gives each frame's boxes ids at once, so that keypoints can be found in the same pass.
+`stitch` then sees the whole clip: it joins what was cut, bridges short gaps, drops what was no person and
+numbers people by prominence. Its `mapping` carries what was stored under online ids over to people.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ class BoxTrack:
 class Stitched:
     """People by prominence (ids 1, 2, ...), and the person that each kept online id belongs to.
 
-    Where two online ids of one person have a box in the same frame, the observed one is right: the other
-    is the guess of a track that was lost.
+    Where two online ids of one person have a box in a frame, the observed one is right, the other a guess.
     """
 
     tracks: tuple[BoxTrack, ...]

@@ -229,4 +229,5 @@ class _Bar:
         """pooch calls this when the download is complete."""
 
     def finish(self) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:  # stopping writes a line even where nothing was shown
+            self._progress.stop()
