@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -17,7 +18,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
@@ -30,6 +31,9 @@ from lifter.errors import OutputError, UserError
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus"}  # what mp4 holds and players play
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _PREROLL = 0.1  # seconds of sound kept before the picture: decoders warm up on it, players skip it
+_MAX_SIDE = 16384  # libx264's limit
+_MAX_TICKS = 1_000_000  # a second; mp4 stores steps in 32 bits, so finer clocks could not hold a pause
+_MAX_LAST = 60  # seconds that a last frame may be shown
 _AHEAD = 0.5  # seconds that the sound is written ahead of the picture
 
 
@@ -72,6 +76,8 @@ class VideoWriter:
         try:
             if self.path.is_dir():
                 raise IsADirectoryError("a folder has this name")
+            if max(self.size) > _MAX_SIDE:
+                raise OSError(f"H.264 cannot hold frames of {self.size[0]}x{self.size[1]} pixels")
             self._partial.touch()  # FFmpeg would notice only at the first frame that it cannot write here
             self._container: OutputContainer = av.open(
                 str(self._partial), "w", format="mp4", container_options={"movflags": "+faststart"}
@@ -121,9 +127,8 @@ class VideoWriter:
         width, height = self.size
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
-        # mp4 counts in 1/n seconds; n fits 32 bits in every file that is not broken.
-        ticks = self.info.time_base.denominator
-        stream.time_base = Fraction(1, ticks if ticks < 2**31 else 90000)
+        # mp4 counts in 1/n seconds: with the source's n, time stamps stay exact.
+        stream.time_base = Fraction(1, min(self.info.time_base.denominator, _MAX_TICKS))
         context = stream.codec_context
         context.time_base = stream.time_base
         context.flags |= Flags.frame_duration
@@ -169,7 +174,7 @@ class VideoWriter:
         step = max(1, round(1 / (self.info.fps * self.info.time_base)))
         left = round(Fraction(self.info.duration) / self.info.time_base) - pts
         if self._count == self.info.frame_count:
-            longest = left
+            longest = round(_MAX_LAST / self.info.time_base)
         elif not self.info.frame_count and self._end is None:
             longest = round(1 / self.info.time_base)
         else:
@@ -215,8 +220,11 @@ class _Audio:
         self._stop = float("inf") if end is None else end - start
         self._output = output
         self._input = open_media(source)
-        self._source: AudioStream = self._input.streams.audio[0]
-        self._copied = _can_copy(self._source)
+        audio = _readable_audio(self._input)
+        if audio is None:
+            raise ValueError("no sound that can be read")
+        self._source = audio
+        self._copied = _can_copy(source)
         self._last_dts: int | None = None
         if self._copied:
             self._stream = output.add_stream_from_template(self._source)
@@ -233,7 +241,7 @@ class _Audio:
         """The sound of `source`, or None when it has none that can be read."""
         try:
             return cls(source, output, start, end)
-        except (UserError, av.error.FFmpegError, IndexError, ValueError):
+        except (UserError, av.error.FFmpegError, StopIteration, ValueError):
             return None
 
     def write_until(self, time: float) -> None:
@@ -243,7 +251,8 @@ class _Audio:
                 self._next = next(self._packets, None)
             if self._next is None or self._next[0] > time:
                 return
-            self._output.mux(self._next[1])
+            with suppress(av.error.InvalidDataError, av.error.ArgumentError):  # a damaged packet
+                self._output.mux(self._next[1])
             self._next = None
 
     def finish(self) -> None:
@@ -258,7 +267,7 @@ class _Audio:
     def _demux(self) -> Iterator[Packet]:
         try:
             yield from self._input.demux(self._source)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, IndexError):  # IndexError: see `VideoReader._decode`
             return
 
     def _copy(self) -> Generator[tuple[float, Packet], None, None]:
@@ -311,8 +320,26 @@ class _Audio:
             yield float((packet.pts or 0) * packet.time_base), packet
 
 
-def _can_copy(stream: AudioStream) -> bool:
-    """Whether mp4 holds this codec as it is (MP3 below 16 kHz is not in the standard)."""
-    context = stream.codec_context
-    name = context.codec.canonical_name
-    return name in _COPIED and (name != "mp3" or stream.rate >= 16000)
+def _readable_audio(container: InputContainer) -> AudioStream | None:
+    """The first sound stream that has a decoder."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+
+
+def _can_copy(source: Path) -> bool:
+    """Whether mp4 holds this sound as it is.
+
+    Tried out in memory with the first packet: a damaged header would spoil the whole file at its end.
+    """
+    with open_media(source) as container:
+        stream = _readable_audio(container)
+        if stream is None or stream.codec_context.codec.canonical_name not in _COPIED:
+            return False
+        try:
+            with av.open(BytesIO(), "w", format="mp4") as trial:
+                copy = trial.add_stream_from_template(stream)
+                packet = next(p for p in container.demux(stream) if p.size)
+                packet.stream = copy
+                trial.mux(packet)
+        except (av.error.FFmpegError, StopIteration, ValueError):
+            return False
+    return True

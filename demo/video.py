@@ -30,6 +30,8 @@ from lifter.errors import DamagedVideo, NotAVideo, NoVideoStream, UserError
 _MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below what a broken header asks for
 _TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values whose conversion swscale knows
 _GIVE_UP_AFTER = 32  # read errors in a row
+_LONGEST_PAUSE = 1800  # seconds between two frames; more is a broken clock, and mp4 could not hold it
+_SLOWEST_CLOCK = 60  # seconds a tick; more is a broken header
 _IMAGE_SECONDS = 1  # how long a still image is shown
 
 
@@ -150,8 +152,8 @@ class VideoReader:
             try:
                 packet = next(packets)
                 failures = 0
-            except StopIteration:
-                return
+            except (StopIteration, IndexError):
+                return  # IndexError: PyAV's flush at the end trips over a stream that appeared late
             except av.error.FFmpegError:
                 failures += 1
                 self._skipped += 1
@@ -227,8 +229,7 @@ class _Clock:
         self._last: int | None = None
         self._step = max(1, round(1 / (info.fps * info.time_base)))
         self._second = max(1, int(1 / info.time_base))
-        # An mp4 holds the time between two frames in 32 bits; an hour without a frame is no pause either.
-        self._longest = min(3600 * self._second, 2**31 - 1)
+        self._longest = max(1, int(_LONGEST_PAUSE / info.time_base))
 
     def stamp(self, raw: int | None) -> int:
         """The pts of the next frame: repaired if missing, not increasing or absurd."""
@@ -281,17 +282,20 @@ def _describe(
         rate = Fraction(1, _IMAGE_SECONDS)
     elif not 0 < rate <= 1000:
         rate = Fraction(25)
+    time_base = stream.time_base or 1 / rate
+    if not 0 < time_base <= _SLOWEST_CLOCK:
+        rate, time_base = Fraction(25), Fraction(1, 25)
     upright = (height, width) if rotation in (90, 270) else (width, height)
     info = ClipInfo(
         path=path,
         width=upright[0],
         height=upright[1],
         fps=rate,
-        time_base=stream.time_base or 1 / rate,
+        time_base=time_base,
         frame_count=1 if is_image else max(stream.frames, 0),
         duration=float(_IMAGE_SECONDS) if is_image else _duration(container, stream),
         rotation=rotation,
-        has_audio=bool(container.streams.audio),
+        has_audio=any(s.codec_context is not None for s in container.streams.audio),
         is_image=is_image,
     )
     return info, mirrored, (width, height)
