@@ -188,10 +188,10 @@ def write_vector(path: Path, name: str, config: Any, meta: Mapping[str, Any], x:
     state = model.state_dict()
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.05 * torch.randn_like(weight)
+            weight.add_(0.05 * torch.randn_like(weight))
         for key, weight in state.items():
             if key.endswith(("running_mean", "running_var")):
-                weight += torch.rand_like(weight)
+                weight.add_(torch.rand_like(weight))
         found = outputs(model, x)
     weights = {_file_key(name, key): value.numpy() for key, value in state.items()}
     results = {f"out/{key}": value.numpy() for key, value in found.items()}

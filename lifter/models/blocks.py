@@ -33,8 +33,8 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Scaled dot-product attention of (B, N, C) tensors, heads merged again: (B, N, C)."""
-    parts = (split_heads(t, heads) for t in (q, k, v))
-    return functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+    q, k, v = (split_heads(t, heads) for t in (q, k, v))
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -54,7 +54,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(attend(*self.qkv(x).chunk(3, dim=-1), self.heads))
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.proj(attend(q, k, v, self.heads))
 
 
 class Mlp(nn.Module):

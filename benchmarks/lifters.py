@@ -1,0 +1,103 @@
+"""Frames a second of every lifter: as the app runs it, beside a window for every frame, one at a time.
+
+    python -m benchmarks.lifters [--device cuda] [--frames 243] [LIFTER...]
+
+Both ways run the same network of published size with the same (random) weights on the same track, both with
+flip averaging where the contract asks for it. The second way is the loop of the classic demos: cut a window
+around each frame, run it, run it mirrored, keep one pose. It is timed on a few frames only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from lifter.checkpoints import published
+from lifter.contracts import Contract, Lifter
+from lifter.inference import lift_track
+from lifter.registry import REGISTRY, entry
+from lifter.windows import cut_windows
+
+
+def frame_by_frame(
+    lifter: Lifter, contract: Contract, track: NDArray[np.float32], frames: range, device: str
+) -> None:
+    """One window and one call (two with flip averaging) for each of the frames."""
+    for frame in frames:
+        start = np.array([frame - contract.frames // 2])
+        lift_track(
+            lifter,
+            contract,
+            np.ascontiguousarray(cut_windows(track, start, contract.frames)[0]),
+            device=device,
+        )
+
+
+def seconds(work: Callable[[], None], device: str) -> float:
+    """Wall-clock time of `work`, with everything queued on the device done."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def main(
+    lifters: Annotated[list[str] | None, typer.Argument(help="All of them if none is named.")] = None,
+    frames: Annotated[int, typer.Option(help="Length of the track.")] = 243,
+    loop_frames: Annotated[int, typer.Option(help="Frames of the track that the slow loop is timed on.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are.")] = 0,
+) -> None:
+    """Time every lifter and print a table."""
+    if threads:
+        torch.set_num_threads(threads)
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold")
+    for column in (
+        "lifter",
+        "window",
+        "weights",
+        "frames/s, app",
+        "frames/s, a window a frame",
+        "times faster",
+    ):
+        table.add_column(column, justify="left" if column == "lifter" else "right")
+    rng = np.random.default_rng(0)
+    for name in lifters or REGISTRY:
+        found = entry(name)
+        config = published(found)
+        contract = found.contract(config)
+        model = found.build(config).eval().to(device)
+        views = (contract.views,) if contract.views > 1 else ()
+        track = rng.random((frames, *views, 17, contract.channels), dtype=np.float32) - 0.5
+        frame_by_frame(model, contract, track, range(1), device)  # warm-up
+        whole = seconds(lambda: lift_track(model, contract, track, device=device), device)  # noqa: B023
+        middle = range(frames // 2, frames // 2 + loop_frames)
+        loop = seconds(lambda: frame_by_frame(model, contract, track, middle, device), device)  # noqa: B023
+        fast, slow = frames / whole, loop_frames / loop
+        weights = sum(p.numel() for p in model.parameters()) / 1e6
+        table.add_row(
+            name,
+            str(contract.frames),
+            f"{weights:.1f} M",
+            f"{fast:,.0f}",
+            f"{slow:,.1f}",
+            f"{fast / slow:,.0f}",
+        )
+    console.print(f"{frames} frames on {device}, {torch.get_num_threads()} CPU threads")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
