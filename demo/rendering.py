@@ -161,9 +161,7 @@ class Renderer:
         draw_figures(panel, self._view, figures, turn)
         size = self._height
         for person in people:
-            if person.world is not None and np.isfinite(person.world).all(axis=1).any():
-                top = person.world[np.isfinite(person.world).all(axis=1)]
-                above = top[np.argmax(top[:, 2])] + (0.0, 0.0, 0.2)
+            if person.world is not None and (above := _above_head(person.world)) is not None:
                 (x, y), _ = self._view.project(above, size, turn)
                 _tag(panel, str(person.person_id), (x, y), size, person_color(person.person_id))
         stamp = f"{int(time) // 60}:{time % 60:05.2f}" if time >= 0 else f"{time:.2f}"
@@ -225,6 +223,15 @@ def _figure(person: PersonPose) -> Figure:
     if person.status is not Status.INTERPOLATED:
         return Figure(world, strength, person_color(person.person_id))
     return Figure(world, strength * INTERPOLATED_STRENGTH, person_color(person.person_id), INTERPOLATED_WIDTH)
+
+
+def _above_head(world: Floats) -> Floats | None:
+    """Where a person's label hangs (3,): over the head, or over the highest joint if that is missing."""
+    seen = np.flatnonzero(np.isfinite(world).all(axis=1))
+    if len(seen) == 0:
+        return None
+    joint = 10 if 10 in seen else int(seen[np.argmax(world[seen, 2])])
+    return np.asarray(world[joint] + (0.0, 0.0, 0.2), dtype=np.float32)
 
 
 def _bounds(
