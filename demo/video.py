@@ -318,7 +318,10 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     The display matrix maps a stored point to the shown one: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12,
     8.5.3, y down), so a turn by t clockwise has a = cos t, b = sin t.
     """
-    data = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+    try:
+        data = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+    except ValueError:  # PyAV does not know another entry's type (a photo's EXIF): only the turn is told
+        return round(-frame.rotation / 90) % 4 * 90, False
     if data is None or data.buffer_size < 36:
         return 0, False
     a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), np.int32, count=5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -153,6 +154,18 @@ def test_still_images(tmp_path, name):
     assert len(frames) == 1
     assert (frames[0].index, frames[0].pts, frames[0].time) == (0, 0, 0.0)
     assert_quarters(frames[0].image, TURNED[0])
+
+
+@pytest.mark.parametrize(("orientation", "angle"), [(1, 0), (3, 180), (6, 90), (8, 270)])
+def test_photo_is_turned_as_its_exif_says(tmp_path, orientation, angle):
+    """EXIF 2.32, tag 0x0112: 6 is a camera held so that the picture has to turn 90 degrees clockwise."""
+    jpeg = cv2.imencode(".jpg", corner_image())[1].tobytes()
+    entry = struct.pack("<HHHII", 1, 0x0112, 3, 1, orientation) + bytes(4)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + entry
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    assert probe(photo).rotation == angle
+    assert_quarters(read(photo)[0].image, TURNED[angle])
 
 
 def test_anamorphic_becomes_square(tmp_path):
