@@ -138,17 +138,23 @@ class Renderer:
 
     def _furnish(self) -> Image:
         """What never changes in the panel. An orbit moves the grid, so then only the light is kept."""
+        if self._orbit:
+            return draw_glow(self._view, self._height, 0.0)
+        room = draw_room(self._view, self._height)
+        self._caption(room)
+        return room
+
+    def _caption(self, panel: Image) -> None:
+        """What the panel shows: units, the size of a floor square, and which colour is which side."""
         size = self._height
-        room = draw_glow(self._view, size, 0.0) if self._orbit else draw_room(self._view, size)
         left, base = _text_size(size), size - _text_size(size)
-        _write(room, "3D (metres)", (left, 2 * left), size, PAPER)
-        _write(room, f"grid {grid_step(self._view):g} m", (left, base), size, mix(PAPER, INK, 0.35))
+        _write(panel, "3D (metres)", (left, 2 * left), size, PAPER)
+        _write(panel, f"grid {grid_step(self._view):g} m", (left, base), size, mix(PAPER, INK, 0.35))
         dot = max(1, left // 3)
         for index, (label, color) in enumerate((("right", RIGHT), ("left", LEFT))):
             x = size - (2 - index) * round(5.2 * left)
-            cv2.circle(room, (x, base - dot), dot, color, -1, cv2.LINE_AA)
-            _write(room, label, (x + 2 * dot, base), size, mix(PAPER, INK, 0.35))
-        return room
+            cv2.circle(panel, (x, base - dot), dot, color, -1, cv2.LINE_AA)
+            _write(panel, label, (x + 2 * dot, base), size, mix(PAPER, INK, 0.35))
 
     def _draw_panel(self, panel: Image, people: Sequence[PersonPose], time: float) -> None:
         """Fill `panel` (height, height, 3): floor, shadows, figures, captions."""
@@ -156,6 +162,7 @@ class Renderer:
         np.copyto(panel, self._room)
         if turn is not None:
             draw_grid(panel, self._view, turn)
+            self._caption(panel)
         figures = [_figure(person) for person in people if person.world is not None]
         draw_shadows(panel, self._view, figures, turn)
         draw_figures(panel, self._view, figures, turn)
@@ -206,7 +213,9 @@ class Renderer:
                 _dot(canvas, local[joint], side_color(SIDES[joint], color), radius)
             if level < 1.0:
                 cv2.addWeighted(canvas, level, part, 1.0 - level, 0.0, part)
-        seen = points[:17][shown]
+        # The label hangs over the face; over the highest joint if no face was seen.
+        face = points[:5][shown[:5]]
+        seen = face if len(face) else points[:17][shown]
         top = seen[np.argmin(seen[:, 1])]
         head = (float(top[0]), float(top[1]) - 0.09 * (high[1] - low[1]) - 2 * width)
         _tag(picture, str(person.person_id), head, self._height, color)
