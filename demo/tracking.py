@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.types import Detections, Floats, TrackedBox
+from demo.types import Detections, Floats, Track2D, TrackedBox
 from lifter.errors import UserError
 
 Doubles = NDArray[np.float64]
@@ -32,6 +33,9 @@ class BoxTrack:
     boxes: Floats
     scores: Floats
     observed: NDArray[np.bool_]
+
+
+Person = TypeVar("Person", BoxTrack, Track2D)
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,7 @@ def stitch(
     return Stitched(tuple(tracks), mapping)
 
 
-def choose(tracks: Sequence[BoxTrack], person: str) -> tuple[BoxTrack, ...]:
+def choose(tracks: Sequence[Person], person: str) -> tuple[Person, ...]:
     """The tracks that `--person` asks for: "all", "largest" (the most prominent) or one person's id.
 
     Raises:

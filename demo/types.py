@@ -82,6 +82,24 @@ class Track2D:
 
 
 @dataclass(frozen=True)
+class Pose3D:
+    """One person in camera axes, relative to the pelvis, over all T frames; NaN where there is no pose.
+
+    keypoints: (T, 17, 3) the 2D it was lifted from, with short gaps filled. joints: (T, 17, 3) metres.
+    uncertainty: (T, 17) metres or None. up: (T, 3) the world's up or None. status: (T,) of `Status`.
+    segments: (first, past-the-end) frames of the stretches without a long gap.
+    """
+
+    person_id: int
+    keypoints: Floats
+    joints: Floats
+    uncertainty: Floats | None
+    up: Floats | None
+    status: NDArray[np.uint8]
+    segments: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Track3D:
     """One person's motion over all T frames.
 

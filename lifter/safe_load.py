@@ -9,8 +9,10 @@ stream of pickles that PyTorch wrote before 1.6.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -26,6 +28,24 @@ from lifter.errors import InputMissing, WeightsError
 
 TensorTree = dict[str, Any]  # str -> Tensor | TensorTree
 
+# What unpickling damaged or hostile files raises. BLE forbids a bare Exception, and so this is spelled out.
+_BROKEN = (
+    pickle.UnpicklingError,
+    RuntimeError,  # damaged archives, tensors that reach out of their storage; includes RecursionError
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    ImportError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -65,8 +85,11 @@ def read_tensors(path: Path) -> TensorTree:
         raise InputMissing(f"the weights file {path} does not exist: check the path")
     try:
         found = _read(path)
-    except (SafetensorError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(_unreadable(path, error)) from error
+    except _BROKEN as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise WeightsError(
+            f"{path} cannot be read as a checkpoint ({reason}): it is damaged or no checkpoint: get it again"
+        ) from error
     if not found:
         raise WeightsError(f"{path} holds no tensors under string keys: give a file with a state dict")
     return found
@@ -75,34 +98,10 @@ def read_tensors(path: Path) -> TensorTree:
 def _read(path: Path) -> TensorTree:
     if path.suffix == ".safetensors":
         return dict(load_file(path))
-    try:
+    with warnings.catch_warnings(), contextlib.suppress(*_BROKEN):
+        warnings.simplefilter("ignore")  # of pickle protocols it may not know: then ours reads it
         return _only_tensors(torch.load(path, map_location="cpu", weights_only=True))
-    # torch raises RuntimeError for damaged archives and whatever a pickle can break with otherwise
-    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, AttributeError):
-        pass
-    try:
-        whole = _read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-    # damaged or hostile pickles break in any of these ways; none of them can have run foreign code
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        MemoryError,
-        ImportError,
-        struct.error,
-    ) as error:
-        raise WeightsError(_unreadable(path, error)) from error
-    return _only_tensors(whole)
-
-
-def _unreadable(path: Path, error: BaseException) -> str:
-    reason = str(error).strip().splitlines()
-    detail = reason[0][:120] if reason else type(error).__name__
-    return f"{path} cannot be read as a checkpoint ({detail}): it is damaged or of another kind, get it again"
+    return _only_tensors(_read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path))
 
 
 def _only_tensors(tree: object) -> TensorTree:
@@ -174,7 +173,7 @@ def _numbers(raw: bytes, dtype: torch.dtype) -> Tensor:
 
 
 class _InertUnpickler(pickle.Unpickler):
-    """An unpickler that can make containers, numbers, strings and tensors; all else becomes an empty shell."""
+    """Makes containers, numbers, strings and tensors; all else becomes an empty shell."""
 
     def __init__(self, stream: IO[bytes], storage: Callable[[torch.dtype, str, int], _Storage]) -> None:
         super().__init__(stream, encoding="utf-8", errors="replace")

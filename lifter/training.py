@@ -205,4 +205,6 @@ def _trim_log(path: Path, step: int) -> None:
 
 def _log(path: Path, step: int, loss: float, validation: float | None) -> None:
     with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([step, f"{loss:.5f}", "" if validation is None else f"{validation * 1000:.2f}"])
+        csv.writer(file).writerow(
+            [step, f"{loss:.5f}", "" if validation is None else f"{validation * 1000:.2f}"]
+        )

@@ -103,7 +103,7 @@ def change_proportions(joints: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def coco_joints(joints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where a COCO detector would mark this body: 3D COCO-17 (B, T, 17, 3), and where the face looks (B, T, 3).
+    """Where COCO would mark this body, in 3D (B, T, 17, 3), and where the face looks (B, T, 3).
 
     Motion capture has no face: eyes, ears and nose are placed on the head bone, turned with the chest
     and a slowly wandering neck. COCO's hips are marked wider and higher than the joint centres.

@@ -85,7 +85,9 @@ class NoiseModel:
         when = self._bursts(frames, fps, self.swap_chance, generator)[..., :1]
         which = torch.randint(3, (batch, 1, 1), generator=generator)
         joint = torch.arange(17)[None, None]
-        part = torch.where(which == 0, joint >= 11, torch.where(which == 1, (joint >= 5) & (joint < 11), joint >= 5))
+        part = torch.where(
+            which == 0, joint >= 11, torch.where(which == 1, (joint >= 5) & (joint < 11), joint >= 5)
+        )
         swapped = when & part
         doubt = torch.empty(batch, 1, 1).uniform_(0.6, 1, generator=generator)
         points = torch.where(swapped[..., None], points[:, :, _MIRROR], points)

@@ -66,7 +66,7 @@ def film(
     joints: Tensor, fps: Tensor, camera: CameraModel, noise: NoiseModel | None, generator: torch.Generator
 ) -> VirtualBatch:
     """World motion (B, T, 17, 3), z up, seen by one random camera for each window."""
-    batch, frames = joints.shape[:2]
+    batch = joints.shape[0]
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(batch).uniform_(low, high, generator=generator)
@@ -86,7 +86,11 @@ def film(
     focal = camera.focal[0] * (camera.focal[1] / camera.focal[0]) ** torch.rand(batch, generator=generator)
     distance = uniform(*camera.distance)
     # A person who would not fit is filmed with a shorter lens, then from farther away.
-    room = 0.9 * torch.minimum(aspect / longer, torch.ones(())) * torch.empty(batch).uniform_(0.5, 1, generator=generator)
+    room = (
+        0.9
+        * torch.minimum(aspect / longer, torch.ones(()))
+        * torch.empty(batch).uniform_(0.5, 1, generator=generator)
+    )
     fits = torch.where(chance(camera.cut_off_chance), 2.0, 1.0) * room * distance / 1.8
     focal = torch.minimum(focal, fits.clamp(min=camera.focal[0]))
     distance = torch.maximum(distance, torch.where(fits < camera.focal[0], 1.8 * focal / room, distance))
@@ -103,7 +107,9 @@ def film(
     coco, ahead = coco_joints(still, generator)
 
     def to_camera(points: Tensor) -> Tensor:
-        return torch.einsum("bij,btkj->btki", rotation, points - middle[:, None, None]) + offset[:, None, None]
+        return (
+            torch.einsum("bij,btkj->btki", rotation, points - middle[:, None, None]) + offset[:, None, None]
+        )
 
     target = to_camera(still)
     seen = to_camera(coco)

@@ -48,7 +48,9 @@ class MartinezLifter(Lifter):
         super().__init__()
         self.config = config
         self.embed, self.bn = nn.Linear(FEATURES, config.width), nn.BatchNorm1d(config.width)
-        self.blocks = nn.Sequential(*(LinearBlock(config.width, config.dropout) for _ in range(config.blocks)))
+        self.blocks = nn.Sequential(
+            *(LinearBlock(config.width, config.dropout) for _ in range(config.blocks))
+        )
         self.head = nn.Linear(config.width, 17 * 3)
         self.dropout = nn.Dropout(config.dropout)
 

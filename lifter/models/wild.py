@@ -67,17 +67,21 @@ class TemporalAttention(nn.Module):
 
 
 class WildLifter(Lifter):
-    """(B, T, 17, 3) screen-normalised COCO-17 x, y, score -> (B, T, 17, 3) metres, camera axes, pelvis at 0."""
+    """Screen-normalised COCO-17 x, y, score (B, T, 17, 3) -> joints (B, T, 17, 3), metres, pelvis at 0."""
 
     def __init__(self, config: WildConfig) -> None:
         super().__init__()
         self.config = config
         e, w = config.encoder_width, config.width
         self.embed = nn.Linear(FEATURES, e)
-        self.encoder = nn.Sequential(*(ResidualBlock(e, e, config.dropout) for _ in range(config.encoder_depth)))
+        self.encoder = nn.Sequential(
+            *(ResidualBlock(e, e, config.dropout) for _ in range(config.encoder_depth))
+        )
         self.to_token = nn.Linear(e, w)
         self.blocks = nn.ModuleList(
-            nn.Sequential(TemporalAttention(w, config.heads, config.frames), ResidualBlock(w, 2 * w, config.dropout))
+            nn.Sequential(
+                TemporalAttention(w, config.heads, config.frames), ResidualBlock(w, 2 * w, config.dropout)
+            )
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(w)

@@ -1,0 +1,1 @@
+"""What measures speed and memory; never run by the tests."""

@@ -1,0 +1,15 @@
+"""The video application: knows files, frames, people, pixels.
+
+From the top; an arrow never runs up, and stages never import each other, they meet in `pipeline`:
+
+    cli          flags -> Settings -> one call        console      what the user sees while it runs
+    settings     every knob once                      fingerprint  what kept files were made from
+    pipeline     the order of the stages              networks     the three networks of a run
+      analysis   the first pass, kept as a file       threads      stages in threads, bounded queues
+      video      frames in (containers: formats)      encoding     frames out, sound kept
+      detection  boxes of people                      tracking     boxes -> people
+      pose2d     keypoints (heatmaps, hrnet, mmpose_backend)
+      lifting    keypoints -> 3D in camera axes       motion       smooth, level, in one world
+      rendering  the picture (scene: the 3D panel)    result       the data file
+    types        the values they all speak in
+"""

@@ -1,0 +1,149 @@
+"""A person's 2D track -> 3D in camera axes: gaps filled or kept, windows, the lifter, back on the frames."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from demo.types import Floats, Pose3D, Status, Track2D
+from lifter.cameras import normalize_screen
+from lifter.contracts import Contract, Lifter
+from lifter.inference import lift_track
+from lifter.skeletons import coco_to_h36m
+
+LONGEST_GAP = 0.5  # seconds; longer ones split the track
+SEEN = 0.05  # a joint with a lower score counts as missing
+SLOWEST, FASTEST, USUAL = (
+    14.0,
+    61.0,
+    30.0,
+)  # frames a second that lifters know, and what others are brought to
+
+
+def lift_person(
+    track: Track2D,
+    times: NDArray[np.float64],
+    size: tuple[int, int],
+    lifter: Lifter,
+    contract: Contract,
+    flip: bool = True,
+    device: str = "cpu",
+) -> Pose3D:
+    """Lifts every stretch of a track in which the person was not lost for over half a second.
+
+    times: (T,) seconds. size: width and height of the picture.
+    """
+    length = len(times)
+    seen = (track.keypoints[..., 2] > SEEN).sum(1) >= 4
+    keypoints = np.where((track.keypoints[..., 2:] > SEEN), track.keypoints, np.array((np.nan, np.nan, 0)))
+    keypoints = keypoints.astype(np.float32)
+    segments = find_segments(seen, times)
+    status = np.full(length, Status.ABSENT, np.uint8)
+    if segments:
+        status[segments[0][0] : segments[-1][1]] = Status.LOST
+    filled = np.full((length, 17, 3), (np.nan, np.nan, 0), np.float32)
+    joints = np.full((length, 17, 3), np.nan, np.float32)
+    uncertainty = np.full((length, 17), np.nan, np.float32) if contract.predicts_error else None
+    ups = np.full((length, 3), np.nan, np.float32)
+
+    for first, end in segments:
+        part = slice(first, end)
+        status[part] = np.where(seen[part], Status.MEASURED, Status.INTERPOLATED)
+        filled[part] = fill_gaps(keypoints[part], times[part])
+        x = for_lifter(filled[part], contract, size)
+        clock = even_clock(times[part])
+        lifted = lift_track(lifter, contract, resample(x, times[part], clock), flip=flip, device=device)
+        joints[part] = resample(lifted.joints, clock, times[part])
+        if uncertainty is not None and lifted.error is not None:
+            uncertainty[part] = resample(lifted.error, clock, times[part])
+        if lifted.up is not None:
+            ups[part] = resample(lifted.up, clock, times[part])
+    up = ups if np.isfinite(ups).any() else None
+    return Pose3D(track.person_id, filled, joints, uncertainty, up, status, tuple(segments))
+
+
+def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """(first, past-the-end) of the stretches between gaps longer than half a second."""
+    at = np.flatnonzero(seen)
+    if len(at) == 0:
+        return []
+    # The gap is the time without the person: between the frames at its two sides, less one frame.
+    frame = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    cuts = np.flatnonzero((np.diff(at) > 1) & (np.diff(times[at]) - frame > LONGEST_GAP + 1e-6))
+    firsts = np.concatenate([at[:1], at[cuts + 1]])
+    ends = np.concatenate([at[cuts], at[-1:]]) + 1
+    return [(int(a), int(b)) for a, b in zip(firsts, ends, strict=True)]
+
+
+def fill_gaps(keypoints: Floats, times: NDArray[np.float64]) -> Floats:
+    """Keypoints (T, 17, 3) in which a joint missing for up to half a second is interpolated in time.
+
+    The score falls linearly too, halved, since nobody saw the joint there. Longer gaps stay NaN, score 0.
+    """
+    out = keypoints.copy()
+    for joint in range(keypoints.shape[1]):
+        known = np.flatnonzero(np.isfinite(keypoints[:, joint, 0]))
+        for a, b in pairwise(known):
+            if b - a > 1 and times[b] - times[a] <= LONGEST_GAP + (times[b] - times[a]) / (b - a):
+                inside = np.arange(a + 1, b)
+                share = ((times[inside] - times[a]) / (times[b] - times[a]))[:, None]
+                out[inside, joint] = (1 - share) * keypoints[a, joint] + share * keypoints[b, joint]
+                out[inside, joint, 2] /= 2
+    return out
+
+
+def for_lifter(keypoints: Floats, contract: Contract, size: tuple[int, int]) -> Floats:
+    """COCO keypoints in pixels as the contract wants them: its joints, screen-normalised, its channels.
+
+    A lifter that reads scores is told of missing joints by score 0. One that does not gets the joint's
+    nearest known place in time, or the middle of the person where it is never seen.
+    """
+    width, height = size
+    points = keypoints if contract.channels == 3 else _without_holes(keypoints)
+    if contract.joints == "h36m17":
+        points = coco_to_h36m(points)
+    xy = normalize_screen(torch.from_numpy(np.ascontiguousarray(points[..., :2])), width, height).numpy()
+    score = points[..., 2:]
+    missing = ~np.isfinite(xy).all(-1, keepdims=True)
+    return np.concatenate([np.where(missing, 0, xy), np.where(missing, 0, score)], -1).astype(np.float32)
+
+
+def _without_holes(keypoints: Floats) -> Floats:
+    out = keypoints.copy()
+    frames = np.arange(len(out))
+    middle = np.nanmean(out[..., :2].reshape(-1, 2), axis=0)
+    for joint in range(out.shape[1]):
+        known = np.isfinite(out[:, joint, 0])
+        for axis in range(2):
+            if known.any():
+                out[:, joint, axis] = np.interp(frames, frames[known], out[known, joint, axis])
+            else:
+                out[:, joint, axis] = middle[axis]
+    return out
+
+
+def even_clock(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The times at which the lifter is asked: the frames' own when their rate is steady and 15..60 a second,
+    else 30 a second over the same span (a clip of 5 frames a second, or of variable frame rate)."""
+    if len(times) < 2:
+        return times
+    steps = np.diff(times)
+    rate = 1 / np.median(steps)
+    if SLOWEST <= rate <= FASTEST and steps.max() < 1.6 * np.median(steps):
+        return times
+    count = max(round((times[-1] - times[0]) * USUAL), 1) + 1
+    return np.linspace(times[0], times[-1], count)
+
+
+def resample(values: Floats, times: NDArray[np.float64], wanted: NDArray[np.float64]) -> Floats:
+    """Values (T, ...) known at `times`, linearly interpolated at `wanted`."""
+    if times is wanted or (len(times) == len(wanted) and np.array_equal(times, wanted)):
+        return values
+    at = np.interp(wanted, times, np.arange(len(times)))
+    low = np.floor(at).astype(int).clip(0, len(times) - 1)
+    high = (low + 1).clip(max=len(times) - 1)
+    part = (at - low).reshape(-1, *(1,) * (values.ndim - 1))
+    return ((1 - part) * values[low] + part * values[high]).astype(np.float32)

@@ -1,0 +1,350 @@
+"""The only module that knows the order of the stages.
+
+1. Analyse: decode -> detect -> track -> keypoints, in batches; only numbers are kept.
+2. Lift: whole tracks -> 3D -> smooth motion above a level floor.
+3. Render: decode again, draw, encode, each in its own thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo.analysis import Analysis, Report, read_analysis, write_analysis
+from demo.encoding import VideoWriter
+from demo.fingerprint import fingerprint, hash_file
+from demo.lifting import lift_person
+from demo.motion import World, to_world
+from demo.networks import Networks, WeightFiles
+from demo.rendering import PersonPose, Renderer
+from demo.result import assemble, write_result, write_summary
+from demo.scene import View
+from demo.settings import ANALYSIS_KNOBS, RENDER_KNOBS, VERSION, Settings
+from demo.threads import Prefetch
+from demo.tracking import PersonTracker, choose, stitch
+from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D, TrackedBox
+from demo.video import VideoReader, probe
+from lifter.errors import OutputError
+
+SHOWN = (Status.MEASURED, Status.INTERPOLATED)
+CHUNK_PIXELS = 16e6  # frames that go through the networks together: memory stays level for 8K too
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of one clip."""
+
+    folder: Path
+    video: Path
+    result: Path
+    summary: Path
+    analysis: Path
+
+    @staticmethod
+    def of(clip: Path, folder: Path) -> Outputs:
+        """Their names, from the clip's."""
+        stem = clip.stem or "clip"
+        return Outputs(
+            folder,
+            folder / f"{stem}_3d.mp4",
+            folder / f"{stem}.npz",
+            folder / f"{stem}.json",
+            folder / f".{stem}.analysis.npz",
+        )
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What became of one clip. `notes` are lines for the user; `damage` says why the clip ended early."""
+
+    clip: Path
+    outputs: Outputs
+    people: int
+    frames: int
+    seconds: float
+    notes: tuple[str, ...]
+    damage: str | None
+    repeated: bool  # False when everything was there already
+
+
+def process_clip(
+    clip: Path,
+    folder: Path,
+    settings: Settings,
+    files: WeightFiles,
+    networks: Callable[[], Networks],
+    report: Report,
+    overwrite: bool = False,
+) -> ClipReport:
+    """One clip through all stages. Outputs that are there and were made from the same things are kept.
+
+    networks: gives the loaded networks; not called when the analysis and the result are there already.
+
+    Raises:
+        UserError: what the input, the outputs or the settings do not allow (see `lifter.errors`).
+    """
+    info = probe(clip)
+    outputs = Outputs.of(clip, folder)
+    clip_hash = hash_file(clip)
+    device = settings.chosen_device()
+    used = [weight.sha256 for weight in files.used]
+    whole = fingerprint(clip_hash, settings, RENDER_KNOBS, used, device)
+    kept = _finished(outputs, whole, settings)
+    if kept is not None and not overwrite:
+        return _report(clip, outputs, kept, repeated=False)
+    _check_folder(outputs, overwrite)
+
+    key = fingerprint(clip_hash, settings, ANALYSIS_KNOBS, used[:2], device)
+    analysis = None if overwrite else read_analysis(outputs.analysis, key)
+    if analysis is None:
+        analysis = analyse(clip, info, settings, networks(), report)
+        write_analysis(outputs.analysis, analysis, key)
+
+    report("lift", 0, 1)
+    people = _chosen(analysis, settings)
+    tracks, world = lift(people, analysis, info, settings, networks())
+    report("lift", 1, 1)
+
+    notes = _notes(people, tracks, analysis)
+    meta = {
+        "version": VERSION,
+        "clip": clip.name,
+        "clip_sha256": clip_hash,
+        "fingerprint": whole,
+        "width": info.width,
+        "height": info.height,
+        "fps": float(info.fps),
+        "rotation_applied": info.rotation,
+        "weights": [asdict(weight) for weight in files.used],
+        "settings": settings.model_dump(mode="json"),
+        "camera": {
+            "focal_pixels": world.focal,
+            "focal_is_assumed": settings.focal is None,
+            "world_from_camera": world.rotation.tolist(),
+            "camera_position": world.offset.tolist(),
+            "tilt_degrees": world.tilt,
+        },
+        "floor_contacts": world.contacts,
+        "smoothing_moved_mm": world.smoothing_moved,
+        "notes": list(notes),
+        "damage": analysis.damage,
+    }
+    write_result(outputs.result, assemble(people, tracks, analysis.times, meta))
+    if settings.render:
+        render(clip, info, outputs.video, analysis, people, tracks, world, settings, report)
+    summary = {**meta, "people": [_person_summary(track, analysis) for track in tracks]}
+    summary |= {"frames": len(analysis.times), "seconds": _seconds(analysis, info)}
+    # The summary comes last: where it is, everything is.
+    write_summary(outputs.summary, summary)
+    return _report(clip, outputs, summary, repeated=True)
+
+
+def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, report: Report) -> Analysis:
+    """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
+    tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
+    chunk = int(max(1, min(16, CHUNK_PIXELS // (info.width * info.height))))
+    boxes: list[list[TrackedBox]] = []
+    keypoints: list[Floats] = []
+    pts: list[int] = []
+    times: list[float] = []
+    with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:
+        while some := list(islice(frames, chunk)):
+            for frame, tracked in zip(
+                some, _track(some, tracker, settings.detect_every, networks), strict=True
+            ):
+                boxes.append(tracked)
+                pts.append(frame.pts)
+                times.append(frame.time)
+            keypoints += networks.pose.estimate(
+                [
+                    (frame.image, np.array([box.box for box in tracked], np.float32).reshape(-1, 4))
+                    for frame, tracked in zip(some, boxes[-len(some) :], strict=True)
+                ]
+            )
+            report("analyse", len(pts), _expected_frames(info, settings))
+    people = _people(boxes, keypoints, np.array(times), (info.width, info.height), settings.detect_every)
+    return Analysis(people, np.array(pts, np.int64), np.array(times), reader.damage)
+
+
+def lift(
+    people: Sequence[Track2D], analysis: Analysis, info: ClipInfo, settings: Settings, networks: Networks
+) -> tuple[list[Track3D], World]:
+    """Second stage: each person's keypoints to 3D, then all of them into one level world."""
+    size = (info.width, info.height)
+    poses = [
+        lift_person(
+            person, analysis.times, size, networks.lifter, networks.contract, settings.flip, networks.device
+        )
+        for person in people
+    ]
+    return to_world(poses, analysis.times, size, settings.focal, settings.smooth)
+
+
+def render(
+    clip: Path,
+    info: ClipInfo,
+    video: Path,
+    analysis: Analysis,
+    people: Sequence[Track2D],
+    tracks: Sequence[Track3D],
+    world: World,
+    settings: Settings,
+    report: Report,
+) -> None:
+    """Third pass: the side-by-side video, with the clip's own time stamps and sound."""
+    everyone = np.stack([track.world for track in tracks]) if tracks else np.zeros((0, 0, 17, 3), np.float32)
+    view = View.fit(everyone, world.rotation[:, 2].tolist())
+    renderer = Renderer((info.width, info.height), settings.height, view, settings.orbit)
+
+    def drawn(frames: Iterator[Frame]) -> Iterator[tuple[Image, int]]:
+        for frame in frames:
+            if frame.index >= len(analysis.times):
+                return
+            poses = [
+                PersonPose(
+                    track.person_id,
+                    person.keypoints[frame.index],
+                    track.world[frame.index],
+                    None if track.uncertainty is None else track.uncertainty[frame.index],
+                    Status(int(track.status[frame.index])),
+                )
+                for person, track in zip(people, tracks, strict=True)
+            ]
+            yield renderer.render(frame.image, poses, frame.time), frame.pts
+
+    with (
+        VideoReader(clip, settings.start, settings.end) as reader,
+        Prefetch(reader, 4) as decoded,
+        Prefetch(drawn(decoded), 4) as pictures,
+        VideoWriter(video, renderer.output_size, info, audio_from=clip, end=settings.end) as writer,
+    ):
+        for done, (picture, pts) in enumerate(pictures, start=1):
+            writer.write(picture, pts)
+            report("render", done, len(analysis.times))
+
+
+def _track(
+    frames: Sequence[Frame], tracker: PersonTracker, every: int, networks: Networks
+) -> Iterator[list[TrackedBox]]:
+    wanted = [frame for frame in frames if frame.index % every == 0]
+    found = dict(
+        zip(
+            [frame.index for frame in wanted],
+            networks.detector.detect([frame.image for frame in wanted]),
+            strict=True,
+        )
+    )
+    for frame in frames:
+        yield tracker.update(found.get(frame.index), frame.time)
+
+
+def _people(
+    boxes: Sequence[Sequence[TrackedBox]],
+    keypoints: Sequence[Floats],
+    times: NDArray[np.float64],
+    size: tuple[int, int],
+    every: int,
+) -> tuple[Track2D, ...]:
+    """Online ids sorted into people; where two ids of one person meet, the observed one is right."""
+    stitched = stitch(boxes, times, size, detect_every=every)
+    found = {
+        track.person_id: np.full((len(times), 17, 3), (np.nan, np.nan, 0), np.float32)
+        for track in stitched.tracks
+    }
+    inside = {track.person_id: np.isfinite(track.boxes[:, 0]) for track in stitched.tracks}
+    for index, (tracked, poses) in enumerate(zip(boxes, keypoints, strict=True)):
+        for box, pose in sorted(zip(tracked, poses, strict=True), key=lambda pair: pair[0].observed):
+            person = stitched.mapping.get(box.person_id)
+            if person is not None and inside[person][index]:
+                found[person][index] = pose
+    return tuple(Track2D(track.person_id, track.boxes, found[track.person_id]) for track in stitched.tracks)
+
+
+def _chosen(analysis: Analysis, settings: Settings) -> tuple[Track2D, ...]:
+    return choose(analysis.people, settings.person) if analysis.people else ()
+
+
+def _expected_frames(info: ClipInfo, settings: Settings) -> int:
+    if settings.start is None and settings.end is None:
+        return info.frame_count or round(info.duration * info.fps)
+    span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
+    return max(round(span * float(info.fps)), 0) if np.isfinite(span) else 0
+
+
+def _finished(outputs: Outputs, whole: str, settings: Settings) -> dict[str, Any] | None:
+    """The summary of a finished clip with this fingerprint, or None."""
+    wanted = [outputs.result] + ([outputs.video] if settings.render else [])
+    if not all(path.is_file() for path in wanted):
+        return None
+    try:
+        summary = json.loads(outputs.summary.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and summary.get("fingerprint") == whole else None
+
+
+def _check_folder(outputs: Outputs, overwrite: bool) -> None:
+    if outputs.summary.exists() and not overwrite:
+        raise OutputError(
+            f"{outputs.folder}: holds results made with other settings, weights or another clip; "
+            "use --overwrite or another --output"
+        )
+    try:
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+        probe_file = outputs.folder / f".{outputs.summary.stem}.writable"
+        probe_file.touch()
+        probe_file.unlink()
+    except OSError as error:
+        raise OutputError(f"{outputs.folder}: cannot be written ({error.strerror})") from error
+    # Results are only whole together with their summary: an old one must not vouch for new files.
+    outputs.summary.unlink(missing_ok=True)
+
+
+def _notes(people: Sequence[Track2D], tracks: Sequence[Track3D], analysis: Analysis) -> tuple[str, ...]:
+    notes = []
+    if not people:
+        notes.append("nobody was found in the picture, so there is no skeleton")
+    for track in tracks:
+        known = int(np.isin(track.status, SHOWN).sum())
+        if known < len(track.status):
+            notes.append(f"person {track.person_id} is in {known} of {len(track.status)} frames")
+    if analysis.damage:
+        notes.append(f"the clip is damaged: it {analysis.damage}; the result covers what could be read")
+    return tuple(notes)
+
+
+def _person_summary(track: Track3D, analysis: Analysis) -> dict[str, Any]:
+    known = np.flatnonzero(np.isin(track.status, SHOWN))
+    return {
+        "id": track.person_id,
+        "frames": len(known),
+        "first_second": float(analysis.times[known[0]]) if len(known) else None,
+        "last_second": float(analysis.times[known[-1]]) if len(known) else None,
+        "status_counts": {status.name.lower(): int((track.status == status).sum()) for status in Status},
+    }
+
+
+def _seconds(analysis: Analysis, info: ClipInfo) -> float:
+    if len(analysis.times) == 0:
+        return 0.0
+    return float(analysis.times[-1] - analysis.times[0]) + float(1 / info.fps if info.fps else 0)
+
+
+def _report(clip: Path, outputs: Outputs, summary: dict[str, Any], repeated: bool) -> ClipReport:
+    return ClipReport(
+        clip,
+        outputs,
+        len(summary["people"]),
+        summary["frames"],
+        summary["seconds"],
+        tuple(summary["notes"]),
+        summary["damage"],
+        repeated,
+    )

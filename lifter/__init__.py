@@ -1,0 +1,14 @@
+"""2D -> 3D: knows arrays of joints; no pixels, no video, and never imports `demo`.
+
+skeletons    joints, parents, pairs; COCO -> H36M    cameras      projection, normalisation, axes
+contracts    what every lifter promises              registry     all lifters by name
+models/      one file a paper                        checkpoints  our files and the authors'
+windows      cut, pad, blend                         inference    a whole track through a lifter
+smoothing    zero-phase low-pass                     metrics      what the field measures
+datasets/    one file a data set, virtual cameras    losses       what lifters are trained with
+training     one loop                                evaluation   held-out subjects
+exporting    ONNX                                    vectors      reference vectors
+weights      finding weight files                    safe_load    checkpoints without running pickles
+files        whole or not there                      errors       everything told in one line
+__main__     python -m lifter train | evaluate | list | verify | convert | export
+"""

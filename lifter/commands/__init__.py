@@ -1,0 +1,1 @@
+"""One command a file; `lifter.__main__` collects them."""

@@ -1,0 +1,1 @@
+"""Motion capture, and what virtual cameras and detectors make of it."""

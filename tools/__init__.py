@@ -1,0 +1,1 @@
+"""Tools that make and measure what the project ships; not needed to run the application."""

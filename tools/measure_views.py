@@ -1,0 +1,86 @@
+"""Measures 3D results of single cameras against a triangulated reference of the same scene.
+
+    python -m tools.measure_views reference.npz outputs/cam01/cam01.npz outputs/cam02/cam02.npz ...
+
+The n-th result belongs to the reference's n-th camera. Compared are the 12 limb joints of person 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from demo.result import Result, read_result
+from lifter.metrics import mpjpe, p_mpjpe, pck, procrustes_align
+from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """Millimetres, percent and degrees of one camera's result.
+
+    p_mpjpe, p_pck: every frame moved, turned and scaled onto the reference. w_mpjpe, w_pck: the whole clip
+    turned about the vertical once, each frame moved onto the reference by the mean of its joints, nothing
+    scaled: a leaning skeleton counts. tilt: angle between the result's vertical and the reference's.
+    """
+
+    frames: int
+    p_mpjpe: float
+    p_pck: float
+    w_mpjpe: float
+    w_pck: float
+    tilt: float
+
+
+def score_view(result: Result, reference: NDArray[np.float64], rotation: NDArray[np.float64]) -> ViewScore:
+    """Person 1 of a result against reference joints (T, 17, 3), COCO-17, metres, z up.
+
+    rotation: the camera's world-to-camera matrix (3, 3) in the reference's world.
+    """
+    length = min(len(result.times), len(reference))
+    ours = result.joints_world[0, :length][:, LIMBS_H36M].astype(np.float64)
+    truth = reference[:length][:, LIMBS_COCO]
+    known = np.isfinite(ours).all((1, 2)) & np.isfinite(truth).all((1, 2))
+    ours, truth = ours[known], truth[known]
+    p_aligned = procrustes_align(ours, truth)
+    ours_centred = ours - ours.mean(1, keepdims=True)
+    truth_centred = truth - truth.mean(1, keepdims=True)
+    # The one turn about z that fits best: the angle of the summed complex products.
+    a = ours_centred[..., 0] + 1j * ours_centred[..., 1]
+    b = truth_centred[..., 0] + 1j * truth_centred[..., 1]
+    turned = a * np.exp(1j * np.angle((b * a.conj()).sum()))
+    level = np.stack((turned.real, turned.imag, ours_centred[..., 2]), -1)
+    up = np.array(result.meta["camera"]["world_from_camera"])[2]
+    true_up = rotation @ (0.0, 0.0, 1.0)
+    return ViewScore(
+        frames=len(ours),
+        p_mpjpe=p_mpjpe(ours, truth) * 1000,
+        p_pck=pck(p_aligned, truth),
+        w_mpjpe=mpjpe(level, truth_centred) * 1000,
+        w_pck=pck(level, truth_centred),
+        tilt=float(np.degrees(np.arccos(np.clip(up @ true_up, -1, 1)))),
+    )
+
+
+def main(reference: Path, results: list[Path]) -> None:
+    """Print a table with a row for each camera."""
+    with np.load(reference) as file:
+        joints, rotations = file["X"].astype(np.float64), file["R"]
+    table = Table(
+        "camera", "frames", "P-MPJPE mm", "PCK@150 (P) %", "MPJPE level mm", "PCK@150 level %", "tilt deg"
+    )
+    for path, rotation in zip(results, rotations, strict=True):
+        s = score_view(read_result(path), joints, rotation)
+        values = (s.p_mpjpe, s.p_pck, s.w_mpjpe, s.w_pck, s.tilt)
+        table.add_row(path.stem, str(s.frames), *(f"{value:.1f}" for value in values))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
