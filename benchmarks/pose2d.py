@@ -1,0 +1,87 @@
+"""How long HRNet takes per person, by memory layout and precision, and how far that moves its heatmaps.
+
+    python -m benchmarks.pose2d [--weights FILE] [--device cpu] [--people 8] [--threads 2]
+
+Without weights the network is random: times are right, and differences are an order of magnitude only.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from demo.heatmaps import decode
+from demo.hrnet import W32, build, load_hrnet
+from demo.pose2d import PoseNetwork, Precision, TorchNetwork
+from demo.types import Floats
+
+
+def eager(model: torch.nn.Module, device: str) -> PoseNetwork:
+    """PyTorch as it comes: channels first, float32."""
+    model = model.to(device).eval()
+
+    @torch.inference_mode()
+    def run(crops: Floats) -> Floats:
+        return np.asarray(model(torch.from_numpy(crops).to(device)).cpu().numpy())
+
+    return run
+
+
+def timed(network: PoseNetwork, crops: Floats, repeats: int) -> tuple[float, Floats]:
+    """(best milliseconds a person, heatmaps) after one call to warm up."""
+    heatmaps = network(crops)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        network(crops)
+        times.append(time.perf_counter() - start)
+    return min(times) * 1000 / len(crops), heatmaps
+
+
+def main(
+    weights: Annotated[Path | None, typer.Option(help="HRNet weights; random W32 without.")] = None,
+    device: str = "cpu",
+    people: int = 8,
+    threads: int = 2,
+    repeats: int = 3,
+) -> None:
+    """Print one line per way to run the network."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model, config = load_hrnet(weights) if weights else (build(W32), W32)
+    width, height = config.input_size
+    crops = np.random.default_rng(0).normal(size=(people, 3, height, width)).astype(np.float32)
+    half: Precision = "float16" if device.startswith("cuda") else "bfloat16"
+    ways: dict[str, Callable[[], PoseNetwork]] = {
+        "eager, float32": lambda: eager(copy.deepcopy(model), device),
+        "channels last, float32": lambda: TorchNetwork(copy.deepcopy(model), device, "float32"),
+        f"channels last, {half}": lambda: TorchNetwork(copy.deepcopy(model), device, half),
+    }
+    table = Table(
+        "way", "ms a person", "heatmap difference", title=f"{device}, {threads} threads, {people} people"
+    )
+    exact: Floats | None = None
+    for name, make in ways.items():
+        milliseconds, heatmaps = timed(make(), crops, repeats)
+        exact = heatmaps if exact is None else exact
+        difference = np.abs(heatmaps - exact).max() / np.abs(exact).max()
+        table.add_row(name, f"{milliseconds:.1f}", f"{difference:.1e}")
+    maps = np.random.default_rng(0).random((people, 17, height // 4, width // 4), dtype=np.float32)
+    for how in ("dark", "quarter"):
+        start = time.perf_counter()
+        decode(maps, how)
+        table.add_row(f"decode, {how}", f"{(time.perf_counter() - start) * 1000 / people:.2f}", "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
