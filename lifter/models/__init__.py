@@ -1,6 +1,8 @@
 """The lifters, one file a paper, written from the papers and from what their checkpoints need.
 
 blocks          attention, MLP, drop-path and the register of weights that files carry but no one reads
+wild            the app's own: any number of frames, COCO-17 in, says which way is up
+martinez        the frame-by-frame baseline
 ktpformer       KTPFormer (CVPR 2024): sequence to sequence, kinematic and trajectory priors
 crossformer     CrossFormer (2022): 81 frames to the centre frame
 jointformer     JointFormer (ICPR 2022): single frame, predicts its own error
