@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,33 @@ def test_heatmaps_are_the_authors(shared, tmp_path, name):
         heatmaps = model(torch.from_numpy(reference["in/x"])).numpy()
     wanted = reference["out/y"]
     assert np.abs(heatmaps - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def drawn_weights(config, seed):
+    """Weights drawn by numpy key by key, so that a reference needs no weights of its own."""
+    random = np.random.default_rng(seed)
+    weights = {}
+    for key, value in build(config).state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            weights[key] = torch.tensor(0)
+            continue
+        drawn = random.uniform(-1, 1, value.shape) / np.sqrt(max(1, value[0].numel()))
+        offset = 1.0 if key.endswith("running_var") or (value.ndim == 1 and key.endswith("weight")) else 0.0
+        weights[key] = torch.from_numpy((offset + 0.5 * drawn).astype(np.float32))
+    return weights
+
+
+def test_heatmaps_stay_as_they_were_when_they_matched_the_authors():
+    """Output of this module at a time when it passed the test above; here for checkouts without `shared`."""
+    reference = np.load(Path(__file__).parent.parent / "vectors" / "hrnet_w4_drawn.npz")
+    model = build(TINY)
+    model.load_state_dict(drawn_weights(TINY, seed=7))
+    crop = np.random.default_rng(8).normal(size=(1, 3, 128, 96)).astype(np.float32)
+    with torch.inference_mode():
+        found = model.eval()(torch.from_numpy(crop)).numpy()
+    wanted = reference["heatmaps"]
+    assert wanted.std() > 0
+    assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_state_dict_is_the_authors_in_names_shapes_and_order(shared):
