@@ -66,15 +66,15 @@ def main(
     """Time every lifter and print a table."""
     if threads:
         torch.set_num_threads(threads)
-    console = Console(highlight=False)
-    table = Table(box=None, header_style="bold")
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     for column in (
         "lifter",
         "window",
         "weights",
-        "frames/s, app",
-        "frames/s, a window a frame",
-        "times faster",
+        "frames/s",
+        "in the loop",
+        "times",
     ):
         table.add_column(column, no_wrap=True, justify="left" if column == "lifter" else "right")
     rng = np.random.default_rng(0)
