@@ -39,7 +39,7 @@ def lift_track(
 
     A lifter that answers a whole window runs once for half a window of new frames, with windows blended;
     one that answers the centre frame runs once a frame. Left/right flip averaging where the contract asks
-    for it: both versions go through in one call.
+    for it.
     """
     length, frames = len(keypoints), contract.frames
     if contract.output == "sequence":
@@ -54,12 +54,14 @@ def lift_track(
     joints, errors, ups = [], [], []
     for chunk in windows.split(batch):
         x = chunk.to(device)
-        lifted = lifter.lift(torch.cat((x, _mirror_2d(x, contract))) if flip else x)
-        joints.append(_average(lifted.joints, flip, mirror_3d))
-        if lifted.error is not None:
-            errors.append(_average(lifted.error, flip, _mirror_joints))
-        if lifted.up is not None:
-            ups.append(_average(lifted.up, flip, _mirror_direction))
+        plain = lifter.lift(x)
+        # Two calls, not one batch: for a lifter that attends over its batch the mirrored half must not count.
+        mirrored = lifter.lift(_mirror_2d(x, contract)) if flip else None
+        joints.append(_average(plain.joints, mirrored and mirrored.joints, mirror_3d))
+        if plain.error is not None:
+            errors.append(_average(plain.error, mirrored and mirrored.error, _mirror_joints))
+        if plain.up is not None:
+            ups.append(_average(plain.up, mirrored and mirrored.up, _mirror_direction))
 
     def whole(parts: list[Floats]) -> Floats | None:
         if not parts:
@@ -95,8 +97,6 @@ def _mirror_direction(up: Tensor) -> Tensor:
     return up * up.new_tensor((-1.0, 1.0, 1.0))
 
 
-def _average(values: Tensor, flip: bool, mirror: Callable[[Tensor], Tensor]) -> Floats:
-    if flip:
-        plain, flipped = values.chunk(2)
-        values = (plain + mirror(flipped)) / 2
+def _average(plain: Tensor, mirrored: Tensor | None, unmirror: Callable[[Tensor], Tensor]) -> Floats:
+    values = plain if mirrored is None else (plain + unmirror(mirrored)) / 2
     return values.float().cpu().numpy()

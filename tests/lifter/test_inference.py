@@ -1,0 +1,64 @@
+"""A whole track through a lifter, by its contract alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from lifter.contracts import Contract, Lifted, Lifter
+from lifter.inference import lift_track, mirror_3d
+from lifter.skeletons import H36M_17
+
+
+class Echo(Lifter):
+    """Says x, y and the frame's place in the window: enough to see what went in and came out where."""
+
+    def __init__(self, centre: bool = False):
+        super().__init__()
+        self.centre, self.calls, self.windows = centre, 0, 0
+
+    def lift(self, x):
+        self.calls += 1
+        self.windows += len(x)
+        joints = torch.cat((x[..., :2], torch.zeros_like(x[..., :1])), -1)
+        if self.centre:
+            joints = joints[:, x.shape[1] // 2][:, None]
+        up = torch.tensor([0.6, -0.8, 0.0]).expand(len(x), joints.shape[1], 3)
+        return Lifted(joints, joints[..., 0].abs(), up)
+
+
+def track(length):
+    return np.random.default_rng(0).normal(size=(length, 17, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("length", [1, 26, 27, 28, 100])
+@pytest.mark.parametrize("centre", [False, True])
+def test_frames_come_back_in_their_places(length, centre):
+    points = track(length)
+    contract = Contract("echo", 27, "centre" if centre else "sequence", flip_average=False)
+    lifted = lift_track(Echo(centre), contract, points)
+    np.testing.assert_allclose(lifted.joints[..., :2], points[..., :2], atol=1e-5)
+    np.testing.assert_allclose(lifted.error, np.abs(points[..., 0]), atol=1e-5)
+    assert lifted.joints.shape == (length, 17, 3)
+
+
+def test_flip_averaging_undoes_the_mirror_for_joints_error_and_up():
+    points = track(40)
+    lifted = lift_track(Echo(), Contract("echo", 27), points)
+    # An echo of the mirrored input, mirrored back, is the echo of the input.
+    np.testing.assert_allclose(lifted.joints[..., :2], points[..., :2], atol=1e-5)
+    np.testing.assert_allclose(lifted.error, np.abs(points[..., 0]), atol=1e-5)
+    # The echo's up does not depend on the input, so its sideways parts cancel.
+    np.testing.assert_allclose(lifted.up, np.tile((0.0, -0.8, 0.0), (40, 1)), atol=1e-6)
+
+
+def test_a_sequence_lifter_never_runs_a_window_a_frame():
+    lifter = Echo()
+    lift_track(lifter, Contract("echo", 243), track(243), flip=True)
+    assert (lifter.calls, lifter.windows) == (2, 2)  # one forward pass, and one for the flip
+
+
+def test_mirror_3d_exchanges_left_and_right():
+    joints = torch.arange(51.0).view(17, 3)
+    flipped = mirror_3d(joints)
+    for a, b in zip(H36M_17.left, H36M_17.right, strict=True):
+        assert flipped[a].tolist() == (joints[b] * torch.tensor([-1.0, 1, 1])).tolist()
