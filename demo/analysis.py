@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,5 +59,5 @@ def read_analysis(path: Path, fingerprint: str) -> Analysis | None:
             people = zip(file["ids"].tolist(), file["boxes"], file["keypoints"], strict=True)
             tracks = tuple(Track2D(number, boxes, keypoints) for number, boxes, keypoints in people)
             return Analysis(tracks, file["pts"], file["times"], json.loads(str(file["damage"])))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None

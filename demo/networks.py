@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from demo.pose2d import KeypointEstimator, load_pose
 from demo.settings import Settings
 from lifter.checkpoints import load_checkpoint
 from lifter.contracts import Contract, Lifter
+from lifter.errors import DownloadError
 from lifter.registry import REGISTRY
 from lifter.weights import resolve, sha256
 
@@ -51,6 +53,15 @@ def find_weights(settings: Settings) -> WeightFiles:
     Raises:
         WeightsError, DownloadError: see `lifter.weights.resolve`.
     """
+    wanted = [(settings.detector, "detector")]
+    if not settings.pose.startswith("mmpose:"):
+        wanted.append((settings.pose, "pose"))
+    if settings.lifter_weights is None:
+        wanted.append((settings.lifter, "lifter"))
+    for name, kind in wanted:  # a name that does not exist is told before anything is downloaded
+        with suppress(DownloadError):
+            resolve(name, kind, offline=True)
+
     detector = resolve(settings.detector, "detector", settings.offline)
     pose: Path | str = settings.pose
     if not settings.pose.startswith("mmpose:"):

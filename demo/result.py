@@ -16,10 +16,12 @@ An .npz that plain numpy reads. Arrays count people, then the clip's frames from
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +130,7 @@ def read_result(path: Path) -> Result:
             times=arrays["times"],
             meta=meta,
         )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
     if meta.get("schema") != SCHEMA:
         raise DataError(f"{path}: has schema {meta.get('schema')}, this version reads {SCHEMA}")

@@ -118,7 +118,9 @@ def test_segments_cover_every_seen_frame_once_and_hold_no_long_gap(seen, fps):
         covered[first:end] += 1
         assert seen[first]
         assert seen[end - 1]
-        longest = max((len(run) for run in "".join("x" if s else "." for s in seen[first:end]).split("x")), default=0)
+        longest = max(
+            (len(run) for run in "".join("x" if s else "." for s in seen[first:end]).split("x")), default=0
+        )
         assert longest / fps <= LONGEST_GAP + 1e-6
     assert covered.max(initial=0) <= 1
     assert covered[seen].all()

@@ -64,7 +64,9 @@ def test_the_floor_is_level_whatever_the_roll(scene, roll, with_up):
     assert found.rotation @ found.rotation.T == pytest.approx(np.eye(3), abs=1e-9)
     # One rigid transform: distances within the body stay those of the camera.
     inside = np.linalg.norm(track.world[:, 10] - track.world[:, 3], axis=1)
-    np.testing.assert_allclose(inside, np.linalg.norm(track.camera[:, 10] - track.camera[:, 3], axis=1), atol=1e-4)
+    np.testing.assert_allclose(
+        inside, np.linalg.norm(track.camera[:, 10] - track.camera[:, 3], axis=1), atol=1e-4
+    )
 
 
 def test_feet_stand_on_the_floor_and_a_jump_leaves_it(scene):

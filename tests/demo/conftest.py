@@ -1,0 +1,62 @@
+"""Small stand-ins for the networks, so that the pipeline is tested without weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from demo.networks import Networks, WeightFiles, WeightUsed
+from demo.types import Detections
+from lifter.models.wild import WildConfig, WildLifter, contract
+from tests.lifter.motions import STANDING
+
+
+class SquareDetector:
+    """Finds one person: the bounding box of the brightest pixels, nobody in a dark picture."""
+
+    def __init__(self):
+        self.frames = 0
+
+    def detect(self, images):
+        self.frames += len(images)
+        found = []
+        for image in images:
+            rows, columns = np.nonzero(image.max(-1) > 128)
+            if len(rows) == 0:
+                found.append(Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)))
+                continue
+            box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            found.append(Detections(np.array([box], np.float32), np.array([0.9], np.float32)))
+        return found
+
+
+class StandingPose:
+    """Sees a standing figure in every box."""
+
+    def estimate(self, items):
+        coco = STANDING[[10, 10, 10, 10, 10, 11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3]]
+        found = []
+        for _, boxes in items:
+            people = np.zeros((len(boxes), 17, 3), np.float32)
+            for person, (x1, y1, x2, y2) in zip(people, boxes, strict=True):
+                person[:, 0] = (x1 + x2) / 2 + coco[:, 0] * (y2 - y1) / 1.7
+                person[:, 1] = y2 - coco[:, 2] * (y2 - y1) / 1.7
+                person[:, 2] = 0.9
+            found.append(people)
+        return found
+
+
+@pytest.fixture
+def networks():
+    torch.manual_seed(0)
+    config = WildConfig(frames=9, encoder_width=16, width=16, depth=1, heads=2)
+    return Networks(SquareDetector(), StandingPose(), WildLifter(config).eval(), contract(config), "cpu")
+
+
+@pytest.fixture
+def weight_files():
+    used = tuple(WeightUsed(role, role, f"{role}.bin", role * 8) for role in ("detector", "pose", "lifter"))
+    return WeightFiles(Path("detector.bin"), Path("pose.bin"), Path("lifter.bin"), used)
