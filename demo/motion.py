@@ -13,15 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from demo.grounding import (
+    ANKLE_HEIGHT,
+    ANKLES,
+    axes_from_up,
+    common_floor,
+    contacts,
+    level,
+    lowest,
+    stand_on_floor,
+    upward,
+)
 from demo.types import Floats, Pose3D, Track3D
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
 
 ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera
-ANKLE_HEIGHT = 0.08  # metres from the sole to the ankle joint
 DEPTH_CUTOFF = 1.0  # Hz; depth comes from apparent size and is the noisiest of the three coordinates
-CONTACT_SPEED = 0.35  # metres a second; a foot slower than this stands
-ANKLES = (3, 6)
 
 Doubles = NDArray[np.float64]
 
@@ -69,9 +77,16 @@ def to_world(
         joints.append(clean)
         roots.append(root)
 
-    contacts = [_contacts(j + r[:, None], times) for j, r in zip(joints, roots, strict=True)]
-    up = level(_body_up(poses, joints), np.concatenate(contacts) if contacts else np.zeros((0, 3)))
-    scales, floor = _common_floor(contacts, joints, roots, up)
+    ankles = [j[:, ANKLES] + r[:, None] for j, r in zip(joints, roots, strict=True)]
+    places = np.concatenate([contacts(path, times) for path in ankles] or [np.zeros((0, 3))])
+    up = level(upward(poses), places)
+    touch = [_touch(pose, path, up, times) for pose, path in zip(poses, ankles, strict=True)]
+    scales, floor = common_floor([own[np.isfinite(own)] for own in touch])
+    for pose, root, own, scale in zip(poses, roots, touch, scales, strict=True):
+        for first, end in pose.segments:
+            part = slice(first, end)
+            root[part] = stand_on_floor(root[part], own[part], floor / scale, up, _rate(times[part]))
+
     rotation = axes_from_up(up)
     offset = np.array((0.0, 0.0, ANKLE_HEIGHT - floor))
     if poses:
@@ -94,7 +109,7 @@ def to_world(
         )
     tilt = float(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
     distance = float(np.concatenate(moved).mean() * 1000) if moved else 0.0
-    return tracks, World(rotation, offset, focal, sum(map(len, contacts)), tilt, distance)
+    return tracks, World(rotation, offset, focal, len(places), tilt, distance)
 
 
 def root_trajectory(
@@ -140,106 +155,13 @@ def root_trajectory(
     return np.concatenate((steady, depth[:, None]), 1)
 
 
-def _body_up(poses: Sequence[Pose3D], joints: Sequence[Floats]) -> Doubles:
-    """The first guess of the world's up in camera axes: what the lifter says, else how bodies stand."""
-    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
-    if said and sum(map(len, said)):
-        return _unit(np.concatenate(said).mean(0).astype(np.float64))
-    directions = []
-    for clean in joints:
-        known = clean[np.isfinite(clean).all((1, 2))].astype(np.float64)
-        if len(known):
-            # From the ankles to the chest, where the legs are stretched: nobody stands at a slant for long.
-            body = known[:, 8] - known[:, ANKLES].mean(1)
-            length = np.linalg.norm(body, axis=1)
-            directions.append(body[length >= np.quantile(length, 0.5)])
-    if not directions:
-        return np.array((0.0, -1.0, 0.0))
-    return _unit(np.median(np.concatenate(directions), axis=0))
-
-
-def _contacts(points: Doubles, times: Doubles) -> Doubles:
-    """Where feet stood: the mean place (N, 3), camera axes, of each ankle for each time that it rested.
-
-    points: (T, 17, 3) in camera axes with the trajectory.
-    """
-    places = []
-    if len(times) < 3:
-        return np.zeros((0, 3))
-    for ankle in ANKLES:
-        path = points[:, ankle]
-        speed = np.linalg.norm(np.gradient(path, times, axis=0), axis=1)
-        # Relative to the faster foot: while one swings the other stands, also where depth drifts a little.
-        still = np.nan_to_num(speed, nan=np.inf) < CONTACT_SPEED
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], still.astype(int), [0]))))
-        for first, end in zip(edges[::2], edges[1::2], strict=True):
-            if times[end - 1] - times[first] >= 0.1:
-                # A long stand counts more than a step, a foot that is put down once a second as several.
-                pieces = max(1, round(float(times[end - 1] - times[first])))
-                places += [piece.mean(0) for piece in np.array_split(path[first:end], pieces)]
-    return np.array(places).reshape(-1, 3)
-
-
-def level(up: Doubles, contacts: Doubles, prior: float = 5.0, spread: float = 0.08) -> Doubles:
-    """The up direction (3,) corrected so that places where feet stood lie at one height.
-
-    A least-squares turn by a small angle about the two horizontal axes, held back by a prior of `prior`
-    degrees; contact heights are good to `spread` metres. People who stay in one place say little about the
-    floor, and then the first guess stays.
-    """
-    if len(contacts) < 2:
-        return up
-    axes = axes_from_up(up)
-    local = (contacts - np.median(contacts, axis=0)) @ axes.T
-    near = np.abs(local[:, 2]) < max(3 * np.median(np.abs(local[:, 2])), 0.15)  # stairs, chairs, failures
-    local = local[near] - local[near].mean(0)
-    if len(local) < 2:
-        return up
-    normal = local[:, :2].T @ local[:, :2] / spread**2 + np.eye(2) / np.radians(prior) ** 2
-    turn = np.linalg.solve(normal, -local[:, :2].T @ local[:, 2] / spread**2)
-    turn *= min(1.0, np.radians(2 * prior) / max(float(np.linalg.norm(turn)), 1e-9))
-    return _unit(up + turn @ axes[:2])
-
-
-def axes_from_up(up: Doubles) -> Doubles:
-    """Camera-to-world rotation (3, 3): z is `up`, y looks where the camera looks, along the floor."""
-    forward = np.array((0.0, 0.0, 1.0)) - up[2] * up
-    if np.linalg.norm(forward) < 0.1:  # the camera looks straight down or up
-        forward = np.array((0.0, -1.0, 0.0)) + up[1] * up
-    y = _unit(forward)
-    return np.stack((np.cross(y, up), y, up))
-
-
-def _common_floor(
-    contacts: Sequence[Doubles], joints: Sequence[Floats], roots: Sequence[Doubles], up: Doubles
-) -> tuple[list[float], float]:
-    """A size factor for each person and the height of the ankles on the floor, along `up`.
-
-    One camera cannot tell a small person from a far one; that all stand on one floor can. The factor is
-    within 0.8..1.25 and 1 for somebody alone.
-    """
-    heights = []
-    for places, clean, root in zip(contacts, joints, roots, strict=True):
-        if len(places):
-            heights.append(float(np.median(places @ up)))
-            continue
-        low = ((clean[:, ANKLES] + root[:, None]) @ up).min(1)
-        low = low[np.isfinite(low)]
-        heights.append(float(np.quantile(low, 0.1)) if len(low) else np.nan)
-    known = [h for h in heights if np.isfinite(h)]
-    if not known:
-        return [1.0] * len(heights), 0.0
-    floor = float(np.median(known))
-    scales = []
-    for height in heights:
-        usable = np.isfinite(height) and height * floor > 0 and abs(height) > 0.3
-        scales.append(float(np.clip(floor / height, 0.8, 1.25)) if usable and len(known) > 1 else 1.0)
-    return scales, floor
+def _touch(pose: Pose3D, ankles: Doubles, up: Doubles, times: Doubles) -> Doubles:
+    """`lowest` for each stretch of a person, (T,); NaN elsewhere."""
+    out = np.full(len(times), np.nan)
+    for first, end in pose.segments:
+        out[first:end] = lowest(ankles[first:end], up, _rate(times[first:end]))
+    return out
 
 
 def _rate(times: Doubles) -> float:
     return float(1 / np.median(np.diff(times))) if len(times) > 1 else 0.0
-
-
-def _unit(v: Doubles) -> Doubles:
-    return v / max(float(np.linalg.norm(v)), 1e-9)

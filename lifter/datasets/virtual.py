@@ -19,7 +19,8 @@ class CameraModel:
     """Which cameras people film with. Angles in degrees, distance in metres, focal in picture sizes."""
 
     pitch: tuple[float, float] = (-30.0, 60.0)
-    roll: float = 30.0
+    roll: float = 35.0
+    tilted_chance: float = 0.6  # pitch and roll anywhere in their ranges, not near the level
     distance: tuple[float, float] = (2.0, 8.0)
     focal: tuple[float, float] = (0.7, 2.5)
     cut_off_chance: float = 0.12  # the person does not fit the picture
@@ -77,8 +78,8 @@ def film(
     wide_pitch, wide_roll = uniform(*camera.pitch), uniform(-camera.roll, camera.roll)
     usual_pitch = (8 + 12 * torch.randn(batch, generator=generator)).clamp(*camera.pitch)
     usual_roll = 4 * torch.randn(batch, generator=generator)
-    pitch = torch.where(chance(0.4), wide_pitch, usual_pitch).deg2rad()
-    roll = torch.where(chance(0.4), wide_roll, usual_roll).deg2rad()
+    pitch = torch.where(chance(camera.tilted_chance), wide_pitch, usual_pitch).deg2rad()
+    roll = torch.where(chance(camera.tilted_chance), wide_roll, usual_roll).deg2rad()
     rotation = look_rotation(uniform(-torch.pi, torch.pi), pitch, roll)  # world to camera
 
     aspect = torch.tensor(_ASPECTS)[torch.randint(len(_ASPECTS), (batch,), generator=generator)]

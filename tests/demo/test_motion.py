@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.motion import ANKLE_HEIGHT, axes_from_up, level, root_trajectory, to_world
+from demo.grounding import ANKLE_HEIGHT, axes_from_up, level
+from demo.motion import root_trajectory, to_world
 from demo.types import Pose3D, Status
 from lifter.cameras import look_rotation
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M

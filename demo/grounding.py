@@ -1,0 +1,140 @@
+"""One level floor for a clip: which way is up, how high the floor is, and people who stand on it.
+
+Everything is in camera axes, metres. `up` is the unit vector (3,) against gravity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import percentile_filter
+
+from demo.types import Pose3D
+from lifter.smoothing import smooth
+
+ANKLE_HEIGHT = 0.08  # metres from the sole to the ankle joint
+CONTACT_SPEED = 0.35  # metres a second; a foot slower than this stands
+STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
+STRETCH = 0.1  # the part of a person's distance that may be wrong because of a wrong size
+ANKLES = (3, 6)
+
+Doubles = NDArray[np.float64]
+
+
+def upward(poses: Sequence[Pose3D]) -> Doubles:
+    """The first guess of up: what the lifter says, else how the bodies stand over the whole clip."""
+    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
+    if said and sum(map(len, said)):
+        return unit(np.concatenate(said).mean(0).astype(np.float64))
+    directions = []
+    for pose in poses:
+        known = pose.joints[np.isfinite(pose.joints).all((1, 2))].astype(np.float64)
+        if len(known):
+            # From the ankles to the chest, where the legs are stretched: nobody stands at a slant for long.
+            body = known[:, 8] - known[:, ANKLES].mean(1)
+            length = np.linalg.norm(body, axis=1)
+            directions.append(body[length >= np.quantile(length, 0.5)])
+    if not directions:
+        return np.array((0.0, -1.0, 0.0))
+    return unit(np.median(np.concatenate(directions), axis=0))
+
+
+def contacts(ankles: Doubles, times: Doubles) -> Doubles:
+    """Where feet stood (N, 3): the mean place of each ankle (T, 2, 3) for each second that it rested."""
+    places = []
+    if len(times) < 3:
+        return np.zeros((0, 3))
+    for path in np.moveaxis(ankles, 1, 0):
+        speed = np.linalg.norm(np.gradient(path, times, axis=0), axis=1)
+        still = np.nan_to_num(speed, nan=np.inf) < CONTACT_SPEED
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], still.astype(int), [0]))))
+        for first, end in zip(edges[::2], edges[1::2], strict=True):
+            if times[end - 1] - times[first] >= 0.1:
+                # A long stand counts more than a step: as a foot that is put down once a second.
+                pieces = max(1, round(float(times[end - 1] - times[first])))
+                places += [piece.mean(0) for piece in np.array_split(path[first:end], pieces)]
+    return np.array(places).reshape(-1, 3)
+
+
+def level(up: Doubles, places: Doubles, prior: float = 5.0, spread: float = 0.08) -> Doubles:
+    """`up` corrected so that the places where feet stood lie at one height.
+
+    A least-squares turn by a small angle about the two horizontal axes, held back by a prior of `prior`
+    degrees; contact heights are good to `spread` metres. People who stay in one place say little about the
+    floor, and then the first guess stays.
+    """
+    if len(places) < 2:
+        return up
+    axes = axes_from_up(up)
+    local = (places - np.median(places, axis=0)) @ axes.T
+    near = np.abs(local[:, 2]) < max(3 * np.median(np.abs(local[:, 2])), 0.15)  # stairs, chairs, failures
+    if near.sum() < 2:
+        return up
+    local = local[near] - local[near].mean(0)
+    normal = local[:, :2].T @ local[:, :2] / spread**2 + np.eye(2) / np.radians(prior) ** 2
+    turn = np.linalg.solve(normal, -local[:, :2].T @ local[:, 2] / spread**2)
+    turn *= min(1.0, np.radians(2 * prior) / max(float(np.linalg.norm(turn)), 1e-9))
+    return unit(up + turn @ axes[:2])
+
+
+def axes_from_up(up: Doubles) -> Doubles:
+    """Camera-to-world rotation (3, 3): z is `up`, y looks where the camera looks, along the floor."""
+    forward = np.array((0.0, 0.0, 1.0)) - up[2] * up
+    if np.linalg.norm(forward) < 0.1:  # the camera looks straight down or up
+        forward = np.array((0.0, -1.0, 0.0)) + up[1] * up
+    y = unit(forward)
+    return np.stack((np.cross(y, up), y, up))
+
+
+def lowest(ankles: Doubles, up: Doubles, fps: float) -> Doubles:
+    """How high (T,) along `up` a person touches the ground about each frame of a stretch.
+
+    A low percentile of the lower ankle over a good second: a jump is shorter than that.
+    """
+    height = (ankles @ up).min(1)
+    window = max(3, round(STEP_TIME * fps)) | 1
+    return percentile_filter(height, 15, size=window, mode="nearest")
+
+
+def common_floor(touch: Sequence[Doubles]) -> tuple[list[float], float]:
+    """A size factor for each person, and the height of ankles on the floor.
+
+    touch: for each person the heights (N,) at which it touched the ground. One camera cannot tell a small
+    person from a far one; that all stand on one floor can. Factors are within 0.8..1.25, and 1 for somebody
+    alone.
+    """
+    heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
+    known = [height for height in heights if np.isfinite(height)]
+    if not known:
+        return [1.0] * len(heights), 0.0
+    floor = float(np.median(known))
+    factors = []
+    for height in heights:
+        usable = len(known) > 1 and np.isfinite(height) and height * floor > 0 and abs(height) > 0.3
+        factors.append(float(np.clip(floor / height, 0.8, 1.25)) if usable else 1.0)
+    return factors, floor
+
+
+def stand_on_floor(root: Doubles, touch: Doubles, floor: float, up: Doubles, fps: float) -> Doubles:
+    """A trajectory (T, 3) moved along the line of sight so that its feet touch the floor where they stood.
+
+    Depth comes from apparent size and wanders; seen from above, a wrong depth is a wrong height. Only what
+    lasts longer than a step is corrected, so jumps stay; and nothing that would need more than a tenth of
+    the distance (somebody on a wall, a camera at the height of the floor).
+
+    touch: (T,) from `lowest`. floor: from `common_floor`.
+    """
+    sight = root / root[:, 2:]
+    slope = sight @ up
+    # Far from zero when the camera looks down on the floor; near zero depth says nothing about height.
+    need = (floor - touch) * slope / (slope**2 + 0.1**2)
+    trust = np.clip(2 - np.abs(need) / (STRETCH * root[:, 2]), 0, 1)
+    shift = smooth((trust * need)[:, None].astype(np.float32), fps, cutoff=1.0)
+    return root + shift * sight
+
+
+def unit(v: Doubles) -> Doubles:
+    """v with length 1."""
+    return v / max(float(np.linalg.norm(v)), 1e-9)
