@@ -7,11 +7,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
+STANDINS ?= ../shared/weights
 
 .PHONY: demo test check mmpose clean
 
+# Where the official detector and HRNet cannot be downloaded (exit status 10), the stand-ins serve.
 demo: $(VENV)/ready
-	$(BIN)/python app.py --overwrite $(DEMO_FLAGS)
+	@$(BIN)/python app.py --overwrite $(DEMO_FLAGS) || { \
+	  status=$$?; \
+	  if [ $$status -ne 10 ] || [ ! -d "$(STANDINS)" ]; then exit $$status; fi; \
+	  echo "The official weights cannot be reached: running on the stand-ins in $(STANDINS)."; \
+	  $(BIN)/python app.py --overwrite $(DEMO_FLAGS) \
+	    --detector $(STANDINS)/yolo11n-standin.pt --pose $(STANDINS)/tinypose_256x192.onnx; }
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest
@@ -30,6 +37,13 @@ $(VENV)/ready: requirements.txt requirements-nodeps.txt
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
+
+# The optional MMPose backend (--pose mmpose:CONFIG): versions seen to work, without compiled mmcv.
+mmpose: $(VENV)/ready
+	$(BIN)/pip install --quiet 'setuptools<81' wheel cython
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-binary xtcocotools xtcocotools==1.14.3
+	$(BIN)/pip install --quiet --no-deps mmpose==1.1.0 mmcv-lite==2.0.1 mmengine==0.10.7
+	$(BIN)/pip install --quiet scipy matplotlib pillow addict pyyaml rich termcolor yapf packaging json_tricks munkres
 
 clean:
 	rm -rf $(VENV) outputs runs

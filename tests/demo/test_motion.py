@@ -86,7 +86,7 @@ def test_feet_stand_on_the_floor_and_a_jump_leaves_it(scene):
 def test_two_people_share_a_floor_and_keep_their_distance(scene):
     world, rotation, position, times = scene
     still = np.repeat(world[75:76], 150, axis=0)
-    other = still + (1.5, 0.5, 0.0)
+    other = still + np.array((1.5, 0.5, 0.0))
     poses = [filmed(w, rotation, position, i, with_up=True)[0] for i, w in enumerate((still, other), 1)]
     tracks, _ = to_world(poses, times, SIZE, FOCAL)
     apart = np.linalg.norm(tracks[0].world[75, 0] - tracks[1].world[75, 0])
@@ -100,7 +100,7 @@ def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
     still = np.repeat(world[75:76], 150, axis=0)
     large, _ = filmed(still, rotation, position, 1, with_up=True)
     third, _ = filmed(still - (1.2, 0.3, 0), rotation, position, 2, with_up=True)
-    small, _ = filmed(still + (1.5, 0.5, 0), rotation, position, 3, with_up=True)
+    small, _ = filmed(still + np.array((1.5, 0.5, 0.0)), rotation, position, 3, with_up=True)
     small = Pose3D(3, small.keypoints, 0.9 * small.joints, None, small.up, small.status, small.segments)
     tracks, _ = to_world([large, third, small], times, SIZE, FOCAL)
     bone = [np.linalg.norm(track.camera[75, 2] - track.camera[75, 1]) for track in tracks]

@@ -1,0 +1,71 @@
+"""The comparison with a triangulated reference: what it ignores, what it does not, and one real camera."""
+
+import numpy as np
+import pytest
+
+from demo.pipeline import process_clip
+from demo.result import assemble, read_result
+from demo.settings import Settings
+from demo.types import Status, Track2D, Track3D
+from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
+from tests.lifter.motions import walk
+from tools.measure_views import score_view
+
+
+def result(world):
+    frames = len(world)
+    flat = Track2D(1, np.zeros((frames, 4), np.float32), np.zeros((frames, 17, 3), np.float32))
+    solid = Track3D(1, world, world, None, np.full(frames, Status.MEASURED, np.uint8))
+    meta = {"camera": {"world_from_camera": np.eye(3).tolist()}}
+    return assemble([flat], [solid], np.arange(frames) / 50, meta)
+
+
+def reference(world):
+    truth = np.zeros((len(world), 17, 3))
+    truth[:, LIMBS_COCO] = world[:, LIMBS_H36M]
+    return truth
+
+
+def test_turned_about_the_vertical_and_moved_is_still_perfect():
+    world = walk(30)
+    turn = np.array([(0, -1, 0), (1, 0, 0), (0, 0, 1)], np.float32)
+    score = score_view(result(world @ turn.T + np.float32(3)), reference(world), np.eye(3))
+    assert score.w_mpjpe == pytest.approx(0, abs=1e-3)
+    assert score.p_mpjpe == pytest.approx(0, abs=1e-3)
+    assert (score.w_pck, score.p_pck, score.frames) == (100, 100, 30)
+    assert score.tilt == pytest.approx(0, abs=1e-3)
+
+
+def test_a_lean_costs_the_level_error_and_a_tilted_floor_is_measured():
+    world = walk(30)
+    a = np.radians(20)
+    lean = np.array([(1, 0, 0), (0, np.cos(a), -np.sin(a)), (0, np.sin(a), np.cos(a))])
+    score = score_view(result((world @ lean.T).astype(np.float32)), reference(world), lean)
+    assert score.p_mpjpe == pytest.approx(0, abs=1e-3)
+    assert score.w_mpjpe > 50
+    assert score.tilt == pytest.approx(20, abs=1e-3)
+
+
+def test_the_rolled_camera_of_the_real_scene(shared, tmp_path):
+    """Camera 4 is rolled by 26 degrees: the floor must be level all the same."""
+    from demo.networks import find_weights, load_networks
+
+    settings = Settings(
+        detector=str(shared / "weights" / "yolo11n-standin.pt"),
+        pose=str(shared / "weights" / "tinypose_256x192.onnx"),
+        device="cpu",
+        render=False,
+    )
+    files = find_weights(settings)
+    views = shared / "videos" / "fourviews"
+    with np.load(views / "reference_coco17_60fps.npz") as file:
+        joints, rotation = file["X"].astype(np.float64), file["R"][3]
+    done = process_clip(
+        *(views / "cam04.mp4", tmp_path, settings, files, lambda: load_networks(files, settings)),
+        report=lambda stage, done, total: None,
+    )
+    score = score_view(read_result(done.outputs.result), joints, rotation)
+    assert score.frames == 100
+    assert score.p_mpjpe < 90
+    assert score.p_pck > 85
+    assert score.tilt < 10
