@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifter.contracts import Contract, Lifter
+from lifter.contracts import Contract, Lifted, Lifter
 from lifter.skeletons import H36M_17, SKELETONS
 from lifter.windows import blend_windows, cut_windows, window_starts
 
@@ -54,14 +53,15 @@ def lift_track(
     joints, errors, ups = [], [], []
     for chunk in windows.split(batch):
         x = chunk.to(device)
-        plain = lifter.lift(x)
-        # Two calls, not one batch: for a lifter that attends over its batch the mirrored half must not count.
-        mirrored = lifter.lift(_mirror_2d(x, contract)) if flip else None
-        joints.append(_average(plain.joints, mirrored and mirrored.joints, mirror_3d))
-        if plain.error is not None:
-            errors.append(_average(plain.error, mirrored and mirrored.error, _mirror_joints))
-        if plain.up is not None:
-            ups.append(_average(plain.up, mirrored and mirrored.up, _mirror_direction))
+        lifted = lifter.lift(x)
+        if flip:
+            # A second call, not one batch: where a lifter attends over its batch, the mirrored half must not count.
+            lifted = _average(lifted, lifter.lift(_mirror_2d(x, contract)))
+        joints.append(_array(lifted.joints))
+        if lifted.error is not None:
+            errors.append(_array(lifted.error))
+        if lifted.up is not None:
+            ups.append(_array(lifted.up))
 
     def whole(parts: list[Floats]) -> Floats | None:
         if not parts:
@@ -89,14 +89,16 @@ def _mirror_2d(x: Tensor, contract: Contract) -> Tensor:
     return flipped
 
 
-def _mirror_joints(error: Tensor) -> Tensor:
-    return error[..., list(H36M_17.mirror)]
+def _average(plain: Lifted, mirrored: Lifted) -> Lifted:
+    """The mean of an answer and the answer to the mirrored input, mirrored back."""
+    joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
+    error, up = plain.error, plain.up
+    if error is not None and mirrored.error is not None:
+        error = (error + mirrored.error[..., list(H36M_17.mirror)]) / 2
+    if up is not None and mirrored.up is not None:
+        up = (up + mirrored.up * up.new_tensor((-1.0, 1.0, 1.0))) / 2
+    return Lifted(joints, error, up)
 
 
-def _mirror_direction(up: Tensor) -> Tensor:
-    return up * up.new_tensor((-1.0, 1.0, 1.0))
-
-
-def _average(plain: Tensor, mirrored: Tensor | None, unmirror: Callable[[Tensor], Tensor]) -> Floats:
-    values = plain if mirrored is None else (plain + unmirror(mirrored)) / 2
+def _array(values: Tensor) -> Floats:
     return values.float().cpu().numpy()
