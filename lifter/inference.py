@@ -55,7 +55,7 @@ def lift_track(
         x = chunk.to(device)
         lifted = lifter.lift(x)
         if flip:
-            # A second call, not one batch: where a lifter attends over its batch, the mirrored half must not count.
+            # A second call, not one batch: a lifter may attend over its batch, where mirrors must not count.
             lifted = _average(lifted, lifter.lift(_mirror_2d(x, contract)))
         joints.append(_array(lifted.joints))
         if lifted.error is not None:
