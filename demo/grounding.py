@@ -98,23 +98,32 @@ def lowest(ankles: Doubles, up: Doubles, fps: float) -> Doubles:
     return percentile_filter(height, 15, size=window, mode="nearest")
 
 
-def common_floor(touch: Sequence[Doubles]) -> tuple[list[float], float]:
+def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list[float], float]:
     """A size factor for each person, and the height of ankles on the floor.
 
-    touch: for each person the heights (N,) at which it touched the ground. One camera cannot tell a small
-    person from a far one; that all stand on one floor can. Factors are within 0.8..1.25, and 1 for somebody
-    alone.
+    touch: for each person the heights (N,) at which it touched the ground. trust: how well each one's feet
+    were seen; who has less than half of the best has no say.
+
+    One camera cannot tell a small person from a far one; that they stand on one floor can. The floor is
+    where most people stand within a fifth of its distance below the camera, the lowest such place when there
+    are several: people stand on walls and stairs, never under the floor. Who stands there gets a factor,
+    the others, and somebody alone, get 1.
     """
     heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
-    known = [height for height in heights if np.isfinite(height)]
-    if not known:
+    enough = max(trust, default=0.0) / 2
+    heard = [h for h, seen in zip(heights, trust, strict=True) if np.isfinite(h) and seen >= enough]
+    if not heard:
         return [1.0] * len(heights), 0.0
-    floor = float(np.median(known))
-    factors = []
-    for height in heights:
-        usable = len(known) > 1 and np.isfinite(height) and height * floor > 0 and abs(height) > 0.3
-        factors.append(float(np.clip(floor / height, 0.8, 1.25)) if usable else 1.0)
-    return factors, floor
+    groups = [[other for other in heard if _alike(own, other)] for own in heard]
+    most = max(map(len, groups))
+    floor = float(np.median(min((group for group in groups if len(group) == most), key=np.median)))
+    alone = len(heights) == 1
+    return [floor / own if _alike(floor, own) and not alone else 1.0 for own in heights], floor
+
+
+def _alike(a: float, b: float) -> bool:
+    """Whether two heights, measured from the camera, could be one floor under people of different size."""
+    return a * b > 0 and min(abs(a), abs(b)) > 0.3 and 0.8 <= a / b <= 1.25
 
 
 def stand_on_floor(root: Doubles, touch: Doubles, floor: float, up: Doubles, fps: float) -> Doubles:

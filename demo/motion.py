@@ -29,6 +29,7 @@ from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
 
 ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera
+COCO_ANKLES = (15, 16)
 DEPTH_CUTOFF = 1.0  # Hz; depth comes from apparent size and is the noisiest of the three coordinates
 
 Doubles = NDArray[np.float64]
@@ -81,7 +82,10 @@ def to_world(
     places = np.concatenate([contacts(path, times) for path in ankles] or [np.zeros((0, 3))])
     up = level(upward(poses), places)
     touch = [_touch(pose, path, up, times) for pose, path in zip(poses, ankles, strict=True)]
-    scales, floor = common_floor([own[np.isfinite(own)] for own in touch])
+    scales, floor = common_floor(
+        [own[np.isfinite(own)] for own in touch],
+        [float(pose.keypoints[:, COCO_ANKLES, 2].mean()) for pose in poses],
+    )
     for pose, root, own, scale in zip(poses, roots, touch, scales, strict=True):
         for first, end in pose.segments:
             part = slice(first, end)
@@ -139,7 +143,8 @@ def root_trajectory(
     depth = (weight[..., None] * slope * rest).sum((1, 2)) / np.maximum(
         (weight[..., None] * slope**2).sum((1, 2)), 1e-12
     )
-    good = (weight > 0).sum(1) >= 4
+    # Somebody half outside the picture has no size: there the depth of the frames before or after holds.
+    good = ((weight > 0).sum(1) >= 6) & (total >= 0.5 * np.median(total))
     good &= (depth > 0.3) & (depth < 100)
     frames = np.arange(len(depth))
     if not good.any():

@@ -107,6 +107,26 @@ def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
     assert bone[2] == pytest.approx(bone[0], rel=0.02)
 
 
+def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall(scene):
+    world, rotation, position, times = scene
+    still = np.repeat(world[75:76], 150, axis=0)
+    high, _ = filmed(still + np.array((0.5, 0.0, 1.0)), rotation, position, 1, with_up=True)
+    low, _ = filmed(still - np.array((0.8, 0.0, 0.0)), rotation, position, 2, with_up=True)
+    tracks, _ = to_world([high, low], times, SIZE, FOCAL)
+    assert tracks[1].world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+    assert tracks[0].world[75, (3, 6), 2].min() > 0.7
+
+
+def test_feet_that_were_hardly_seen_have_no_say(scene):
+    world, rotation, position, times = scene
+    still = np.repeat(world[75:76], 150, axis=0)
+    seen, _ = filmed(still, rotation, position, 1, with_up=True)
+    hidden, _ = filmed(still - np.array((0.8, 0.0, 0.7)), rotation, position, 2, with_up=True)
+    hidden.keypoints[:, 15:, 2] = 0.1
+    tracks, _ = to_world([seen, hidden], times, SIZE, FOCAL)
+    assert tracks[0].world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+
+
 def test_nobody_gives_an_upright_empty_world():
     tracks, found = to_world([], np.arange(5) / 5, SIZE)
     assert tracks == []
