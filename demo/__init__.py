@@ -7,7 +7,7 @@ From the top; an arrow never runs up, and stages never import each other, they m
     pipeline     the order of the stages              networks     the three networks of a run
       analysis   the first pass, kept as a file       threads      stages in threads, bounded queues
       video      frames in (containers: formats)      encoding     frames out, sound kept
-      detection  boxes of people                      tracking     boxes -> people
+      detection  boxes of people                      tracking     boxes -> ids, stitching: ids -> people
       pose2d     keypoints (heatmaps, hrnet, mmpose_backend)
       lifting    keypoints -> 3D in camera axes       motion       smooth, in one level world
       grounding  up, the floor, people standing on it

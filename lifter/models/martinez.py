@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.models.person_input import FEATURES, person_features
+from lifter.models.person_input import FEATURES, person_contract, person_features
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,7 @@ class MartinezLifter(Lifter):
 
 def contract(config: MartinezConfig) -> Contract:
     """One frame in, one frame out."""
-    return Contract(
-        name="martinez",
-        frames=1,
-        output="sequence",
-        joints="coco17",
-        channels=3,
-        views=1,
-        root_relative=True,
-        normalisation="screen",
-        flip_average=True,
-        predicts_error=False,
-        space="camera",
-    )
+    return person_contract("martinez", 1)
 
 
 def infer(state: Mapping[str, Tensor], known: MartinezConfig) -> MartinezConfig:

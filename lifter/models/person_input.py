@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lifter.contracts import Contract
+
 FEATURES = 17 * 3 + 5
 
 
@@ -28,3 +30,8 @@ def person_features(keypoints: Tensor) -> Tensor:
     path = (middle - middle.mean(1, keepdim=True)) / size
     place = torch.cat((path, middle, size.log().expand_as(middle[..., :1])), -1)
     return torch.cat(((relative / size).flatten(2), score.flatten(2), place.flatten(2)), -1)
+
+
+def person_contract(name: str, frames: int) -> Contract:
+    """What every lifter of these features promises: COCO-17 with scores in, a pose for every frame out."""
+    return Contract(name, frames, output="sequence", joints="coco17", channels=3)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.models.person_input import FEATURES, person_features
+from lifter.models.person_input import FEATURES, person_contract, person_features
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,7 @@ class WildLifter(Lifter):
 
 def contract(config: WildConfig) -> Contract:
     """Sequence to sequence, COCO-17 in, tilt-aware."""
-    return Contract(
-        name="wild",
-        frames=config.frames,
-        output="sequence",
-        joints="coco17",
-        channels=3,
-        views=1,
-        root_relative=True,
-        normalisation="screen",
-        flip_average=True,
-        predicts_error=False,
-        space="camera",
-    )
+    return person_contract("wild", config.frames)
 
 
 def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:

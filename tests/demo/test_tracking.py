@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from demo.detection import load_detector
-from demo.tracking import BoxTrack, PersonTracker, Stitched, choose, stitch
+from demo.stitching import BoxTrack, Stitched, choose, stitch
+from demo.tracking import PersonTracker
 from demo.types import Detections, Floats, TrackedBox
 from lifter.errors import UserError
 

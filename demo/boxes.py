@@ -1,0 +1,25 @@
+"""Box geometry: x1 y1 x2 y2 in pixels, any number of boxes (..., 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+
+
+def area(boxes: Doubles) -> Doubles:
+    """Areas (...,) of boxes (..., 4), at least a tiny one."""
+    return np.asarray(np.clip(boxes[..., 2:] - boxes[..., :2], 1e-6, None).prod(-1))
+
+
+def centre(boxes: Doubles) -> Doubles:
+    """Centres (..., 2) of boxes (..., 4)."""
+    return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2, np.float64)
+
+
+def iou(first: Doubles, second: Doubles) -> float:
+    """Intersection over union of two boxes."""
+    corners = np.concatenate([np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])])
+    overlap = area(corners)
+    return float(overlap / (area(first) + area(second) - overlap))
