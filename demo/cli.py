@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ import typer
 from demo.settings import VERSION, Settings
 
 if TYPE_CHECKING:
-    from demo.pipeline import ClipReport
+    from demo.batch import Patience
+    from demo.console import Console
+    from demo.folders import Found
+    from demo.outputs import ClipReport
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "videos" / "sample.mp4"
@@ -28,13 +32,28 @@ def main() -> None:
     from lifter.errors import UserError
 
     try:
-        app()
+        app(args=spelled_out(sys.argv[1:]))
     except UserError as error:
-        typer.echo(f"Error: {error}", err=True)
+        told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
+        typer.echo(f"Error: {told}", err=True)
         sys.exit(error.status)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         sys.exit(130)
+
+
+def spelled_out(flags: list[str]) -> list[str]:
+    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`; `--cluster` as `--cluster local`."""
+    spelled: list[str] = []
+    many = False
+    for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
+        if many and not flag.startswith("-") and spelled[-1] != "--video":
+            spelled.append("--video")
+        many = flag == "--video" or (many and not flag.startswith("-"))
+        spelled.append(flag)
+        if flag == "--cluster" and following.startswith("-"):
+            spelled.append("local")
+    return spelled
 
 
 def knob(name: str, *flags: str) -> Any:
@@ -46,10 +65,27 @@ def knob(name: str, *flags: str) -> Any:
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    video: Path = typer.Option(
-        SAMPLE, help="mp4, mov, avi, mkv, webm, gif or a picture.", show_default="the sample"
+    video: list[Path] = typer.Option(
+        [SAMPLE],
+        help="mp4, mov, avi, mkv, webm, gif or a picture; or several, folders of videos, and globs.",
+        show_default="the sample",
     ),
-    output: Path | None = typer.Option(None, help="Folder for the results.", show_default="outputs/<clip>/"),
+    output: Path | None = typer.Option(
+        None, help="Folder for the results.", show_default="outputs/<clip>/, for several clips outputs/"
+    ),
+    recursive: bool = typer.Option(False, "--recursive", help="Look into folders inside folders."),
+    include: list[str] = typer.Option([], help="Take these files of folders, for example 'take_*.mov'."),
+    exclude: list[str] = typer.Option([], help="Leave these files of folders out."),
+    retries: int = typer.Option(1, min=0, help="Try a clip again after a crash or a time-out."),
+    timeout: float | None = typer.Option(
+        None, min=0.001, help="Seconds a clip may take.", show_default="no limit"
+    ),
+    jobs: int | None = typer.Option(
+        None, min=1, help="Clips in work at once.", show_default="2 from 8 cores on, else 1"
+    ),
+    cluster: str | None = typer.Option(
+        None, help="Use Dask: local (a worker a GPU), local:N, tcp://host:port or a scheduler file."
+    ),
     person: str = knob("person"),
     detector: str = knob("detector"),
     pose: str = knob("pose"),
@@ -74,7 +110,8 @@ def run(
 ) -> None:
     """Turn a video of people into 3D motion: a side-by-side 2D/3D video and a data file.
 
-    Without arguments the sample clip is processed.
+    Without arguments the sample clip is processed. Of several clips a report is written beside the results,
+    and the exit status is 0 when all are fine, 1 when some failed, 2 when nothing could run.
     """
     if version:
         typer.echo(VERSION)
@@ -86,7 +123,27 @@ def run(
     from demo.console import Console
 
     console = Console(quiet=quiet, verbose=verbose)
-    done = process(video, output or Path("outputs") / (video.stem or "clip"), settings, overwrite, console)
+    from demo.folders import is_one_file
+
+    if is_one_file(video) and cluster is None:
+        run_one(video[0], output or Path("outputs") / (video[0].stem or "clip"), settings, overwrite, console)
+        return
+    from demo.batch import Patience
+    from demo.folders import find_clips
+
+    output = output or Path("outputs")
+    found = find_clips(video, output, recursive, include, exclude)
+    patience = Patience(timeout, retries)
+    raise typer.Exit(run_many(found, output, settings, overwrite, patience, jobs, cluster, console))
+
+
+def run_one(clip: Path, folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
+    """One clip, in this process.
+
+    Raises:
+        DamagedVideo: the results cover only a part. UserError: there are none.
+    """
+    done = process(clip, folder, settings, overwrite, console)
     console.finished(done)
     if done.damage:
         from lifter.errors import DamagedVideo
@@ -94,27 +151,74 @@ def run(
         raise DamagedVideo(f"{done.clip}: {done.damage}; the results cover what could be read")
 
 
-def process(clip: Path, folder: Path, settings: Settings, overwrite: bool, console: Any) -> ClipReport:
-    """One clip, with progress on the console."""
+def process(clip: Path, folder: Path, settings: Settings, overwrite: bool, console: Console) -> ClipReport:
+    """One clip, with progress on the console; more thriftily when memory is short."""
     from demo.video import probe
 
     probe(clip)  # a wrong path is told before anything is loaded
     with console.working("loading the program"):
-        from functools import cache
-
-        from demo.networks import find_weights, load_networks
+        from demo.networks import LoadedNetworks, find_weights, out_of_memory
         from demo.pipeline import process_clip
+        from lifter.errors import UserError
     files = find_weights(settings)
     for used in files.used:
         console.detail(f"{used.role}: {used.name} ({used.file})")
+    networks = LoadedNetworks(files, settings, lambda: console.working("loading the networks"))
+    thrift = 0
+    while networks.use(thrift):
+        with console.progress() as report:
+            try:
+                return process_clip(clip, folder, settings, files, networks, report, overwrite)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+        console.detail("memory was short: trying again with less")
+        thrift += 1
+    raise UserError(f"{clip}: not enough memory, however small the batches; close other programs")
 
-    @cache
-    def networks() -> Any:
-        with console.working("loading the networks"):
-            return load_networks(files, settings)
 
-    with console.progress() as report:
-        return process_clip(clip, folder, settings, files, networks, report, overwrite)
+def run_many(
+    found: Found,
+    output: Path,
+    settings: Settings,
+    overwrite: bool,
+    patience: Patience,
+    jobs: int | None,
+    cluster: str | None,
+    console: Console,
+) -> int:
+    """Many clips: plan, run, report. Returns the exit status."""
+    from contextlib import ExitStack
+
+    from demo import batch
+    from demo.batch_report import exit_status
+    from demo.networks import find_weights
+    from demo.worker import Orders
+    from lifter.errors import UserError
+
+    try:
+        if not found.jobs:
+            raise UserError("there is no clip in what --video names; see --recursive and --include")
+        count = jobs or batch.worker_count()
+        threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
+        orders = Orders(settings, find_weights(settings), overwrite, threads)
+        with console.counting("looking at the clips", len(found.jobs)) as looked:
+            plan = batch.plan(found, orders, looked)
+        console.planned(plan, found)
+        with ExitStack() as stack:
+            if cluster is None:
+                runner = stack.enter_context(batch.local_workers(orders, patience, count))
+            else:
+                from demo.cluster import cluster_workers
+
+                runner = stack.enter_context(cluster_workers(cluster, orders, patience))
+            watcher = stack.enter_context(console.batch(plan))
+            rows = batch.run(plan, found, output, runner, patience.timeout, watcher)
+    except UserError as error:
+        error.status = 2  # nothing could run
+        raise
+    console.report(rows, output)
+    return exit_status(rows)
 
 
 @app.command()

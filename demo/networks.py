@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from demo.detection import PersonDetector, load_detector
-from demo.pose2d import KeypointEstimator, load_pose
 from demo.settings import Settings
-from lifter.checkpoints import load_checkpoint
-from lifter.contracts import Contract, Lifter
 from lifter.errors import DownloadError
-from lifter.registry import REGISTRY
 from lifter.weights import resolve, sha256
+
+if TYPE_CHECKING:  # finding weights must be quick: what loads them is imported when it is used
+    from demo.detection import PersonDetector
+    from demo.pose2d import KeypointEstimator
+    from lifter.contracts import Contract, Lifter
+
+BATCH, SMALL_BATCH = 16, 2  # frames that go through the networks together
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Networks:
     lifter: Lifter
     contract: Contract
     device: str
+    batch: int = BATCH
 
 
 def find_weights(settings: Settings) -> WeightFiles:
@@ -75,19 +80,90 @@ def find_weights(settings: Settings) -> WeightFiles:
     return WeightFiles(detector, pose, lifter, tuple(used))
 
 
-def load_networks(files: WeightFiles, settings: Settings) -> Networks:
-    """Loads all three onto the chosen device.
+def load_networks(files: WeightFiles, settings: Settings, device: str = "", batch: int = BATCH) -> Networks:
+    """Loads all three onto a device, by default the chosen one.
 
     Raises:
         WeightsError: a file does not fit its network. MissingExtra: an optional package is needed.
     """
-    device = settings.chosen_device()
+    from demo.detection import load_detector
+    from demo.pose2d import load_pose
+    from lifter.checkpoints import load_checkpoint
+    from lifter.registry import REGISTRY
+
+    device = device or settings.chosen_device()
     system = settings.lifter if settings.lifter in REGISTRY else None
     lifter, entry, config = load_checkpoint(files.lifter, system)
     return Networks(
-        detector=load_detector(files.detector, device),
+        detector=load_detector(files.detector, device, batch=batch),
         pose=load_pose(files.pose, device, settings.pose_flip),
         lifter=lifter.to(device).eval(),
         contract=entry.contract(config),
         device=device,
+        batch=batch,
     )
+
+
+class LoadedNetworks:
+    """The networks of a run: loaded at the first call, kept for the clips that follow.
+
+    When memory runs out they are loaded again in a thriftier way: smaller batches, then on the CPU.
+
+    Args:
+        working: a context around every loading, for a sign of life.
+    """
+
+    def __init__(
+        self,
+        files: WeightFiles,
+        settings: Settings,
+        working: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._files, self._settings, self._working = files, settings, working
+        self._thrift = 0
+        self._loaded: Networks | None = None
+
+    def __call__(self) -> Networks:
+        """The networks.
+
+        Raises:
+            WeightsError, MissingExtra: see `load_networks`.
+        """
+        if self._loaded is None:
+            device, batch = self._ways()[self._thrift]
+            with self._working():
+                self._loaded = load_networks(self._files, self._settings, device, batch)
+        return self._loaded
+
+    def use(self, thrift: int) -> bool:
+        """From now on as thriftily as this: 0 is normal. False where there is no such way."""
+        if thrift >= len(self._ways()):
+            return False
+        if thrift != self._thrift:
+            self._loaded, self._thrift = None, thrift
+            _free_memory()
+        return True
+
+    def _ways(self) -> list[tuple[str, int]]:
+        """(device, batch), the thriftier the later."""
+        device = self._settings.chosen_device()
+        ways = [(device, BATCH), (device, SMALL_BATCH)]
+        return ways if device == "cpu" else [*ways, ("cpu", SMALL_BATCH)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, PyTorch or FFmpeg says that memory ran out, on whatever device."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        words in told for words in ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
+    )
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -7,9 +7,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,59 +18,25 @@ from numpy.typing import NDArray
 
 from demo.analysis import Analysis, Report, read_analysis, write_analysis
 from demo.encoding import VideoWriter
-from demo.fingerprint import fingerprint, hash_file
+from demo.fingerprint import fingerprint
 from demo.lifting import lift_person
+from demo.look import Look, look
 from demo.motion import World, to_world
 from demo.networks import Networks, WeightFiles
+from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise, settle
 from demo.rendering import PersonPose, Renderer
 from demo.result import assemble, write_result, write_summary
 from demo.scene import View
-from demo.settings import ANALYSIS_KNOBS, RENDER_KNOBS, VERSION, Settings
+from demo.settings import ANALYSIS_KNOBS, VERSION, Settings
+from demo.stitching import choose, stitch
 from demo.threads import Prefetch
-from demo.tracking import PersonTracker, choose, stitch
+from demo.tracking import PersonTracker
 from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D, TrackedBox
-from demo.video import VideoReader, probe
+from demo.video import VideoReader
 from lifter.errors import OutputError
 
 SHOWN = (Status.MEASURED, Status.INTERPOLATED)
 CHUNK_PIXELS = 16e6  # frames that go through the networks together: memory stays level for 8K too
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The files of one clip."""
-
-    folder: Path
-    video: Path
-    result: Path
-    summary: Path
-    analysis: Path
-
-    @staticmethod
-    def of(clip: Path, folder: Path) -> Outputs:
-        """Their names, from the clip's."""
-        stem = clip.stem or "clip"
-        return Outputs(
-            folder,
-            folder / f"{stem}_3d.mp4",
-            folder / f"{stem}.npz",
-            folder / f"{stem}.json",
-            folder / f".{stem}.analysis.npz",
-        )
-
-
-@dataclass(frozen=True)
-class ClipReport:
-    """What became of one clip. `notes` are lines for the user; `damage` says why the clip ended early."""
-
-    clip: Path
-    outputs: Outputs
-    people: int
-    frames: int
-    seconds: float
-    notes: tuple[str, ...]
-    damage: str | None
-    repeated: bool  # False when everything was there already
 
 
 def process_clip(
@@ -82,26 +47,46 @@ def process_clip(
     networks: Callable[[], Networks],
     report: Report,
     overwrite: bool = False,
+    wait: float = 0.0,
 ) -> ClipReport:
     """One clip through all stages. Outputs that are there and were made from the same things are kept.
 
     networks: gives the loaded networks; not called when the analysis and the result are there already.
+    wait: seconds to wait for another run that is at this clip, below 0 for as long as it takes.
 
     Raises:
+        InUse: another run is at this clip.
         UserError: what the input, the outputs or the settings do not allow (see `lifter.errors`).
     """
-    info = probe(clip)
-    outputs = Outputs.of(clip, folder)
-    clip_hash = hash_file(clip)
-    device = settings.chosen_device()
-    used = [weight.sha256 for weight in files.used]
-    whole = fingerprint(clip_hash, settings, RENDER_KNOBS, used, device)
-    kept = _finished(outputs, whole, settings)
-    if kept is not None and not overwrite:
-        return _report(clip, outputs, kept, repeated=False)
-    _check_folder(outputs, overwrite)
+    found = look(clip, folder, settings, files)
+    if found.kept is not None and not overwrite:
+        return ClipReport.of(clip, found.outputs, found.kept, repeated=False)
+    with claim(found.outputs, wait):
+        kept = finished(found.outputs, found.fingerprint, settings)  # by now, perhaps, by another run
+        if kept is not None and not overwrite:
+            return ClipReport.of(clip, found.outputs, kept, repeated=False)
+        return _process(clip, found, settings, files, networks, report, overwrite)
 
-    key = fingerprint(clip_hash, settings, ANALYSIS_KNOBS, used[:2], device)
+
+def _process(
+    clip: Path,
+    found: Look,
+    settings: Settings,
+    files: WeightFiles,
+    networks: Callable[[], Networks],
+    report: Report,
+    overwrite: bool,
+) -> ClipReport:
+    info, outputs = found.info, found.outputs
+    if made_otherwise(outputs, found.fingerprint) and not overwrite:
+        raise OutputError(
+            f"{outputs.folder}: holds results made with other settings, weights or another clip; "
+            "use --overwrite or another --output"
+        )
+    # Results are only whole together with their summary: an old one must not vouch for new files.
+    outputs.summary.unlink(missing_ok=True)
+    used = [weight.sha256 for weight in files.used]
+    key = fingerprint(found.clip_hash, settings, ANALYSIS_KNOBS, used[:2], settings.chosen_device())
     analysis = None if overwrite else read_analysis(outputs.analysis, key)
     if analysis is None:
         analysis = analyse(clip, info, settings, networks(), report)
@@ -116,8 +101,8 @@ def process_clip(
     meta = {
         "version": VERSION,
         "clip": clip.name,
-        "clip_sha256": clip_hash,
-        "fingerprint": whole,
+        "clip_sha256": found.clip_hash,
+        "fingerprint": found.fingerprint,
         "width": info.width,
         "height": info.height,
         "fps": float(info.fps),
@@ -141,15 +126,17 @@ def process_clip(
         render(clip, info, outputs.video, analysis, people, tracks, world, settings, report)
     summary = {**meta, "people": [_person_summary(track, analysis) for track in tracks]}
     summary |= {"frames": len(analysis.times), "seconds": _seconds(analysis, info)}
+    summary |= {"files": file_sizes(outputs, settings)}
     # The summary comes last: where it is, everything is.
+    settle(outputs, settings)
     write_summary(outputs.summary, summary)
-    return _report(clip, outputs, summary, repeated=True)
+    return ClipReport.of(clip, outputs, summary, repeated=True)
 
 
 def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, report: Report) -> Analysis:
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
-    chunk = int(max(1, min(16, CHUNK_PIXELS // (info.width * info.height))))
+    chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
     boxes: list[list[TrackedBox]] = []
     keypoints: list[Floats] = []
     pts: list[int] = []
@@ -278,35 +265,6 @@ def _expected_frames(info: ClipInfo, settings: Settings) -> int:
     return max(round(span * float(info.fps)), 0) if np.isfinite(span) else 0
 
 
-def _finished(outputs: Outputs, whole: str, settings: Settings) -> dict[str, Any] | None:
-    """The summary of a finished clip with this fingerprint, or None."""
-    wanted = [outputs.result] + ([outputs.video] if settings.render else [])
-    if not all(path.is_file() for path in wanted):
-        return None
-    try:
-        summary = json.loads(outputs.summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) and summary.get("fingerprint") == whole else None
-
-
-def _check_folder(outputs: Outputs, overwrite: bool) -> None:
-    if outputs.summary.exists() and not overwrite:
-        raise OutputError(
-            f"{outputs.folder}: holds results made with other settings, weights or another clip; "
-            "use --overwrite or another --output"
-        )
-    try:
-        outputs.folder.mkdir(parents=True, exist_ok=True)
-        probe_file = outputs.folder / f".{outputs.summary.stem}.writable"
-        probe_file.touch()
-        probe_file.unlink()
-    except OSError as error:
-        raise OutputError(f"{outputs.folder}: cannot be written ({error.strerror})") from error
-    # Results are only whole together with their summary: an old one must not vouch for new files.
-    outputs.summary.unlink(missing_ok=True)
-
-
 def _notes(people: Sequence[Track2D], tracks: Sequence[Track3D], analysis: Analysis) -> tuple[str, ...]:
     notes = []
     if not people:
@@ -335,16 +293,3 @@ def _seconds(analysis: Analysis, info: ClipInfo) -> float:
     if len(analysis.times) == 0:
         return 0.0
     return float(analysis.times[-1] - analysis.times[0]) + float(1 / info.fps if info.fps else 0)
-
-
-def _report(clip: Path, outputs: Outputs, summary: dict[str, Any], repeated: bool) -> ClipReport:
-    return ClipReport(
-        clip,
-        outputs,
-        len(summary["people"]),
-        summary["frames"],
-        summary["seconds"],
-        tuple(summary["notes"]),
-        summary["damage"],
-        repeated,
-    )

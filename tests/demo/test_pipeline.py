@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from demo.pipeline import Outputs, process_clip
+from demo.outputs import Outputs
+from demo.pipeline import process_clip
 from demo.result import read_result
 from demo.settings import Settings
 from demo.types import Status
