@@ -62,6 +62,9 @@ BODY = (
 FACE = ((0, 1, Side.LEFT), (1, 3, Side.LEFT), (0, 2, Side.RIGHT), (2, 4, Side.RIGHT))
 SIDES = (Side.MIDDLE, *(Side.LEFT if joint % 2 else Side.RIGHT for joint in range(1, 17)))
 
+SHINS = ((2, 3), (5, 6))
+SOLE = 0.07  # metres from the ankle joint
+
 
 @dataclass(frozen=True)
 class PersonPose:
@@ -223,7 +226,11 @@ class Renderer:
 
 def _figure(person: PersonPose) -> Figure:
     """What the room draws of a person: uncertain joints and filled gaps are faint."""
-    world = np.asarray(person.world, dtype=np.float32)
+    world = np.array(person.world, dtype=np.float32)
+    # The skeleton ends at the ankles; drawn on to the soles, people do not seem to float.
+    for knee, ankle in SHINS:
+        shin = world[ankle] - world[knee]
+        world[ankle] += SOLE * shin / max(float(np.linalg.norm(shin)), 1e-6)
     strength = np.ones(len(world))
     if person.uncertainty is not None:
         # An unknown uncertainty is not a large one.
