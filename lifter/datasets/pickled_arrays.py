@@ -132,8 +132,8 @@ class _Array:
             array = np.empty(len(data), dtype=object)
             array[:] = [_finish(each) for each in data]
             return array.reshape(shape, order="F" if fortran else "C")
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        flat = np.frombuffer(raw, dtype.numbers())
+        raw = data.encode("latin1") if isinstance(data, str) else data
+        flat = np.frombuffer(bytearray(raw), dtype.numbers())  # writable, as arrays are
         return flat.reshape(shape, order="F" if fortran else "C")
 
 
