@@ -9,18 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from demo.types import Floats, Pose3D, Status, Track2D
-from lifter.cameras import normalize_screen
+from lifter.cameras import ASSUMED_FOCAL, normalize_screen
 from lifter.contracts import Contract, Lifter
-from lifter.inference import lift_track
+from lifter.inference import LiftedTrack, lift_track
 from lifter.skeletons import coco_to_h36m
 
 LONGEST_GAP = 0.5  # seconds; longer ones split the track
 SEEN = 0.05  # a joint with a lower score counts as missing
-SLOWEST, FASTEST, USUAL = (
-    14.0,
-    61.0,
-    30.0,
-)  # frames a second that lifters know, and what others are brought to
+ENOUGH = 4  # joints that must be seen in a frame
+# Frames a second that lifters know, and what others are brought to.
+SLOWEST, FASTEST, USUAL = 14.0, 61.0, 30.0
 
 
 def lift_person(
@@ -31,15 +29,15 @@ def lift_person(
     contract: Contract,
     flip: bool = True,
     device: str = "cpu",
+    focal: float | None = None,
 ) -> Pose3D:
     """Lifts every stretch of a track in which the person was not lost for over half a second.
 
-    times: (T,) seconds. size: width and height of the picture.
+    times: (T,) seconds. size: width and height of the picture. focal: pixels; None assumes a phone's.
     """
     length = len(times)
-    seen = (track.keypoints[..., 2] > SEEN).sum(1) >= 4
-    keypoints = np.where((track.keypoints[..., 2:] > SEEN), track.keypoints, np.array((np.nan, np.nan, 0)))
-    keypoints = keypoints.astype(np.float32)
+    screen_focal = 2 * (focal or ASSUMED_FOCAL * max(size)) / size[0]
+    keypoints, seen = usable(track.keypoints)
     segments = find_segments(seen, times)
     status = np.full(length, Status.ABSENT, np.uint8)
     if segments:
@@ -54,15 +52,49 @@ def lift_person(
         status[part] = np.where(seen[part], Status.MEASURED, Status.INTERPOLATED)
         filled[part] = fill_gaps(keypoints[part], times[part])
         x = for_lifter(filled[part], contract, size)
-        clock = even_clock(times[part])
-        lifted = lift_track(lifter, contract, resample(x, times[part], clock), flip=flip, device=device)
-        joints[part] = resample(lifted.joints, clock, times[part])
+        lifted = lift_stretch(x, times[part], lifter, contract, flip, device, screen_focal)
+        joints[part] = lifted.joints
         if uncertainty is not None and lifted.error is not None:
-            uncertainty[part] = resample(lifted.error, clock, times[part])
+            uncertainty[part] = lifted.error
         if lifted.up is not None:
-            ups[part] = resample(lifted.up, clock, times[part])
+            ups[part] = lifted.up
     up = ups if np.isfinite(ups).any() else None
     return Pose3D(track.person_id, filled, joints, uncertainty, up, status, tuple(segments))
+
+
+def usable(keypoints: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Keypoints (T, 17, 3) without the unlikely ones, and in which frames (T,) enough are left to lift."""
+    likely = keypoints[..., 2:] > SEEN
+    kept = np.where(likely, keypoints, np.array((np.nan, np.nan, 0))).astype(np.float32)
+    return kept, likely[..., 0].sum(1) >= ENOUGH
+
+
+def lift_stretch(
+    x: Floats,
+    times: NDArray[np.float64],
+    lifter: Lifter,
+    contract: Contract,
+    flip: bool,
+    device: str,
+    focal: float | None = None,
+) -> LiftedTrack:
+    """Normalised 2D without gaps, (T, 17, C) or (T, views, 17, C), to 3D at the same `times` (T,).
+
+    focal: in screen units, 2 f / width; for lifters that turn towards the person.
+
+    The pelvis is exactly at 0, as in the authors' video demos: some lifters leave it millimetres away.
+    """
+    clock = even_clock(times)
+    steady = resample(x, times, clock)
+    lifted = lift_track(lifter, contract, steady, flip=flip, device=device, focal=focal)
+
+    def back(values: Floats | None) -> Floats | None:
+        return None if values is None else resample(values, clock, times)
+
+    joints = resample(lifted.joints, clock, times).copy()
+    if contract.root_relative:
+        joints[:, 0] = 0
+    return LiftedTrack(joints, back(lifted.error), back(lifted.up))
 
 
 def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.settings import Settings
-from lifter.errors import DownloadError
-from lifter.weights import resolve, sha256
+from lifter.errors import DownloadError, UserError, WeightsError
+from lifter.weights import manifest, resolve, sha256
 
 if TYPE_CHECKING:  # finding weights must be quick: what loads them is imported when it is used
     from demo.detection import PersonDetector
@@ -63,6 +63,7 @@ def find_weights(settings: Settings) -> WeightFiles:
         wanted.append((settings.pose, "pose"))
     if settings.lifter_weights is None:
         wanted.append((settings.lifter, "lifter"))
+        _refuse_without_weights(settings.lifter)
     for name, kind in wanted:  # a name that does not exist is told before anything is downloaded
         with suppress(DownloadError):
             resolve(name, kind, offline=True)
@@ -80,6 +81,38 @@ def find_weights(settings: Settings) -> WeightFiles:
     return WeightFiles(detector, pose, lifter, tuple(used))
 
 
+def _refuse_without_weights(system: str) -> None:
+    """Raises `WeightsError` for a published lifter whose weights this project neither ships nor downloads."""
+    if Path(system).is_file() or system in manifest():
+        return
+    from lifter import registry
+
+    if system.partition(":")[0] in registry.REGISTRY:
+        found, config = registry.resolve(system)
+        views = found.contract(config).views
+        clips = f", and {views} synchronised clips with --views" if views > 1 else ""
+        raise WeightsError(
+            f"--lifter {system}: its weights do not come with this program; "
+            f"give its checkpoint with --lifter-weights FILE{clips}"
+        )
+
+
+def check_views(contract: Contract, clips: int) -> None:
+    """Raises `UserError` unless the lifter takes this number of synchronised clips."""
+    if contract.views == clips:
+        return
+    if contract.views > 1:
+        given = f", not {clips}" if clips > 1 else ""
+        raise UserError(
+            f"--lifter {contract.name} needs {contract.views} synchronised clips of one person{given}: "
+            f"give them with --views {' '.join(f'{n}.mp4' for n in range(1, contract.views + 1))}"
+        )
+    raise UserError(
+        f"--views: --lifter {contract.name} takes a single clip; choose a lifter for several views, "
+        "such as esmformer, or give one clip with --video"
+    )
+
+
 def load_networks(files: WeightFiles, settings: Settings, device: str = "", batch: int = BATCH) -> Networks:
     """Loads all three onto a device, by default the chosen one.
 
@@ -92,7 +125,7 @@ def load_networks(files: WeightFiles, settings: Settings, device: str = "", batc
     from lifter.registry import REGISTRY
 
     device = device or settings.chosen_device()
-    system = settings.lifter if settings.lifter in REGISTRY else None
+    system = settings.lifter if settings.lifter.partition(":")[0] in REGISTRY else None
     lifter, entry, config = load_checkpoint(files.lifter, system)
     return Networks(
         detector=load_detector(files.detector, device, batch=batch),

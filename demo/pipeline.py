@@ -22,7 +22,7 @@ from demo.fingerprint import fingerprint
 from demo.lifting import lift_person
 from demo.look import Look, look
 from demo.motion import World, to_world
-from demo.networks import Networks, WeightFiles
+from demo.networks import Networks, WeightFiles, check_views
 from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise, settle
 from demo.rendering import PersonPose, Renderer
 from demo.result import assemble, write_result, write_summary
@@ -88,6 +88,7 @@ def _process(
     used = [weight.sha256 for weight in files.used]
     key = fingerprint(found.clip_hash, settings, ANALYSIS_KNOBS, used[:2], settings.chosen_device())
     analysis = None if overwrite else read_analysis(outputs.analysis, key)
+    check_views(networks().contract, 1)
     if analysis is None:
         analysis = analyse(clip, info, settings, networks(), report)
         write_analysis(outputs.analysis, analysis, key)
@@ -124,8 +125,8 @@ def _process(
     write_result(outputs.result, assemble(people, tracks, analysis.times, meta))
     if settings.render:
         render(clip, info, outputs.video, analysis, people, tracks, world, settings, report)
-    summary = {**meta, "people": [_person_summary(track, analysis) for track in tracks]}
-    summary |= {"frames": len(analysis.times), "seconds": _seconds(analysis, info)}
+    summary = {**meta, "people": [person_summary(track, analysis) for track in tracks]}
+    summary |= {"frames": len(analysis.times), "seconds": covered_seconds(analysis, info)}
     summary |= {"files": file_sizes(outputs, settings)}
     # The summary comes last: where it is, everything is.
     settle(outputs, settings)
@@ -155,7 +156,7 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
                     for frame, tracked in zip(some, boxes[-len(some) :], strict=True)
                 ]
             )
-            report("analyse", len(pts), _expected_frames(info, settings))
+            report("analyse", len(pts), expected_frames(info, settings))
     people = _people(boxes, keypoints, np.array(times), (info.width, info.height), settings.detect_every)
     return Analysis(people, np.array(pts, np.int64), np.array(times), reader.damage)
 
@@ -167,7 +168,8 @@ def lift(
     size = (info.width, info.height)
     poses = [
         lift_person(
-            person, analysis.times, size, networks.lifter, networks.contract, settings.flip, networks.device
+            *(person, analysis.times, size, networks.lifter, networks.contract),
+            *(settings.flip, networks.device, settings.focal),
         )
         for person in people
     ]
@@ -258,7 +260,8 @@ def _chosen(analysis: Analysis, settings: Settings) -> tuple[Track2D, ...]:
     return choose(analysis.people, settings.person) if analysis.people else ()
 
 
-def _expected_frames(info: ClipInfo, settings: Settings) -> int:
+def expected_frames(info: ClipInfo, settings: Settings) -> int:
+    """How many frames of a clip will be read, as far as its header tells; 0 when it does not."""
     if settings.start is None and settings.end is None:
         return info.frame_count or round(info.duration * info.fps)
     span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
@@ -278,7 +281,8 @@ def _notes(people: Sequence[Track2D], tracks: Sequence[Track3D], analysis: Analy
     return tuple(notes)
 
 
-def _person_summary(track: Track3D, analysis: Analysis) -> dict[str, Any]:
+def person_summary(track: Track3D, analysis: Analysis) -> dict[str, Any]:
+    """What the summary says of a person."""
     known = np.flatnonzero(np.isin(track.status, SHOWN))
     return {
         "id": track.person_id,
@@ -289,7 +293,8 @@ def _person_summary(track: Track3D, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _seconds(analysis: Analysis, info: ClipInfo) -> float:
+def covered_seconds(analysis: Analysis, info: ClipInfo) -> float:
+    """From the first frame that was read to the end of the last."""
     if len(analysis.times) == 0:
         return 0.0
     return float(analysis.times[-1] - analysis.times[0]) + float(1 / info.fps if info.fps else 0)

@@ -36,7 +36,8 @@ def forget(track, frames):
 
 
 def contract(**kwargs):
-    return Contract("copy", 27, **({"joints": "coco17", "channels": 3, "flip_average": False} | kwargs))
+    plain = {"joints": "coco17", "channels": 3, "flip_average": False, "root_relative": False}
+    return Contract("copy", 27, **(plain | kwargs))
 
 
 def test_a_short_gap_is_filled_on_the_straight_line():
