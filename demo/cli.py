@@ -43,13 +43,15 @@ def main() -> None:
 
 
 def spelled_out(flags: list[str]) -> list[str]:
-    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`; `--cluster` as `--cluster local`."""
+    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`, `--views a b c d` likewise;
+    `--cluster` as `--cluster local`."""
     spelled: list[str] = []
-    many = False
+    many = ""  # the flag whose values follow
     for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
-        if many and not flag.startswith("-") and spelled[-1] != "--video":
-            spelled.append("--video")
-        many = flag == "--video" or (many and not flag.startswith("-"))
+        if many and not flag.startswith("-") and spelled[-1] != many:
+            spelled.append(many)
+        if flag.startswith("-"):
+            many = flag if flag in ("--video", "--views") else ""
         spelled.append(flag)
         if flag == "--cluster" and following.startswith("-"):
             spelled.append("local")
@@ -69,6 +71,9 @@ def run(
         [SAMPLE],
         help="mp4, mov, avi, mkv, webm, gif or a picture; or several, folders of videos, and globs.",
         show_default="the sample",
+    ),
+    views: list[Path] = typer.Option(
+        [], help="Synchronised clips of one person for a lifter of several views, in its order of cameras."
     ),
     output: Path | None = typer.Option(
         None, help="Folder for the results.", show_default="outputs/<clip>/, for several clips outputs/"
@@ -123,10 +128,15 @@ def run(
     from demo.console import Console
 
     console = Console(quiet=quiet, verbose=verbose)
+    if views:
+        if video != [SAMPLE] or cluster is not None:
+            raise typer.BadParameter("--views goes without --video and --cluster")
+        run_one(views, output or Path("outputs/views"), settings, overwrite, console)
+        return
     from demo.folders import is_one_file
 
     if is_one_file(video) and cluster is None:
-        run_one(video[0], output or Path("outputs") / (video[0].stem or "clip"), settings, overwrite, console)
+        run_one(video, output or Path("outputs") / (video[0].stem or "clip"), settings, overwrite, console)
         return
     from demo.batch import Patience
     from demo.folders import find_clips
@@ -137,13 +147,13 @@ def run(
     raise typer.Exit(run_many(found, output, settings, overwrite, patience, jobs, cluster, console))
 
 
-def run_one(clip: Path, folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
-    """One clip, in this process.
+def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
+    """One clip, or several views of one person, in this process.
 
     Raises:
         DamagedVideo: the results cover only a part. UserError: there are none.
     """
-    done = process(clip, folder, settings, overwrite, console)
+    done = process(clips, folder, settings, overwrite, console)
     console.finished(done)
     if done.damage:
         from lifter.errors import DamagedVideo
@@ -151,15 +161,22 @@ def run_one(clip: Path, folder: Path, settings: Settings, overwrite: bool, conso
         raise DamagedVideo(f"{done.clip}: {done.damage}; the results cover what could be read")
 
 
-def process(clip: Path, folder: Path, settings: Settings, overwrite: bool, console: Console) -> ClipReport:
-    """One clip, with progress on the console; more thriftily when memory is short."""
+def process(
+    clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console
+) -> ClipReport:
+    """One clip or several views, with progress on the console; more thriftily when memory is short."""
+    from functools import partial
+
     from demo.video import probe
 
-    probe(clip)  # a wrong path is told before anything is loaded
+    for clip in clips:  # a wrong path is told before anything is loaded
+        probe(clip)
     with console.working("loading the program"):
         from demo.networks import LoadedNetworks, find_weights, out_of_memory
         from demo.pipeline import process_clip
+        from demo.views import process_views
         from lifter.errors import UserError
+    stages = partial(process_clip, clips[0]) if len(clips) == 1 else partial(process_views, clips)
     files = find_weights(settings)
     for used in files.used:
         console.detail(f"{used.role}: {used.name} ({used.file})")
@@ -168,13 +185,13 @@ def process(clip: Path, folder: Path, settings: Settings, overwrite: bool, conso
     while networks.use(thrift):
         with console.progress() as report:
             try:
-                return process_clip(clip, folder, settings, files, networks, report, overwrite)
+                return stages(folder, settings, files, networks, report, overwrite)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
         console.detail("memory was short: trying again with less")
         thrift += 1
-    raise UserError(f"{clip}: not enough memory, however small the batches; close other programs")
+    raise UserError(f"{clips[0]}: not enough memory, however small the batches; close other programs")
 
 
 def run_many(
@@ -194,11 +211,13 @@ def run_many(
     from demo.batch_report import exit_status
     from demo.networks import find_weights
     from demo.worker import Orders
-    from lifter.errors import UserError
+    from lifter.errors import OutputError, UserError
 
     try:
         if not found.jobs:
             raise UserError("there is no clip in what --video names; see --recursive and --include")
+        if output.exists() and not output.is_dir():
+            raise OutputError(f"{output} is a file: --output is the folder for the results")
         count = jobs or batch.worker_count()
         threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
         orders = Orders(settings, find_weights(settings), overwrite, threads)
