@@ -25,10 +25,10 @@ from demo.grounding import (
     upward,
 )
 from demo.types import Floats, Pose3D, Track3D
+from lifter.cameras import ASSUMED_FOCAL
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
 
-ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera
 COCO_ANKLES = (15, 16)
 DEPTH_CUTOFF = 1.0  # Hz; depth comes from apparent size and is the noisiest of the three coordinates
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera, for clips that do not say
+
 
 def normalize_screen(points: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:
     """Pixels (..., 2) to x in [-1, 1] across the width, y with the same scale, 0 in the middle."""
@@ -81,3 +83,31 @@ def look_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     down = torch.linalg.cross(forward, right)
     c, s = roll.cos()[..., None], roll.sin()[..., None]
     return torch.stack((c * right + s * down, c * down - s * right, forward), -2)
+
+
+def centre_people(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+    """Keypoints as a camera turned towards the person would see them.
+
+    A person at the picture's edge is seen from another side than one in the middle; a lifter that always sees
+    people in the middle need not learn that ("Perspective Crop Layers", Yu et al., CVPR 2021).
+
+    Args:
+        keypoints: (B, T, 17, 3) screen-normalised x, y, score. Joints of score 0 do not count.
+        focal: (B,) focal lengths in screen units, 2 f / width.
+
+    Returns:
+        The turned keypoints (B, T, 17, 3), and for each window one rotation (B, 3, 3): turned = rotation @
+        camera axes.
+    """
+    f = focal[:, None, None, None]
+    rays = torch.cat((keypoints[..., :2] / f, torch.ones_like(keypoints[..., :1])), -1)
+    middle = (keypoints[..., 2:] * rays).sum((1, 2)) + rays.new_tensor((0.0, 0.0, 1e-6))
+    x, y, z = (middle / middle.norm(dim=-1, keepdim=True)).unbind(-1)
+    # The smallest turn that brings (x, y, z) to the optical axis.
+    k = 1 / (1 + z)
+    rotation = torch.stack(
+        (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z), -1
+    ).unflatten(-1, (3, 3))
+    turned = torch.einsum("bij,btkj->btki", rotation, rays)
+    points = f * turned[..., :2] / turned[..., 2:].clamp(min=0.1)
+    return torch.cat((points, keypoints[..., 2:]), -1), rotation

@@ -26,6 +26,7 @@ class Contract:
     views: int = 1  # synchronised cameras
     root_relative: bool = True  # joints are relative to the pelvis
     normalisation: Literal["screen"] = "screen"  # VideoPose3D: x' = 2x/w - 1, y' = 2y/w - h/w
+    centred: bool = False  # the input is turned towards the person (`lifter.cameras.centre_people`)
     flip_average: bool = True  # average with the mirrored input at test time
     predicts_error: bool = False  # `Lifted.error` is given
     space: Literal["camera", "world"] = "camera"

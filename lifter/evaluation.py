@@ -44,6 +44,7 @@ class TestClip:
     joints: NDArray[np.float32]  # (150, 17, 3) camera axes, metres, pelvis at 0
     up: NDArray[np.float32]  # (3,)
     fps: float
+    focal: float  # screen units, as the application would assume it
 
 
 def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None) -> list[TestClip]:
@@ -57,7 +58,13 @@ def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel 
         generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
         seen = film(joints, torch.full((pieces,), take.fps), CameraModel(), noise, generator)
         clips += [
-            TestClip(seen.keypoints[i].numpy(), seen.joints[i].numpy(), seen.up[i].numpy(), take.fps)
+            TestClip(
+                seen.keypoints[i].numpy(),
+                seen.joints[i].numpy(),
+                seen.up[i].numpy(),
+                take.fps,
+                float(seen.focal[i]),
+            )
             for i in range(pieces)
         ]
     return clips
@@ -76,7 +83,7 @@ def evaluate(
     sums = np.zeros(6)
     frames = 0
     for done, clip in enumerate(clips, start=1):
-        lifted = lift_track(lifter, contract, clip.keypoints, flip=flip, device=device)
+        lifted = lift_track(lifter, contract, clip.keypoints, flip=flip, device=device, focal=clip.focal)
         joints = smooth(lifted.joints, clip.fps) if smoothed else lifted.joints
         angle = np.nan
         if lifted.up is not None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lifter.cameras import centre_people
 from lifter.contracts import Contract, Lifted, Lifter
 from lifter.skeletons import H36M_17, SKELETONS
 from lifter.windows import blend_windows, cut_windows, window_starts
@@ -33,12 +34,14 @@ def lift_track(
     flip: bool = True,
     batch: int = 32,
     device: str = "cpu",
+    focal: float | None = None,
 ) -> LiftedTrack:
     """Lifts normalised 2D (T, 17, C), or (T, views, 17, C), without missing frames.
 
     A lifter that answers a whole window runs once for half a window of new frames, with windows blended;
     one that answers the centre frame runs once a frame. Left/right flip averaging where the contract asks
-    for it.
+    for it, and input turned towards the person where the contract asks for that and `focal` (in screen units,
+    2 f / width) is given; the answers are turned back.
     """
     length, frames = len(keypoints), contract.frames
     if contract.output == "sequence":
@@ -53,10 +56,15 @@ def lift_track(
     joints, errors, ups = [], [], []
     for chunk in windows.split(batch):
         x = chunk.to(device)
+        turn = None
+        if contract.centred and focal is not None:
+            x, turn = centre_people(x, x.new_full((len(x),), focal))
         lifted = lifter.lift(x)
         if flip:
             # A second call, not one batch: a lifter may attend over its batch, where mirrors must not count.
             lifted = _average(lifted, lifter.lift(_mirror_2d(x, contract)))
+        if turn is not None:
+            lifted = _turn_back(lifted, turn)
         joints.append(_array(lifted.joints))
         if lifted.error is not None:
             errors.append(_array(lifted.error))
@@ -87,6 +95,13 @@ def _mirror_2d(x: Tensor, contract: Contract) -> Tensor:
     flipped = x[..., list(SKELETONS[contract.joints].mirror), :].clone()
     flipped[..., 0].neg_()
     return flipped
+
+
+def _turn_back(lifted: Lifted, turn: Tensor) -> Lifted:
+    """An answer in the axes of a turned camera (turns (B, 3, 3)), in those of the real one."""
+    joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
+    up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
+    return Lifted(joints, lifted.error, up)
 
 
 def _average(plain: Lifted, mirrored: Lifted) -> Lifted:

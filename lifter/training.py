@@ -100,7 +100,7 @@ def train(
     for step in range(first, settings.steps):
         torch.manual_seed(settings.seed * 1_000_003 + step)
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        batch = _to(clips.batch(settings.batch, settings.frames, generator), device)
+        batch = _to(clips.batch(settings.batch, settings.frames, generator).centred(), device)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
@@ -152,7 +152,7 @@ def _validate(
     generator = torch.Generator().manual_seed(0)
     errors = []
     for _ in range(8):
-        batch = _to(clips.batch(64, settings.frames, generator), torch.device(settings.device))
+        batch = _to(clips.batch(64, settings.frames, generator).centred(), torch.device(settings.device))
         errors.append(mpjpe_loss(lifter.lift(batch.keypoints).joints, batch.joints).item())
     lifter.load_state_dict(own)
     lifter.train()

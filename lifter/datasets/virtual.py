@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lifter.cameras import look_rotation
+from lifter.cameras import ASSUMED_FOCAL, centre_people, look_rotation
 from lifter.datasets.bodies import MotionWindows, change_proportions, coco_joints, mirror, mix_bodies
 from lifter.datasets.noise import NoiseModel
 
@@ -33,13 +33,22 @@ class VirtualBatch:
 
     keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
-    up: (B, 3) the world's up in camera axes. fps: (B,).
+    up: (B, 3) the world's up in camera axes. fps: (B,). focal: (B,) the focal length that the application
+    would assume, in screen units; the true one is not known to it.
     """
 
     keypoints: Tensor
     joints: Tensor
     up: Tensor
     fps: Tensor
+    focal: Tensor
+
+    def centred(self) -> VirtualBatch:
+        """The same as seen by cameras turned towards the person, as far as the assumed focal length tells."""
+        keypoints, rotation = centre_people(self.keypoints, self.focal)
+        joints = torch.einsum("bij,btkj->btki", rotation, self.joints)
+        up = torch.einsum("bij,bj->bi", rotation, self.up)
+        return VirtualBatch(keypoints, joints, up, self.fps, self.focal)
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ def film(
         hidden = _hidden(seen, points, gaze)
         keypoints = noise.apply(points, hidden, aspect, fps, generator)
     up = rotation[..., 2]
-    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps)
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, 2 * ASSUMED_FOCAL * longer)
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:

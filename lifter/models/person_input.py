@@ -34,4 +34,4 @@ def person_features(keypoints: Tensor) -> Tensor:
 
 def person_contract(name: str, frames: int) -> Contract:
     """What every lifter of these features promises: COCO-17 with scores in, a pose for every frame out."""
-    return Contract(name, frames, output="sequence", joints="coco17", channels=3)
+    return Contract(name, frames, output="sequence", joints="coco17", channels=3, centred=True)

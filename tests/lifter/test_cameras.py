@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lifter.cameras import (
     camera_to_world,
+    centre_people,
     denormalize_screen,
     look_rotation,
     normalize_screen,
@@ -100,3 +101,26 @@ def test_h36m_cameras_of_the_spec_are_unit_quaternions(shared):
     quaternions = [q for q in found if q]
     assert len(quaternions) == 28
     np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1, atol=1e-6)
+
+
+@given(x=st.floats(-0.9, 0.9), y=st.floats(-0.9, 0.9), focal=st.floats(1.0, 5.0))
+def test_centring_is_what_a_camera_turned_to_the_person_sees(x, y, focal):
+    seed = torch.Generator().manual_seed(0)
+    direction = torch.tensor([x / focal, y / focal, 1.0], dtype=torch.float64)
+    body = 4 * direction + 0.3 * torch.randn(1, 5, 17, 3, generator=seed, dtype=torch.float64)
+    seen = torch.cat((focal * body[..., :2] / body[..., 2:], torch.ones_like(body[..., :1])), -1)
+    turned, rotation = centre_people(seen, torch.tensor([focal], dtype=torch.float64))
+    close(rotation[0] @ rotation[0].T, torch.eye(3, dtype=torch.float64), 1e-6)
+    assert torch.linalg.det(rotation[0]).item() == pytest.approx(1)
+    again = body @ rotation[0].T
+    close(turned[..., :2], focal * again[..., :2] / again[..., 2:], 1e-6)
+    assert turned[..., :2].mean((0, 1, 2)).abs().max() < 0.1 * focal
+
+
+def test_missing_joints_do_not_pull_the_centre():
+    seen = torch.zeros(1, 3, 17, 3)
+    seen[..., 2] = 1
+    seen[:, :, 4] = torch.tensor([5.0, 5.0, 0.0])
+    turned, rotation = centre_people(seen, torch.tensor([2.0]))
+    close(rotation[0], torch.eye(3))
+    close(turned, seen)
