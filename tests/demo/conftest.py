@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from demo.networks import Networks, WeightFiles, WeightUsed
 from demo.types import Detections
+from lifter.checkpoints import save_checkpoint
 from lifter.models.wild import WildConfig, WildLifter, contract
+from tests.demo.batch_clips import make_forty, start
 from tests.lifter.motions import STANDING
 
 
@@ -60,3 +63,29 @@ def networks():
 def weight_files():
     used = tuple(WeightUsed(role, role, f"{role}.bin", role * 8) for role in ("detector", "pose", "lifter"))
     return WeightFiles(Path("detector.bin"), Path("pose.bin"), Path("lifter.bin"), used)
+
+
+@pytest.fixture(scope="session")
+def small_weights(shared, tmp_path_factory):
+    """Flags for the stand-in detector and keypoint network and a tiny lifter with random weights."""
+    torch.manual_seed(0)
+    config = WildConfig(frames=27, encoder_width=32, width=32, depth=1, heads=4)
+    lifter = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(lifter, WildLifter(config), "wild", config)
+    weights = shared / "weights"
+    flags = {
+        "--detector": weights / "yolo11n-standin.pt",
+        "--pose": weights / "tinypose_256x192.onnx",
+        "--lifter": lifter,
+    }
+    return [str(part) for pair in flags.items() for part in pair]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shared, small_weights, tmp_path_factory):
+    """A folder with forty clips in `clips` and the results of one run in `out`; the run itself."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    make_forty(folder / "clips", shared)
+    process = start(folder, small_weights)
+    out, err = process.communicate(timeout=280)
+    return folder, subprocess.CompletedProcess(process.args, process.returncode, out, err)
