@@ -114,7 +114,8 @@ def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list
     heard = [h for h, seen in zip(heights, trust, strict=True) if np.isfinite(h) and seen >= enough]
     if not heard:
         return [1.0] * len(heights), 0.0
-    groups = [[other for other in heard if _alike(own, other)] for own in heard]
+    # A camera near the height of the floor says nothing of sizes: then everybody is only like themselves.
+    groups = [[other for other in heard if other == own or _alike(own, other)] for own in heard]
     most = max(map(len, groups))
     floor = float(np.median(min((group for group in groups if len(group) == most), key=np.median)))
     alone = len(heights) == 1

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.grounding import ANKLE_HEIGHT, axes_from_up, level
+from demo.grounding import ANKLE_HEIGHT, axes_from_up, common_floor, level
 from demo.motion import root_trajectory, to_world
 from demo.types import Pose3D, Status
 from lifter.cameras import look_rotation
@@ -105,6 +105,14 @@ def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
     tracks, _ = to_world([large, third, small], times, SIZE, FOCAL)
     bone = [np.linalg.norm(track.camera[75, 2] - track.camera[75, 1]) for track in tracks]
     assert bone[2] == pytest.approx(bone[0], rel=0.02)
+
+
+def test_a_camera_that_lies_on_the_floor_still_gives_a_floor():
+    floor_height = np.full(50, -0.1)  # metres along up from the camera to the ankles
+    for people in (1, 2):
+        scales, floor = common_floor([floor_height] * people, [0.9] * people)
+        assert scales == [1.0] * people
+        assert floor == pytest.approx(-0.1)
 
 
 def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall(scene):
