@@ -1,46 +1,154 @@
-"""`python -m lifter evaluate`: measure lifters on held-out motion capture with noisy 2D."""
+"""`python -m lifter evaluate`: lifters on Human3.6M as papers measure, or on motion capture with noisy 2D."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from lifter.contracts import Contract, Lifter
+    from lifter.evaluation import Measured
+    from lifter.protocol import Figures, Report
+
+    Loaded = dict[str, tuple[Lifter, Contract]]
+
 
 def evaluate(
-    model: Annotated[list[str], typer.Option(help="A name in weights/manifest.toml, or a weights file.")],
-    data: Annotated[Path, typer.Option(help="Folder of the motion capture (index.csv and its npz).")],
-    split: Annotated[str, typer.Option(help="test, val or train; by subject.")] = "test",
+    model: Annotated[
+        list[str],
+        typer.Option(help="A name in weights/manifest.toml or a weights file; with --weights, a lifter."),
+    ],
+    data: Annotated[Path, typer.Option(help="Human3.6M in VideoPose3D's layout, or the motion capture.")],
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="The weights file of each --model, the authors' or ours.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="test, val (motion capture only) or train; by subject.")
+    ] = "test",
+    keypoints: Annotated[
+        str, typer.Option(help="Human3.6M's 2D: gt, cpn_ft_h36m_dbb...")
+    ] = "cpn_ft_h36m_dbb",
+    windows: Annotated[
+        Literal["paper", "app"], typer.Option(help="On Human3.6M: cut as the papers do, or as the app does.")
+    ] = "paper",
     noise: Annotated[bool, typer.Option(help="2D as a detector gives it, or exact projections.")] = True,
     flip: Annotated[bool, typer.Option(help="Average with the mirrored input.")] = True,
     smooth: Annotated[bool, typer.Option(help="Also smooth, as the app does.")] = False,
     seed: Annotated[int, typer.Option(help="Of cameras and noise.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="On Human3.6M: windows at a time.")] = 32,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
 ) -> None:
-    """Print MPJPE, P-MPJPE, N-MPJPE, MPJVE and PCK for each model on the same clips, cameras and noise."""
+    """Print MPJPE, P-MPJPE, N-MPJPE, MPJVE and PCK of each model on the same data, next to published figures.
+
+    On Human3.6M: per action, and both means. On motion capture: the same clips, cameras and noise for all
+    (--noise and --seed are for these only).
+    """
     import json
+
+    from lifter.datasets.h36m import is_h36m
+    from lifter.files import replace_file
+    from lifter.protocol import Settings
+
+    loaded = _load(model, weights)
+    if is_h36m(data):
+        settings = Settings(keypoints, windows, flip, smooth, batch)
+        figures = _on_h36m(loaded, data, split, settings, device)
+    else:
+        figures = _on_mocap(loaded, data, split, noise, flip, smooth, seed, device)
+    if json_file is not None:
+        with replace_file(json_file) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _load(models: list[str], weights: list[Path] | None) -> Loaded:
+    from lifter.checkpoints import load_checkpoint
+    from lifter.weights import resolve
+
+    if weights and len(weights) != len(models):
+        raise typer.BadParameter(f"{len(weights)} --weights for {len(models)} --model: give one for each")
+    loaded: Loaded = {}
+    for number, name in enumerate(models):
+        path, lifter = (weights[number], name) if weights else (resolve(name, "lifter", offline=False), None)
+        built, found, config = load_checkpoint(path, lifter)
+        loaded[name] = built, found.contract(config)
+    return loaded
+
+
+def _on_h36m(loaded: Loaded, data: Path, split: str, settings: Any, device: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from rich.progress import track
+
+    from lifter.datasets.h36m import SPLITS, load_h36m
+    from lifter.errors import DataError
+    from lifter.protocol import clip_count, measure, report
+
+    if split not in SPLITS:
+        raise DataError(f"{data}: Human3.6M has no split {split!r}; use {' or '.join(SPLITS)}")
+    takes = load_h36m(data, settings.keypoints, SPLITS[split])
+    reports: dict[str, Report] = {}
+    for name, (lifter, contract) in loaded.items():
+        steps = measure(lifter, contract, takes, settings, device=device)
+        total = clip_count(takes, contract)
+        reports[name] = report(
+            contract, takes, settings, track(steps, total=total, description=name, transient=True)
+        )
+        _show(name, reports[name])
+    return {"models": {name: asdict(each) for name, each in reports.items()}}
+
+
+def _show(name: str, report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    def row(label: str, f: Figures) -> None:
+        values = (f.mpjpe, f.p_mpjpe, f.n_mpjpe, f.mpjve, f.pck, f.auc)
+        table.add_row(label, *(f"{value:.1f}" for value in values))
+
+    table = Table(
+        title=name, caption="mm, MPJVE mm/frame, PCK at 150 mm and its AUC in %", title_justify="left"
+    )
+    table.add_column(no_wrap=True)
+    for column in ("MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "PCK", "AUC"):
+        table.add_column(column, justify="right")
+    for action, figures in report.actions.items():
+        row(action, figures)
+    table.add_section()
+    row("action-averaged", report.action_averaged)
+    row("frame-averaged", report.frame_averaged)
+    note = f"No figure is published for {report.lifter} on this 2D with this window."
+    if (p := report.published) is not None:
+        second = "" if p.p_mpjpe is None else f"{p.p_mpjpe:.1f}"
+        table.add_row(f"published, {p.mean[:-1]}-averaged", f"{p.mpjpe:.1f}", second)
+        note = f"Published figures: {p.source}."
+    console = Console(highlight=False)
+    console.print(report.protocol)
+    console.print(table)
+    console.print(note)
+
+
+def _on_mocap(
+    loaded: Loaded, data: Path, split: str, noise: bool, flip: bool, smooth: bool, seed: int, device: str
+) -> dict[str, Any]:
     from dataclasses import asdict
 
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
-    from lifter.checkpoints import load_checkpoint
     from lifter.datasets.mocap import load_mocap
     from lifter.datasets.noise import NoiseModel
-    from lifter.evaluation import CLIP_FRAMES, Measured, virtual_clips
+    from lifter.evaluation import CLIP_FRAMES, virtual_clips
     from lifter.evaluation import evaluate as measure
-    from lifter.files import replace_file
-    from lifter.weights import resolve
 
     takes = load_mocap(data, split)
     clips = virtual_clips(takes, seed, NoiseModel() if noise else None)
     rows: dict[str, Measured] = {}
-    for name in model:
-        lifter, found, config = load_checkpoint(resolve(name, "lifter", offline=False))
-        steps = measure(lifter, found.contract(config), clips, flip=flip, smoothed=smooth, device=device)
+    for name, (lifter, contract) in loaded.items():
+        steps = measure(lifter, contract, clips, flip=flip, smoothed=smooth, device=device)
         for _, measured in track(steps, total=len(clips) + 1, description=name, transient=True):
             if measured is not None:
                 rows[name] = measured
@@ -56,7 +164,4 @@ def evaluate(
     console = Console(highlight=False)
     console.print(title)
     console.print(table)
-    if json_file is not None:
-        figures = {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
-        with replace_file(json_file) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
