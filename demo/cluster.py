@@ -8,6 +8,7 @@ another.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -117,10 +118,11 @@ def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitSt
             )
             closing.enter_context(cluster)
             return closing.enter_context(distributed.Client(cluster))
-        where = {"scheduler_file": address} if Path(address).suffix == ".json" else {"address": address}
-        client = closing.enter_context(distributed.Client(**where, timeout=CONNECT_SECONDS))
+        if Path(address).suffix == ".json":
+            address = json.loads(Path(address).read_text("utf-8"))["address"]
+        client = closing.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS))
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise UserError(f"--cluster {address}: no scheduler with workers answers there ({error})") from error
     return client
 
