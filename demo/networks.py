@@ -82,19 +82,24 @@ def find_weights(settings: Settings) -> WeightFiles:
 
 
 def _refuse_without_weights(system: str) -> None:
-    """Raises `WeightsError` for a published lifter whose weights this project neither ships nor downloads."""
+    """Raises `WeightsError` for a lifter that is not known, or whose weights only the user can have."""
     if Path(system).is_file() or system in manifest():
         return
     from lifter import registry
 
-    if system.partition(":")[0] in registry.REGISTRY:
-        found, config = registry.resolve(system)
-        views = found.contract(config).views
-        clips = f", and {views} synchronised clips with --views" if views > 1 else ""
+    if system.partition(":")[0] not in registry.REGISTRY:
+        known = ", ".join(info.name for info in manifest().values() if info.kind == "lifter")
         raise WeightsError(
-            f"--lifter {system}: its weights do not come with this program; "
-            f"give its checkpoint with --lifter-weights FILE{clips}"
+            f"--lifter {system}: neither a file nor a known lifter; known: {known or 'none'}, "
+            f"and with --lifter-weights {', '.join(registry.REGISTRY)}"
         )
+    found, config = registry.resolve(system)
+    views = found.contract(config).views
+    clips = f", and {views} synchronised clips with --views" if views > 1 else ""
+    raise WeightsError(
+        f"--lifter {system}: its weights do not come with this program; "
+        f"give its checkpoint with --lifter-weights FILE{clips}"
+    )
 
 
 def check_views(contract: Contract, clips: int) -> None:
