@@ -1,4 +1,4 @@
-"""`python -m lifter COMMAND`: train, evaluate, list, verify, convert, export."""
+"""`python -m lifter COMMAND`: train, evaluate, data, list, verify, convert, export."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import typer
 
 from lifter.commandline import run
 from lifter.commands.convert import convert
+from lifter.commands.data import app as data
 from lifter.commands.evaluate import evaluate
 from lifter.commands.export import export
 from lifter.commands.list import list_lifters
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.add_typer(data, name="data")
 app.command("list")(list_lifters)
 app.command("verify")(verify)
 app.command("convert")(convert)

@@ -1,0 +1,33 @@
+"""`python -m lifter data`: what concerns data sets. One command so far, `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Data sets.")
+
+
+@app.callback()
+def data() -> None:
+    """Data sets: are the files what their layout promises?"""
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Human3.6M in VideoPose3D's layout, or the motion capture.")],
+) -> None:
+    """Look at every file of a data set; exit status 12 if one is not as it should be."""
+    from lifter.datasets.checks import check as look
+    from lifter.errors import DataError
+
+    name, findings = look(folder)
+    typer.echo(f"{folder}: {name}")
+    bad = 0
+    for finding in findings:
+        bad += not finding.good
+        typer.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.text}")
+    if bad:
+        raise DataError(f"{folder}: {bad} {'thing is' if bad == 1 else 'things are'} wrong, marked BAD above")
