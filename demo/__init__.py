@@ -5,6 +5,7 @@ From the top; an arrow never runs up, and stages never import each other, they m
     cli          flags -> Settings -> one call        console      what the user sees while it runs
     settings     every knob once                      fingerprint  what kept files were made from
     pipeline     the order of the stages              networks     the three networks of a run
+    views        that of several synchronised clips (matching: who is who, mosaic: one picture of them)
       analysis   the first pass, kept as a file       threads      stages in threads, bounded queues
       video      frames in (containers: formats)      encoding     frames out, sound kept
       detection  boxes of people                      tracking     boxes -> ids, stitching: ids -> people
