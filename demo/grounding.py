@@ -19,26 +19,64 @@ CONTACT_SPEED = 0.35  # metres a second; a foot slower than this stands
 STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
 STRETCH = 0.1  # the part of a person's distance that may be wrong because of a wrong size
 ANKLES = (3, 6)
+STANDING_SPREAD = 0.04  # metres; a foot so much higher than the other one bears a third of its weight
+MIDDLE_OF_FOOT = 0.05  # metres ahead of the ankle
+# (part of the body's mass, from joint, to joint, centre as a part of the way): head, trunk, upper arms,
+# forearms with hands, thighs, shanks with feet. Winter, "Biomechanics and Motor Control of Human Movement".
+SEGMENTS = (
+    *((0.081, 8, 10, 0.8), (0.497, 0, 8, 0.5)),
+    *((0.028, 11, 12, 0.436), (0.028, 14, 15, 0.436), (0.022, 12, 13, 0.68), (0.022, 15, 16, 0.68)),
+    *((0.100, 4, 5, 0.433), (0.100, 1, 2, 0.433), (0.061, 5, 6, 0.606), (0.061, 2, 3, 0.606)),
+)
 
 Doubles = NDArray[np.float64]
 
 
 def upward(poses: Sequence[Pose3D]) -> Doubles:
-    """The first guess of up: what the lifter says, else how the bodies stand over the whole clip."""
-    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
-    if said and sum(map(len, said)):
-        return unit(np.concatenate(said).mean(0).astype(np.float64))
-    directions = []
-    for pose in poses:
-        known = pose.joints[np.isfinite(pose.joints).all((1, 2))].astype(np.float64)
-        if len(known):
-            # From the ankles to the chest, where the legs are stretched: nobody stands at a slant for long.
-            body = known[:, 8] - known[:, ANKLES].mean(1)
-            length = np.linalg.norm(body, axis=1)
-            directions.append(body[length >= np.quantile(length, 0.5)])
-    if not directions:
+    """The first guess of up: half what the lifter says, half how people keep their balance.
+
+    Where the lifter does not say, balance alone.
+    """
+    joints = [pose.joints[np.isfinite(pose.joints).all((1, 2))].astype(np.float64) for pose in poses]
+    joints = [known for known in joints if len(known)]
+    if not joints:
         return np.array((0.0, -1.0, 0.0))
-    return unit(np.median(np.concatenate(directions), axis=0))
+    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
+    if not sum(map(len, said)):
+        bodies = np.concatenate([known[:, 8] - known[:, ANKLES].mean(1) for known in joints])
+        return balance(joints, unit(np.median(bodies, axis=0)))
+    up = unit(np.concatenate(said).mean(0).astype(np.float64))
+    return unit(up + balance(joints, up))
+
+
+def balance(joints: Sequence[Doubles], up: Doubles) -> Doubles:
+    """Up from where the centre of mass is: over the feet, on average, whoever does not fall.
+
+    joints: for each person (T, 17, 3), Human3.6M-17. up: a first guess, which tells the standing foot (the
+    lower one) from the other and the front of the foot from its heel.
+    """
+    away = []
+    for pose in joints:
+        ankles = pose[:, ANKLES]
+        height = ankles @ up
+        weight = np.exp(-(height - height.min(1, keepdims=True)) / STANDING_SPREAD)
+        weight /= weight.sum(1, keepdims=True)
+        ahead = np.cross(pose[:, 4] - pose[:, 1], up)
+        ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
+        support = (weight[..., None] * ankles).sum(1) + MIDDLE_OF_FOOT * ahead
+        offset = centre_of_mass(pose) - support
+        away.append(offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9))
+    return unit(np.concatenate(away).mean(0))
+
+
+def centre_of_mass(joints: Doubles) -> Doubles:
+    """Centres of mass (T, 3) of Human3.6M-17 joints, by the segment masses of Dempster and Winter."""
+    total = sum(segment[0] for segment in SEGMENTS)
+    parts = (
+        mass * (joints[:, start] + share * (joints[:, end] - joints[:, start]))
+        for mass, start, end, share in SEGMENTS
+    )
+    return np.asarray(sum(parts) / total)
 
 
 def contacts(ankles: Doubles, times: Doubles) -> Doubles:
