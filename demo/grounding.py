@@ -15,7 +15,7 @@ from demo.types import Pose3D
 from lifter.smoothing import smooth
 
 ANKLE_HEIGHT = 0.08  # metres from the sole to the ankle joint
-CONTACT_SPEED = 0.35  # metres a second; a foot slower than this stands
+RESTING_SPEED = 0.35  # metres a second; a foot slower than this stands
 STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
 STRETCH = 0.1  # the part of a person's distance that may be wrong because of a wrong size
 ANKLES = (3, 6)
@@ -79,20 +79,43 @@ def centre_of_mass(joints: Doubles) -> Doubles:
     return np.asarray(sum(parts) / total)
 
 
-def contacts(ankles: Doubles, times: Doubles) -> Doubles:
-    """Where feet stood (N, 3): the mean place of each ankle (T, 2, 3) for each second that it rested."""
+def contacts(ankles: Doubles, times: Doubles, up: Doubles) -> Doubles:
+    """Where one person's feet touched the ground (N, 3): where they rested, else where they were lowest.
+
+    ankles: (T, 2, 3), NaN where unknown.
+    """
+    rested = _rests(ankles, times)
+    return rested if len(rested) else _touches(ankles, times, up)
+
+
+def _rests(ankles: Doubles, times: Doubles) -> Doubles:
+    """The mean place of each ankle for each second that it stood still."""
     places = []
     if len(times) < 3:
         return np.zeros((0, 3))
     for path in np.moveaxis(ankles, 1, 0):
         speed = np.linalg.norm(np.gradient(path, times, axis=0), axis=1)
-        still = np.nan_to_num(speed, nan=np.inf) < CONTACT_SPEED
+        still = np.nan_to_num(speed, nan=np.inf) < RESTING_SPEED
         edges = np.flatnonzero(np.diff(np.concatenate(([0], still.astype(int), [0]))))
         for first, end in zip(edges[::2], edges[1::2], strict=True):
             if times[end - 1] - times[first] >= 0.1:
                 # A long stand counts more than a step: as a foot that is put down once a second.
                 pieces = max(1, round(float(times[end - 1] - times[first])))
                 places += [piece.mean(0) for piece in np.array_split(path[first:end], pieces)]
+    return np.array(places).reshape(-1, 3)
+
+
+def _touches(ankles: Doubles, times: Doubles, up: Doubles) -> Doubles:
+    """For each second the mean place of the lower ankle, over the quarter in which it was lowest."""
+    known = np.flatnonzero(np.isfinite(ankles).all((1, 2)))
+    height = ankles[known] @ up
+    lower = height.argmin(1)
+    places = []
+    for second in np.unique(np.floor(times[known])):
+        inside = np.flatnonzero(np.floor(times[known]) == second)
+        low = height[inside, lower[inside]]
+        chosen = inside[low <= np.quantile(low, 0.25)]
+        places.append(ankles[known[chosen], lower[chosen]].mean(0))
     return np.array(places).reshape(-1, 3)
 
 

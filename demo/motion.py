@@ -79,8 +79,9 @@ def to_world(
         roots.append(root)
 
     ankles = [j[:, ANKLES] + r[:, None] for j, r in zip(joints, roots, strict=True)]
-    places = np.concatenate([contacts(path, times) for path in ankles] or [np.zeros((0, 3))])
-    up = level(upward(poses), places)
+    up = upward(poses)
+    places = [contacts(path, times, up) for path in ankles]
+    up = level(up, np.concatenate(places or [np.zeros((0, 3))]))
     touch = [_touch(pose, path, up, times) for pose, path in zip(poses, ankles, strict=True)]
     scales, floor = common_floor(
         [own[np.isfinite(own)] for own in touch],
@@ -113,7 +114,7 @@ def to_world(
         )
     tilt = float(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
     distance = float(np.concatenate(moved).mean() * 1000) if moved else 0.0
-    return tracks, World(rotation, offset, focal, len(places), tilt, distance)
+    return tracks, World(rotation, offset, focal, sum(map(len, places)), tilt, distance)
 
 
 def root_trajectory(
