@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from demo.settings import VERSION, Settings
+from lifter.commandline import run as run_commands
 
 if TYPE_CHECKING:
     from demo.batch import Patience
@@ -29,17 +30,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The program: runs the command line, turns what goes wrong into one line and an exit status."""
-    from lifter.errors import UserError
-
-    try:
-        app(args=spelled_out(sys.argv[1:]))
-    except UserError as error:
-        told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-        typer.echo(f"Error: {told}", err=True)
-        sys.exit(error.status)
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(130)
+    run_commands(app, spelled_out(sys.argv[1:]))
 
 
 def spelled_out(flags: list[str]) -> list[str]:

@@ -7,8 +7,11 @@ windows      cut, pad, blend                         inference    a whole track 
 smoothing    zero-phase low-pass                     metrics      what the field measures
 datasets/    one file a data set, virtual cameras    losses       what lifters are trained with
 training     one loop                                evaluation   held-out subjects
+protocol     the papers' protocols on Human3.6M       published    the papers' figures
+losses_multiview   ESMformer's, without 3D labels
 exporting    ONNX                                    vectors      reference vectors
 weights      finding weight files                    safe_load    checkpoints without running pickles
 files        whole or not there                      errors       everything told in one line
-__main__     python -m lifter train | evaluate | list | verify | convert | export
+commandline  how both command lines end
+__main__     python -m lifter train | evaluate | data | list | verify | convert | export
 """

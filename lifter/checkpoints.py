@@ -103,6 +103,7 @@ def save_checkpoint(
     with replace_file(Path(path)) as temporary:
         try:
             save_file(state, temporary, metadata=metadata)
+            temporary.chmod(0o644)  # safetensors makes files that only their owner may read
         except SafetensorError as error:
             raise OutputError(f"{path}: cannot be written ({error})") from error
 
