@@ -3,10 +3,13 @@
 From the top; an arrow never runs up, and stages never import each other, they meet in `pipeline`:
 
     cli          flags -> Settings -> one call        console      what the user sees while it runs
+    folders      which clips                          batch        plan, run, resume (batch_report: rows)
+    worker       a clip in a process of its own       child        that process; cluster: on Dask
     settings     every knob once                      fingerprint  what kept files were made from
+    look         what is there before a clip is run   outputs      its files, their lock, are they whole
     pipeline     the order of the stages              networks     the three networks of a run
     views        that of several synchronised clips (matching: who is who, mosaic: one picture of them)
-      analysis   the first pass, kept as a file       threads      stages in threads, bounded queues
+      analysis   the first pass (seen), kept           threads      stages in threads, bounded queues
       video      frames in (containers: formats)      encoding     frames out, sound kept
       detection  boxes of people                      tracking     boxes -> ids, stitching: ids -> people
       pose2d     keypoints (heatmaps, hrnet, mmpose_backend)

@@ -113,8 +113,9 @@ class Console:
         bad = [each for each in plan if each.row is not None and each.row.status == "failed"]
         minutes = sum(each.seconds for each in plan) / 60
         left = sum(each.seconds for each in plan if each.row is None) / 60
+        clips = "1 clip" if len(plan) == 1 else f"{len(plan)} clips"
         self._err.print(
-            f"{len(plan)} clips, {minutes:.1f} minutes; done already: {len(done)}; cannot be read: {len(bad)}"
+            f"{clips}, {minutes:.1f} minutes; done already: {len(done)}; cannot be read: {len(bad)}"
             f"; to do: {len(plan) - len(done) - len(bad)}, {left:.1f} minutes",
             markup=False,
         )

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -27,6 +28,7 @@ from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise
 from demo.rendering import PersonPose, Renderer
 from demo.result import assemble, write_result, write_summary
 from demo.scene import View
+from demo.seen import SeenFrames
 from demo.settings import ANALYSIS_KNOBS, VERSION, Settings
 from demo.stitching import choose, stitch
 from demo.threads import Prefetch
@@ -36,6 +38,7 @@ from demo.video import VideoReader
 from lifter.errors import OutputError
 
 SHOWN = (Status.MEASURED, Status.INTERPOLATED)
+VIEW_FRAMES = 1000  # what the view is fitted to; longer clips are summed up
 CHUNK_PIXELS = 16e6  # frames that go through the networks together: memory stays level for 8K too
 
 
@@ -138,27 +141,25 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
     chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
-    boxes: list[list[TrackedBox]] = []
-    keypoints: list[Floats] = []
-    pts: list[int] = []
-    times: list[float] = []
+    seen = SeenFrames()
+    pts, times = array("q"), array("d")
     with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:
         while some := list(islice(frames, chunk)):
-            for frame, tracked in zip(
-                some, _track(some, tracker, settings.detect_every, networks), strict=True
-            ):
-                boxes.append(tracked)
-                pts.append(frame.pts)
-                times.append(frame.time)
-            keypoints += networks.pose.estimate(
+            tracked = list(_track(some, tracker, settings.detect_every, networks))
+            poses = networks.pose.estimate(
                 [
-                    (frame.image, np.array([box.box for box in tracked], np.float32).reshape(-1, 4))
-                    for frame, tracked in zip(some, boxes[-len(some) :], strict=True)
+                    (frame.image, np.array([box.box for box in people], np.float32).reshape(-1, 4))
+                    for frame, people in zip(some, tracked, strict=True)
                 ]
             )
+            for frame, people, keypoints in zip(some, tracked, poses, strict=True):
+                seen.add(people, keypoints)
+                pts.append(frame.pts)
+                times.append(frame.time)
             report("analyse", len(pts), expected_frames(info, settings))
-    people = _people(boxes, keypoints, np.array(times), (info.width, info.height), settings.detect_every)
-    return Analysis(people, np.array(pts, np.int64), np.array(times), reader.damage)
+    at = np.array(times)
+    tracks = _people(seen, at, (info.width, info.height), settings.detect_every)
+    return Analysis(tracks, np.array(pts, np.int64), at, reader.damage)
 
 
 def lift(
@@ -188,8 +189,7 @@ def render(
     report: Report,
 ) -> None:
     """Third pass: the side-by-side video, with the clip's own time stamps and sound."""
-    everyone = np.stack([track.world for track in tracks]) if tracks else np.zeros((0, 0, 17, 3), np.float32)
-    view = View.fit(everyone, world.rotation[:, 2].tolist())
+    view = View.fit(_reach(tracks), world.rotation[:, 2].tolist())
     renderer = Renderer((info.width, info.height), settings.height, view, settings.orbit)
 
     def drawn(frames: Iterator[Frame]) -> Iterator[tuple[Image, int]]:
@@ -219,6 +219,18 @@ def render(
             report("render", done, len(analysis.times))
 
 
+def _reach(tracks: Sequence[Track3D]) -> Floats:
+    """(N, 17, 3): where joints are, for the view; of long clips only the bounds of short stretches."""
+    parts = []
+    for track in tracks:
+        stretch = max(1, len(track.world) // VIEW_FRAMES)
+        starts = np.arange(0, len(track.world), stretch)
+        parts.append(np.fmin.reduceat(track.world, starts))
+        if stretch > 1:
+            parts.append(np.fmax.reduceat(track.world, starts))
+    return np.concatenate(parts) if parts else np.zeros((0, 17, 3), np.float32)
+
+
 def _track(
     frames: Sequence[Frame], tracker: PersonTracker, every: int, networks: Networks
 ) -> Iterator[list[TrackedBox]]:
@@ -235,20 +247,16 @@ def _track(
 
 
 def _people(
-    boxes: Sequence[Sequence[TrackedBox]],
-    keypoints: Sequence[Floats],
-    times: NDArray[np.float64],
-    size: tuple[int, int],
-    every: int,
+    seen: SeenFrames, times: NDArray[np.float64], size: tuple[int, int], every: int
 ) -> tuple[Track2D, ...]:
     """Online ids sorted into people; where two ids of one person meet, the observed one is right."""
-    stitched = stitch(boxes, times, size, detect_every=every)
+    stitched = stitch(seen, times, size, detect_every=every)
     found = {
         track.person_id: np.full((len(times), 17, 3), (np.nan, np.nan, 0), np.float32)
         for track in stitched.tracks
     }
     inside = {track.person_id: np.isfinite(track.boxes[:, 0]) for track in stitched.tracks}
-    for index, (tracked, poses) in enumerate(zip(boxes, keypoints, strict=True)):
+    for index, (tracked, poses) in enumerate(zip(seen, seen.keypoints(), strict=True)):
         for box, pose in sorted(zip(tracked, poses, strict=True), key=lambda pair: pair[0].observed):
             person = stitched.mapping.get(box.person_id)
             if person is not None and inside[person][index]:

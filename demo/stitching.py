@@ -7,6 +7,8 @@ those that the user asked for.
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -150,20 +152,19 @@ def choose(tracks: Sequence[Person], person: str) -> tuple[Person, ...]:
 
 
 def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:
-    seen: dict[int, list[tuple[int, TrackedBox]]] = {}
+    # Numbers, not objects: a long clip has hundreds of thousands of boxes.
+    at: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+    numbers: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
     for index, boxes in enumerate(frames):
         for box in boxes:
             if box.observed:
-                seen.setdefault(box.person_id, []).append((index, box))
-    return [
-        _Tracklet(
-            (online,),
-            np.array([index for index, _ in run]),
-            np.array([box.box for _, box in run], np.float64),
-            np.array([box.score for _, box in run], np.float64),
-        )
-        for online, run in seen.items()
-    ]
+                at[box.person_id].append(index)
+                numbers[box.person_id].extend((*box.box.tolist(), box.score))
+    tracklets = []
+    for online, run in at.items():
+        columns = np.array(numbers.pop(online)).reshape(-1, 5)
+        tracklets.append(_Tracklet((online,), np.array(run), columns[:, :4].copy(), columns[:, 4].copy()))
+    return tracklets
 
 
 def _absorb(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:

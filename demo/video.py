@@ -31,6 +31,7 @@ _MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below what a broken he
 _TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values whose conversion swscale knows
 _GIVE_UP_AFTER = 32  # read errors in a row
 _LONGEST_PAUSE = 1800  # seconds between two frames; more is a broken clock, and mp4 could not hold it
+_FASTEST_RATE = 100_000  # frames a second; more is a broken header
 _SLOWEST_CLOCK = 60  # seconds a tick; more is a broken header
 _IMAGE_SECONDS = 1  # how long a still image is shown
 
@@ -265,7 +266,8 @@ def _pick_stream(container: InputContainer, path: Path) -> VideoStream:
     )
     if best.width * best.height > _MAX_PIXELS:
         raise DamagedVideo(f"{printable(path)} claims frames of {best.width}x{best.height}: not believable")
-    best.thread_type = "AUTO"
+    # Not "AUTO": with threads a frame, what a damaged clip decodes to changes from run to run.
+    best.thread_type = "SLICE"
     best.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return best
 
@@ -283,6 +285,9 @@ def _describe(
     elif not 0 < rate <= 1000:
         rate = Fraction(25)
     time_base = stream.time_base or 1 / rate
+    declared = stream.average_rate or Fraction(0)
+    if declared > _FASTEST_RATE:
+        time_base *= declared / rate  # a broken clock: its steps are kept, at a rate that can be
     if not 0 < time_base <= _SLOWEST_CLOCK:
         rate, time_base = Fraction(25), Fraction(1, 25)
     upright = (height, width) if rotation in (90, 270) else (width, height)

@@ -1,0 +1,151 @@
+"""Peak memory by length of clip: `python -m benchmarks.memory`, and of a folder by its number of clips.
+
+Each measurement is a process of its own. The clips are made here: two small bright figures on black, found by
+stand-ins for the detector and the keypoint network, so that half an hour is done in minutes; what grows with
+a clip's length is all there, and without the networks' own gigabyte it shows more clearly. `--real CLIP`
+runs the networks on a clip and on the same clip looped to ten times its length.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import typer
+
+FPS = 30
+
+
+def main(
+    minutes: str = typer.Option("1,30", help="Lengths of the clips that are compared."),
+    clips: str = typer.Option("", help="Instead: folders of so many one-second clips, for example 2,40."),
+    real: Path | None = typer.Option(None, help="Instead: this clip once and ten times, with the networks."),
+    detector: str = "yolo11n",
+    pose: str = "hrnet-w32",
+    lifter: str = "wild",
+) -> None:
+    """Prints megabytes and their ratios."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs: list[tuple[str, list[Path]]]
+        flags = None
+        if real is not None:
+            flags = {"detector": detector, "pose": pose, "lifter": lifter}
+            runs = [
+                (f"{times} x {real.name}", [looped(real, times, folder / f"{times}.mp4")])
+                for times in (1, 10)
+            ]
+        elif clips:
+            second = made(FPS, folder / "second.mp4")
+            runs = [(f"{count} clips", [second] * int(count)) for count in clips.split(",")]
+        else:
+            runs = [
+                (f"{length} min", [made(round(float(length) * 60 * FPS), folder / f"{length}.mp4")])
+                for length in minutes.split(",")
+            ]
+        first = 0.0
+        for label, videos in runs:
+            peak, frames = measured(videos, folder / label, flags)
+            first = first or peak
+            typer.echo(
+                f"{label:>14}: {frames:6d} frames, peak {peak:7.1f} MB, {peak / first:.3f} of the first"
+            )
+
+
+def measured(videos: Sequence[Path], out: Path, flags: dict[str, str] | None) -> tuple[float, int]:
+    """Peak resident megabytes of a process that does these clips, and their frames."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(work, (list(videos), out, flags))
+
+
+def work(videos: list[Path], out: Path, flags: dict[str, str] | None) -> tuple[float, int]:
+    """All clips through all stages, in this process."""
+    from demo.networks import LoadedNetworks, Networks, WeightFiles, WeightUsed, find_weights
+    from demo.pipeline import process_clip
+    from demo.settings import Settings
+    from lifter.models.wild import WildConfig, WildLifter, contract
+
+    settings = Settings(height=64, device="cpu", **(flags or {}))
+    if flags is not None:
+        files = find_weights(settings)
+        networks = LoadedNetworks(files, settings)
+    else:
+        used = tuple(WeightUsed(role, role, role, "") for role in ("detector", "pose", "lifter"))
+        files = WeightFiles(Path(), Path(), Path(), used)
+        config = WildConfig(frames=27, encoder_width=16, width=16, depth=1, heads=2)
+        found: Any = Halves()  # stands in for a class, not for a protocol
+        small = Networks(found, Figures(), WildLifter(config).eval(), contract(config), "cpu")
+        networks = lambda: small  # type: ignore[assignment]  # noqa: E731
+    frames = 0
+    for index, video in enumerate(videos):
+        done = process_clip(video, out / str(index), settings, files, networks, lambda *_: None)
+        frames += done.frames
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, frames
+
+
+class Halves:
+    """Finds one person in each half of the picture."""
+
+    def detect(self, images: Sequence[np.ndarray]) -> list:
+        """Always the same two boxes."""
+        from demo.types import Detections
+
+        boxes = np.array([[8, 8, 24, 56], [40, 8, 56, 56]], np.float32)
+        return [Detections(boxes, np.array([0.9, 0.8], np.float32)) for _ in images]
+
+
+class Figures:
+    """Sees seventeen joints in every box, on a grid."""
+
+    def estimate(self, items: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """Joints by their number: columns of four, from top to bottom."""
+        joints = np.arange(17)
+        found = []
+        for _, boxes in items:
+            people = np.full((len(boxes), 17, 3), 0.9, np.float32)
+            people[..., 0] = boxes[:, :1] + (boxes[:, 2:3] - boxes[:, :1]) * (joints % 4) / 3
+            people[..., 1] = boxes[:, 1:2] + (boxes[:, 3:] - boxes[:, 1:2]) * (joints // 4) / 4
+            found.append(people)
+        return found
+
+
+def made(frames: int, path: Path) -> Path:
+    """A clip of 64x64 pixels."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:56, 8:24] = image[8:56, 40:56] = 230
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(frames):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def looped(clip: Path, times: int, path: Path) -> Path:
+    """The clip's pictures, `times` times in a row, without sound."""
+    with av.open(str(path), "w") as out:
+        target = None
+        for _ in range(times):
+            with av.open(str(clip)) as source:
+                for frame in source.decode(video=0):
+                    if target is None:
+                        target = out.add_stream("libx264", rate=source.streams.video[0].average_rate)
+                        target.width, target.height, target.pix_fmt = frame.width, frame.height, "yuv420p"
+                    frame.pts = None
+                    out.mux(target.encode(frame))
+        if target is not None:
+            out.mux(target.encode(None))
+    return path
+
+
+if __name__ == "__main__":
+    typer.run(main)
