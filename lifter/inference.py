@@ -48,14 +48,14 @@ def lift_track(
         starts = window_starts(length, frames, hop=max(frames // 2, 1))
     else:
         starts = np.arange(length) - frames // 2
-    windows = torch.from_numpy(
-        cut_windows(keypoints[..., : contract.channels], starts, frames).astype(np.float32)
-    )
+    points = keypoints[..., : contract.channels]
     flip = flip and contract.flip_average
 
     joints, errors, ups = [], [], []
-    for chunk in windows.split(batch):
-        x = chunk.to(device)
+    for first in range(0, len(starts), batch):
+        # Cut as they are needed: all windows of a long clip at once would be the largest thing in memory.
+        windows = cut_windows(points, starts[first : first + batch], frames).astype(np.float32)
+        x = torch.from_numpy(windows).to(device)
         turn = None
         if contract.centred and focal is not None:
             x, turn = centre_people(x, x.new_full((len(x),), focal))
