@@ -58,7 +58,9 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
     known = manifest()
     if path.is_file():
         for info in known.values():
-            if info.file == path.name and info.kind == kind:
+            # Published files have names of their own; one named like ours may be the user's own training.
+            meant = bool(info.urls) or path.parent.resolve() == FOLDER
+            if info.file == path.name and info.kind == kind and meant:
                 verify(path, info)
         return path
     names = [info.name for info in known.values() if info.kind == kind]

@@ -83,7 +83,7 @@ def test_order_of_places(place):
 
 @pytest.mark.parametrize("known", [{"sha256": ABC}, {"sha256_prefix": ABC[:8]}])
 def test_every_found_file_is_checked(place, known):
-    write_manifest(place, **known)
+    write_manifest(place, "https://example.invalid/abc.pt", **known)
     for folder in ("weights", "extra"):
         path = place / folder / "abc.pt"
         path.write_bytes(b"abc")
@@ -94,6 +94,17 @@ def test_every_found_file_is_checked(place, known):
         with pytest.raises(WeightsError, match="damaged"):  # by path as well
             weights.resolve(str(path), "detector", offline=True)
         path.unlink()
+
+
+def test_an_own_training_may_be_called_like_what_ships(place):
+    write_manifest(place, sha256=ABC)
+    (place / "run").mkdir()
+    own = place / "run" / "abc.pt"
+    for path in (own, place / "weights" / "abc.pt"):
+        path.write_bytes(b"mine")
+    assert weights.resolve(str(own), "detector", offline=True) == own
+    with pytest.raises(WeightsError, match="damaged"):  # what ships is checked, by path as well
+        weights.resolve(str(place / "weights" / "abc.pt"), "detector", offline=True)
 
 
 def test_unknown_names_list_the_known_ones(place):
