@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from demo.settings import VERSION, Settings
-from lifter.commandline import run as run_commands
+from lifter.cli import run as run_commands
 
 if TYPE_CHECKING:
     from demo.batch import Patience

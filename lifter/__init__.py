@@ -12,6 +12,6 @@ losses_multiview   ESMformer's, without 3D labels
 exporting    ONNX                                    vectors      reference vectors
 weights      finding weight files                    safe_load    checkpoints without running pickles
 files        whole or not there                      errors       everything told in one line
-commandline  how both command lines end
+cli          how both command lines end
 __main__     python -m lifter train | evaluate | data | list | verify | convert | export
 """

@@ -11,6 +11,9 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
+from demo.types import Frame
+from demo.video import VideoReader
+
 Image = NDArray[np.uint8]
 
 # Display matrices as ISO/IEC 14496-12 writes them: a b u c d v x y w, turning clockwise.
@@ -106,3 +109,9 @@ def truncate(path: Path, target: Path, tenths: int) -> Path:
     data = path.read_bytes()
     target.write_bytes(data[: len(data) * tenths // 10])
     return target
+
+
+def read(path: Path, **cut: float) -> list[Frame]:
+    """All frames of a clip, or of a cut (`start`, `end` in seconds)."""
+    with VideoReader(path, **cut) as reader:
+        return list(reader)
