@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -62,20 +62,75 @@ class VirtualClips:
 
     def batch(self, size: int, frames: int, generator: torch.Generator) -> VirtualBatch:
         """`size` windows of `frames` frames."""
+        joints, fps = self.bodies(size, frames, generator)
+        return film(joints, fps, self.camera, self.noise, generator)
+
+    def bodies(self, size: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What is to be filmed: world motion (B, T, 17, 3) of other people than were captured, and fps (B,)."""
         joints, fps = self.motion.draw(size, frames, generator)
         other, _ = self.motion.draw(size, frames, generator)
         mixed = torch.rand(size, generator=generator) < self.mix_chance
         joints = torch.where(mixed[:, None, None, None], mix_bodies(joints, other), joints)
         mirrored = torch.rand(size, generator=generator) < 0.5
         joints = torch.where(mirrored[:, None, None, None], mirror(joints), joints)
-        joints = change_proportions(joints, generator)
-        return film(joints, fps, self.camera, self.noise, generator)
+        return change_proportions(joints, generator), fps
 
 
-def film(
-    joints: Tensor, fps: Tensor, camera: CameraModel, noise: NoiseModel | None, generator: torch.Generator
-) -> VirtualBatch:
-    """World motion (B, T, 17, 3), z up, seen by one random camera for each window."""
+@dataclass(frozen=True)
+class Shot:
+    """One random camera for each of B windows, and where it stands.
+
+    rotation: (B, 3, 3) world to camera. middle: (B, 3) the world point, the middle of the person, that is seen
+    at `offset` (B, 3), camera axes, metres. aspect: (B,) height / width of the picture. scale: (B,) focal
+    length in screen units. follow: (B,) how much of the person's path the camera goes along with, 0 to 1.
+    """
+
+    rotation: Tensor
+    middle: Tensor
+    offset: Tensor
+    aspect: Tensor
+    scale: Tensor
+    follow: Tensor
+
+    @property
+    def assumed_focal(self) -> Tensor:
+        """The focal length (B,) in screen units that the application would assume."""
+        return 2 * ASSUMED_FOCAL * self.aspect.clamp(min=1.0)
+
+    def drift(self, joints: Tensor) -> Tensor:
+        """How far the camera has gone along (B, T, 1, 3) with world motion (B, T, 17, 3)."""
+        path = joints[:, :, :1] - self.middle[:, None, None]
+        return self.follow[:, None, None, None] * path
+
+    def to_camera(self, points: Tensor) -> Tensor:
+        """World points (B, T, J, 3), less the drift, in camera axes."""
+        turned = torch.einsum("bij,btkj->btki", self.rotation, points - self.middle[:, None, None])
+        return turned + self.offset[:, None, None]
+
+    def away_from(self, points: Tensor) -> Shot:
+        """The same camera, stepped back until all points (B, T, J, 3) are 0.8 m before it."""
+        back = (0.8 - self.to_camera(points)[..., 2].amin((1, 2))).clamp(min=0)
+        return replace(self, offset=self.offset + back[:, None] * self.offset.new_tensor((0.0, 0.0, 1.0)))
+
+    def keypoints(
+        self, coco: Tensor, ahead: Tensor, fps: Tensor, noise: NoiseModel | None, generator: torch.Generator
+    ) -> Tensor:
+        """What a detector says (B, T, 17, 3) of COCO joints, world axes, less the drift; 2D and score.
+
+        ahead: (B, T, 3) where the face looks.
+        """
+        seen = self.to_camera(coco)
+        points = self.scale[:, None, None, None] * seen[..., :2] / seen[..., 2:]
+        if noise is None:
+            return torch.cat((points, torch.ones_like(points[..., :1])), -1)
+        gaze = torch.einsum("bij,btj->bti", self.rotation, ahead)
+        return noise.apply(points, _hidden(seen, points, gaze), self.aspect, fps, generator)
+
+
+def draw_shot(
+    joints: Tensor, camera: CameraModel, generator: torch.Generator, yaw: Tensor | None = None
+) -> Shot:
+    """A random camera for each window of world motion (B, T, 17, 3); `yaw` (B,), radians, fixes where from."""
     batch = joints.shape[0]
 
     def uniform(low: float, high: float) -> Tensor:
@@ -89,7 +144,8 @@ def film(
     usual_roll = 4 * torch.randn(batch, generator=generator)
     pitch = torch.where(chance(camera.tilted_chance), wide_pitch, usual_pitch).deg2rad()
     roll = torch.where(chance(camera.tilted_chance), wide_roll, usual_roll).deg2rad()
-    rotation = look_rotation(uniform(-torch.pi, torch.pi), pitch, roll)  # world to camera
+    yaw = uniform(-torch.pi, torch.pi) if yaw is None else yaw
+    rotation = look_rotation(yaw, pitch, roll)
 
     aspect = torch.tensor(_ASPECTS)[torch.randint(len(_ASPECTS), (batch,), generator=generator)]
     longer = aspect.clamp(min=1.0)  # the picture's longer side, in widths
@@ -104,37 +160,28 @@ def film(
     fits = torch.where(chance(camera.cut_off_chance), 2.0, 1.0) * room * distance / 1.8
     focal = torch.minimum(focal, fits.clamp(min=camera.focal[0]))
     distance = torch.maximum(distance, torch.where(fits < camera.focal[0], 1.8 * focal / room, distance))
-    scale = 2 * focal * longer  # focal length in screen-normalised units
+    scale = 2 * focal * longer
 
     # The camera stands where the person's middle falls on a chosen point of the picture.
     middle = joints[:, :, 0].mean(1)
     spot = torch.stack((uniform(-0.6, 0.6), uniform(-0.35, 0.35) * aspect), -1)
     ray = torch.cat((spot / scale[:, None], torch.ones(batch, 1)), -1)
     offset = ray * distance[:, None]
-    drift = joints[:, :, :1] - middle[:, None, None]
     follow = torch.where(chance(camera.follow_chance), uniform(0.3, 1.0), torch.zeros(batch))
-    still = joints - (follow[:, None, None, None] * drift).mean(2, keepdim=True)
+    return Shot(rotation, middle, offset, aspect, scale, follow)
+
+
+def film(
+    joints: Tensor, fps: Tensor, camera: CameraModel, noise: NoiseModel | None, generator: torch.Generator
+) -> VirtualBatch:
+    """World motion (B, T, 17, 3), z up, seen by one random camera for each window."""
+    shot = draw_shot(joints, camera, generator)
+    still = joints - shot.drift(joints)
     coco, ahead = coco_joints(still, generator)
-
-    def to_camera(points: Tensor) -> Tensor:
-        return (
-            torch.einsum("bij,btkj->btki", rotation, points - middle[:, None, None]) + offset[:, None, None]
-        )
-
-    target = to_camera(still)
-    seen = to_camera(coco)
-    back = (0.8 - seen[..., 2].amin((1, 2))).clamp(min=0)
-    seen[..., 2] += back[:, None, None]
-    points = scale[:, None, None, None] * seen[..., :2] / seen[..., 2:]
-
-    if noise is None:
-        keypoints = torch.cat((points, torch.ones_like(points[..., :1])), -1)
-    else:
-        gaze = torch.einsum("bij,btj->bti", rotation, ahead)
-        hidden = _hidden(seen, points, gaze)
-        keypoints = noise.apply(points, hidden, aspect, fps, generator)
-    up = rotation[..., 2]
-    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, 2 * ASSUMED_FOCAL * longer)
+    target = shot.to_camera(still)
+    keypoints = shot.away_from(coco).keypoints(coco, ahead, fps, noise, generator)
+    up = shot.rotation[..., 2]
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal)
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
