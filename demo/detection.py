@@ -145,7 +145,7 @@ def load_detector(
     if path.suffix != ".pt":
         raise WeightsError(f"{path}: a detector is a .pt file as ultralytics writes it")
     check_checkpoint(path)
-    ultralytics = _ultralytics()
+    ultralytics = ultralytics_offline()
     try:
         network = ultralytics.YOLO(str(path), task="detect", verbose=False)
         names: dict[int, str] = network.names
@@ -173,7 +173,7 @@ def load_detector(
 
 
 @cache
-def _ultralytics() -> ModuleType:
+def ultralytics_offline() -> ModuleType:
     """Import ultralytics shut off from the network, the user's home and the terminal."""
     folder = tempfile.TemporaryDirectory(prefix="ultralytics-")  # removed when the process ends
     _ultralytics_folders.append(folder)

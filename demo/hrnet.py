@@ -46,7 +46,15 @@ W32 = HRNetConfig(width=32)
 W48 = HRNetConfig(width=48, input_size=(288, 384))
 W16 = HRNetConfig(width=16, modules=(1, 2, 1))  # narrow, with half the modules: for a CPU
 W16_SMALL = HRNetConfig(width=16, modules=(1, 2, 1), input_size=(144, 192))
-VARIANTS = {"w32-256x192": W32, "w48-384x288": W48, "w16-256x192": W16, "w16-192x144": W16_SMALL}
+# half the blocks and half the modules of W32, heatmap cells centred on their pixels: what is trained here
+W32_SMALL = HRNetConfig(width=32, modules=(1, 2, 1), blocks=2, input_size=(144, 192), alignment="centre")
+VARIANTS = {
+    "w32-256x192": W32,
+    "w48-384x288": W48,
+    "w16-256x192": W16,
+    "w16-192x144": W16_SMALL,
+    "w32s-192x144": W32_SMALL,
+}
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from demo.analysis import Analysis, Report, read_analysis, write_analysis
 from demo.encoding import VideoWriter
 from demo.fingerprint import fingerprint
+from demo.following import Follower
 from demo.lifting import lift_person
 from demo.look import Look, look
 from demo.motion import World, to_world
@@ -141,18 +142,13 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
     chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
+    follower = Follower(networks.pose)
     seen = SeenFrames()
     pts, times = array("q"), array("d")
     with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:
         while some := list(islice(frames, chunk)):
             tracked = list(_track(some, tracker, settings.detect_every, networks))
-            poses = networks.pose.estimate(
-                [
-                    (frame.image, np.array([box.box for box in people], np.float32).reshape(-1, 4))
-                    for frame, people in zip(some, tracked, strict=True)
-                ]
-            )
-            for frame, people, keypoints in zip(some, tracked, poses, strict=True):
+            for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
                 seen.add(people, keypoints)
                 pts.append(frame.pts)
                 times.append(frame.time)

@@ -1,0 +1,129 @@
+"""People's keypoints frame by frame, also where the detector misses them.
+
+Detectors lose people who crouch, fly or turn away, for a frame or for a second. Where somebody's keypoints
+were a moment ago is where they still are, nearly: so between detections the keypoints of the frame before
+give the box, for as long as the keypoint network goes on recognising a person in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from demo.boxes import area, iou
+from demo.pose2d import KeypointEstimator
+from demo.types import Floats, Frame, TrackedBox
+
+_SEEN = 0.25  # joints with a lower score say nothing about where a person is
+_FADED = 0.75  # of the score under the detector's last box: below, the person is not there any more
+_JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
+_TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
+_MARGIN = np.array(
+    [0.12, 0.15, 0.12, 0.1], np.float32
+)  # of a body around its joints: left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A person in the frame before."""
+
+    keypoints: Floats
+    detected: float  # when the detector saw them last, seconds
+    score: float  # mean score of their joints then
+
+
+class Follower:
+    """Finds the keypoints of tracked people, and follows those whom the detector has lost.
+
+    Args:
+        pose: the keypoint stage.
+        longest: seconds for which a person is followed without being detected.
+    """
+
+    def __init__(self, pose: KeypointEstimator, longest: float = 2.0) -> None:
+        self._pose = pose
+        self._longest = longest
+        self._known: dict[int, _Known] = {}
+
+    def poses(
+        self, frames: Sequence[Frame], tracked: Sequence[Sequence[TrackedBox]]
+    ) -> Iterator[tuple[list[TrackedBox], Floats]]:
+        """For each of some frames in a row, its people and their keypoints (people, 17, 3).
+
+        Detected people come as the tracker gave them. Others come with a box from their keypoints, as
+        observed, while they can be followed; else with the box that the tracker moved on, if it did.
+        """
+        detected = [[box for box in boxes if box.observed] for boxes in tracked]
+        found = self._estimate(frames, detected)
+        for frame, boxes, seen, keypoints in zip(frames, tracked, detected, found, strict=True):
+            self._remember(seen, keypoints, frame.time)
+            followed, theirs = self._follow(frame, seen)
+            there = {box.person_id for box in (*seen, *followed)}
+            rest = [box for box in boxes if box.person_id not in there]
+            guessed = self._estimate([frame], [rest])[0]
+            yield [*seen, *followed, *rest], np.concatenate([keypoints, theirs, guessed])
+
+    def _estimate(self, frames: Sequence[Frame], people: Sequence[Sequence[TrackedBox]]) -> list[Floats]:
+        return self._pose.estimate(
+            [
+                (frame.image, np.array([box.box for box in boxes], np.float32).reshape(-1, 4))
+                for frame, boxes in zip(frames, people, strict=True)
+            ]
+        )
+
+    def _remember(self, people: Sequence[TrackedBox], keypoints: Floats, time: float) -> None:
+        for person, points in zip(people, keypoints, strict=True):
+            self._known[person.person_id] = _Known(points, time, float(points[:, 2].mean()))
+
+    def _follow(self, frame: Frame, seen: Sequence[TrackedBox]) -> tuple[list[TrackedBox], Floats]:
+        """Everybody who was in the frame before and was not detected in this one."""
+        size = frame.image.shape[1::-1]
+        detected = {person.person_id for person in seen}
+        candidates = []
+        for person, known in list(self._known.items()):
+            if person in detected:
+                continue
+            box = body_box(known.keypoints, size)
+            if box is None or frame.time - known.detected > self._longest or _taken(box, seen):
+                del self._known[person]
+                continue
+            candidates.append(TrackedBox(person, box, 0.0, True))
+        followed, poses = [], [np.zeros((0, 17, 3), np.float32)]
+        for person, points in zip(candidates, self._estimate([frame], [candidates])[0], strict=True):
+            known = self._known[person.person_id]
+            score = float(points[:, 2].mean())
+            box = body_box(points, size)
+            if box is None or score < _FADED * known.score or _overlap(box, person.box) < _JUMPED:
+                del self._known[person.person_id]
+                continue
+            self._known[person.person_id] = _Known(points, known.detected, known.score)
+            followed.append(TrackedBox(person.person_id, box, score, True))
+            poses.append(points[None])
+        return followed, np.concatenate(poses)
+
+
+def body_box(keypoints: Floats, size: tuple[int, ...]) -> Floats | None:
+    """The box (4,) of a body around its joints (17, 3), within a picture of `size` (width, height).
+
+    None where fewer than six joints are seen, or the body reaches a side edge: it may be leaving.
+    """
+    seen = keypoints[keypoints[:, 2] >= _SEEN, :2]
+    if len(seen) < 6:
+        return None
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    span = np.maximum(high - low, 1.0)
+    box = np.concatenate([low, high]) + _MARGIN * np.tile(span, 2) * np.array([-1, -1, 1, 1])
+    if low[0] < 0 or high[0] > size[0]:
+        return None
+    box = np.clip(box, 0, np.tile(np.asarray(size), 2)).astype(np.float32)
+    return box if area(box.astype(np.float64)) >= 16 else None
+
+
+def _overlap(first: Floats, second: Floats) -> float:
+    return iou(first.astype(np.float64), second.astype(np.float64))
+
+
+def _taken(box: Floats, seen: Sequence[TrackedBox]) -> bool:
+    return any(_overlap(box, person.box) > _TAKEN for person in seen)

@@ -1,0 +1,98 @@
+"""The command line: python -m demo.training pose | detector --help"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Train the networks that look at pictures.", no_args_is_help=True)
+
+_Data = Annotated[Path, typer.Option(help="Folder of the labelled pictures.")]
+_Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the weights.")]
+_Seed = Annotated[int, typer.Option(help="Everything drawn depends on it.")]
+_Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+@app.command()
+def pose(
+    data: _Data,
+    out: _Out,
+    variant: Annotated[str, typer.Option(help="Shape of the network; see demo/hrnet.py.")] = "w32s-192x144",
+    steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 3000,
+    batch: Annotated[int, typer.Option(min=1, help="People a batch.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
+    seed: _Seed = 1,
+    device: _Device = "cpu",
+    compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
+) -> None:
+    """Train HRNet, and write OUT/hrnet.safetensors. Run again after an interruption, it goes on."""
+    import torch
+    from rich.progress import Progress
+
+    from demo.hrnet import VARIANTS, build, save_hrnet
+    from demo.training.labels import load_people
+    from demo.training.pose import PoseTraining, train
+
+    settings = PoseTraining(
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        compiled=compiled,
+    )
+    torch.manual_seed(seed)
+    config = VARIANTS[variant]
+    model = build(config)
+    people, held_out = load_people(data, "train"), load_people(data, "val")
+    with Progress() as bars:
+        task = bars.add_task("training", total=steps)
+        for state in train(model, config, people, held_out, out, settings):
+            bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
+            if state.pck is not None:
+                bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")
+    target = out / "hrnet.safetensors"
+    save_hrnet(model.to(memory_format=torch.contiguous_format).half(), config, target)  # type: ignore[call-overload]
+    typer.echo(str(target))
+
+
+@app.command()
+def detector(
+    data: _Data,
+    out: _Out,
+    epochs: Annotated[int, typer.Option(min=1, help="Times through the pictures.")] = 60,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a batch.")] = 16,
+    image_size: Annotated[int, typer.Option(min=64, help="Long side in pixels.")] = 320,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Weights of a detector that labels people whom nobody labelled.")
+    ] = None,
+    seed: _Seed = 1,
+    device: _Device = "cpu",
+) -> None:
+    """Train a nano YOLO, and write OUT/yolo-person.pt. Run again after an interruption, it goes on."""
+    from rich.progress import Progress
+
+    from demo.detection import load_detector
+    from demo.training.detector import DetectorTraining, prepare, train
+
+    settings = DetectorTraining(epochs, batch, image_size, seed=seed, device=device)
+    looking = load_detector(teacher, device) if teacher else None
+    with Progress() as bars:
+        task = bars.add_task("unpacking", total=None)
+
+        def pictures(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, description="the teacher labels")
+
+        def epochs_done(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        description = prepare(data, out / "pictures", looking, pictures)
+        bars.update(task, completed=0, total=epochs, description="training, epochs")
+        target = train(description, out, settings, epochs_done)
+    typer.echo(str(target))
+
+
+if __name__ == "__main__":
+    app()

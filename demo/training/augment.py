@@ -1,0 +1,137 @@
+"""A labelled person as another camera might have seen them, cut out for the network.
+
+The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, turns up to 45 degrees, mirror
+images, and now and then only the upper or the lower half of a body (Wang et al. 2018). Boxes that are off
+by some pixels, as detectors' are, and the light and blur of video come on top. Pictures of sports are full
+of people upside down, whom videos show more rarely: most of them are set upright.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from demo.pose2d import crop_windows, to_crop
+from demo.types import Floats, Image
+from lifter.skeletons import COCO_17
+
+_UPPER = np.arange(17) < 11  # face, shoulders, arms
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much people vary; chances are in 0..1."""
+
+    scale: tuple[float, float] = (0.65, 1.35)
+    turn_degrees: float = 45.0
+    turn_chance: float = 0.6
+    upright_chance: float = 0.6  # that somebody who lies or hangs upside down is set upright
+    shift: float = 0.08  # of the box, standard deviation
+    half_body_chance: float = 0.25
+    half_body_joints: int = 8  # no half of fewer labelled joints
+    grey_chance: float = 0.1
+    blur_chance: float = 0.25
+    hole_chance: float = 0.3
+
+
+def augmented(
+    picture: Image,
+    keypoints: Floats,
+    box: Floats,
+    input_size: tuple[int, int],
+    generator: np.random.Generator,
+    how: Augmentation | None,
+) -> tuple[Image, Floats]:
+    """One draw: the network's input (h, w, 3) BGR and keypoints (17, 3) in its pixels and confidence.
+
+    Without `how`, the plain crop that the program itself would make of the box.
+    """
+    if how is None:
+        return _cut(picture, keypoints, crop_windows(box[None], input_size)[0], 0.0, False, input_size)
+    labelled = keypoints[:, 2] > 0
+    if labelled.sum() >= how.half_body_joints and generator.random() < how.half_body_chance:
+        half = labelled & (_UPPER if generator.random() < 0.5 else ~_UPPER)
+        if half.sum() >= 4:
+            points = keypoints[half, :2]
+            low, high = points.min(axis=0), points.max(axis=0)
+            margin = 0.2 * (high - low).max()
+            box = np.concatenate([low - margin, high + margin])
+    window = crop_windows(box[None], input_size)[0]
+    zoom = generator.uniform(*how.scale)
+    shift = np.clip(generator.normal(0, how.shift, 2), -2 * how.shift, 2 * how.shift) * window[2:]
+    window = np.concatenate([window[:2] + window[2:] * (1 - zoom) / 2 + shift, window[2:] * zoom])
+    turn = 0.0
+    if generator.random() < how.turn_chance:
+        turn = float(generator.uniform(-how.turn_degrees, how.turn_degrees))
+    if abs(lean := lean_degrees(keypoints)) > how.turn_degrees and generator.random() < how.upright_chance:
+        turn -= lean
+    image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), input_size)
+    return _recoloured(image, generator, how), points
+
+
+def lean_degrees(keypoints: Floats) -> float:
+    """How far a trunk leans to the picture's right, -180 to 180 degrees; 0 where it is not labelled."""
+    shoulders, hips = keypoints[5:7], keypoints[11:13]
+    if min(shoulders[:, 2].min(), hips[:, 2].min()) <= 0:
+        return 0.0
+    x, y = (shoulders[:, :2].mean(axis=0) - hips[:, :2].mean(axis=0)).tolist()
+    return float(np.rad2deg(np.arctan2(x, -y)))
+
+
+def _cut(
+    picture: Image,
+    keypoints: Floats,
+    window: NDArray[np.float64],
+    turn: float,
+    mirrored: bool,
+    input_size: tuple[int, int],
+) -> tuple[Image, Floats]:
+    """The window (left, top, width, height) of the picture, turned by degrees about its middle."""
+    size = np.asarray(input_size, dtype=np.float64)
+    scale = size / window[2:]
+    origin = to_crop(np.zeros(2), window, input_size)
+    affine = np.array([[scale[0], 0, origin[0]], [0, scale[1], origin[1]]])
+    middle = (size - 1) / 2
+    cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+    spin = np.array([[cos, -sin], [sin, cos]])
+    affine = spin @ affine
+    affine[:, 2] += middle - spin @ middle
+    if mirrored:
+        affine[0] *= -1
+        affine[0, 2] += size[0] - 1
+    image = cv2.warpAffine(picture, affine, input_size, flags=cv2.INTER_LINEAR)
+    points = keypoints.astype(np.float64)
+    points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+    if mirrored:
+        points = points[list(COCO_17.mirror)]
+    return np.asarray(image, np.uint8), points.astype(np.float32)
+
+
+def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
+    """Other light, other colours, less sharpness, something in front."""
+    height, width = image.shape[:2]
+    if generator.random() < how.blur_chance:
+        if generator.random() < 0.5:
+            image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))  # type: ignore[assignment]
+        else:
+            coarse = generator.uniform(0.3, 0.8)
+            small = cv2.resize(image, None, fx=coarse, fy=coarse, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(small, (width, height))  # type: ignore[assignment]
+    if generator.random() < how.hole_chance:
+        image = image.copy()
+        h, w = (int(generator.uniform(0.08, 0.35) * side) for side in (height, width))
+        y, x = generator.integers(0, height - h + 1), generator.integers(0, width - w + 1)
+        image[y : y + h, x : x + w] = generator.integers(0, 256, 3)
+    if generator.random() < how.grey_chance:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
+    # gain and offset per channel and a gamma, as one table look-up
+    gain = generator.uniform(0.7, 1.3) * generator.uniform(0.9, 1.1, 3)
+    offset = generator.uniform(-0.1, 0.1)
+    gamma = np.exp(generator.uniform(-0.3, 0.3))
+    levels = np.linspace(0, 1, 256)[:, None]
+    table = np.clip(levels**gamma * gain + offset, 0, 1) * 255
+    return np.asarray(cv2.LUT(image, table.astype(np.uint8)[None]), np.uint8)

@@ -1,0 +1,172 @@
+"""The training of the person detector, by ultralytics' own trainer.
+
+People whom nobody labelled, small ones mostly, are in many pictures, and a detector that is told they are
+background learns to miss them. So a teacher may look first: whom it finds beside the labels is labelled too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+from demo.detection import PersonDetector, ultralytics_offline
+from demo.types import Floats
+from lifter.errors import DataError, InputMissing
+from lifter.files import replace_file
+
+_SURE = 0.45  # a teacher's box below this score is no label
+_SAME = 0.4  # a teacher's box that overlaps a label as much (IoU) is that person
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """Every knob of the training that is not ultralytics' default."""
+
+    epochs: int = 60
+    batch: int = 16
+    image_size: int = 320
+    shape: str = "yolo11n.yaml"
+    seed: int = 1
+    device: str = "cpu"
+
+
+def prepare(
+    data: Path, folder: Path, teacher: PersonDetector | None, done: Callable[[int, int], None]
+) -> Path:
+    """Unpack `images.zip` (ultralytics' layout: images/{train,val}, labels/{train,val}) into `folder`.
+
+    Args:
+        teacher: adds the people that it finds in the training pictures and that have no label.
+        done: is told (pictures looked at, of how many).
+
+    Returns:
+        The file that tells ultralytics where all is.
+
+    Raises:
+        InputMissing, DataError: `images.zip` is missing or damaged.
+    """
+    description = folder / "data.yaml"
+    if description.is_file():
+        return description
+    archive = data / "images.zip"
+    if not archive.is_file():
+        raise InputMissing(f"{archive} does not exist: give the folder of the detection pictures")
+    try:
+        with zipfile.ZipFile(archive) as pictures:
+            pictures.extractall(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{archive}: cannot be unpacked ({error})") from error
+    if teacher is not None:
+        names = sorted((folder / "images" / "train").iterdir())
+        for number, name in enumerate(names, start=1):
+            _add_labels(name, folder / "labels" / "train" / f"{name.stem}.txt", teacher)
+            done(number, len(names))
+    with replace_file(description) as temporary:
+        where = f"path: {folder.resolve()}\ntrain: images/train\nval: images/val\nnames:\n  0: person\n"
+        temporary.write_text(where, encoding="utf-8")
+    return description
+
+
+def _add_labels(picture: Path, labels: Path, teacher: PersonDetector) -> None:
+    image = cv2.imread(str(picture))
+    if image is None:
+        raise DataError(f"{picture}: not a picture that can be read")
+    found = teacher.detect([np.asarray(image, np.uint8)])[0]
+    size = np.array(image.shape[1::-1] * 2, np.float32)
+    sure = found.boxes[found.scores >= _SURE] / size
+    boxes = np.concatenate([(sure[:, :2] + sure[:, 2:]) / 2, sure[:, 2:] - sure[:, :2]], axis=1)
+    known = np.loadtxt(labels, ndmin=2)[:, 1:].astype(np.float32) if labels.stat().st_size else boxes[:0]
+    new = [box for box in boxes if not len(known) or _iou(box, known).max() < _SAME]
+    with labels.open("a", encoding="utf-8") as file:
+        file.writelines("0 {:.5f} {:.5f} {:.5f} {:.5f}\n".format(*box) for box in new)
+
+
+def _iou(box: Floats, others: Floats) -> Floats:
+    """One box (4,) against (M, 4), all x, y of the middle, width, height -> (M,)."""
+    low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
+    high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
+    shared = np.clip(high - low, 0, None).prod(-1)
+    return np.asarray(shared / (box[2:].prod() + others[:, 2:].prod(-1) - shared), np.float32)
+
+
+def train(
+    description: Path, folder: Path, settings: DetectorTraining, done: Callable[[int, int], None]
+) -> Path:
+    """Train from random weights, or go on where an interrupted run in `folder` was; returns the weights.
+
+    Args:
+        done: is told (epochs done, of how many) after each.
+    """
+    ultralytics = ultralytics_offline()
+    last = folder / "run" / "weights" / "last.pt"
+    network = ultralytics.YOLO(str(last) if last.is_file() else settings.shape, task="detect", verbose=False)
+    network.add_callback("on_train_epoch_end", lambda trainer: done(trainer.epoch + 1, settings.epochs))
+    network.train(
+        trainer=_trainer(),
+        data=str(description),
+        epochs=settings.epochs,
+        batch=settings.batch,
+        imgsz=settings.image_size,
+        seed=settings.seed,
+        device=settings.device,
+        resume=last.is_file(),
+        project=str(folder.resolve()),
+        name="run",
+        exist_ok=True,
+        pretrained=False,
+        amp=settings.device != "cpu",
+        workers=0,
+        plots=False,
+        val=False,
+        verbose=False,
+        optimizer="AdamW",
+        lr0=0.002,
+        lrf=0.02,
+        cos_lr=True,
+        warmup_epochs=1.0,
+        close_mosaic=max(settings.epochs // 8, 1),
+        degrees=5.0,
+        scale=0.6,
+    )
+    target = folder / "yolo-person.pt"
+    shutil.copy2(last, target)
+    ultralytics.utils.torch_utils.strip_optimizer(target)  # the averaged weights alone, in half precision
+    return target
+
+
+class _LossInFloat32:
+    """ultralytics' loss outside of autocast: boxes of whole pixels are too coarse to learn from."""
+
+    def __init__(self, loss: Callable[[Any, Any], Any]) -> None:
+        self.loss = loss
+
+    def __call__(self, found: Any, batch: Any) -> Any:
+        def exact(value: Any) -> Any:
+            return value.float() if isinstance(value, torch.Tensor) else value
+
+        with torch.autocast("cpu", enabled=False):
+            return self.loss(tree_map(exact, found), batch)
+
+
+def _trainer() -> type:
+    """ultralytics' trainer, which on a CPU computes in bfloat16: half the time."""
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc]
+        def _setup_train(self) -> None:
+            super()._setup_train()
+            if self.device.type == "cpu":
+                self.amp = True
+                self.model.criterion = _LossInFloat32(self.model.init_criterion())
+                self.model.to(memory_format=torch.channels_last)
+
+    return Trainer

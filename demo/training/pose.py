@@ -1,0 +1,166 @@
+"""The training of HRNet on crops of people.
+
+Small pictures first: at half the size a step costs a quarter, and where arms and legs are is learnt there as
+well; the last part of the training sharpens it at the full size. Every draw depends on the seed and the
+number of the step alone, so a run that was killed and resumed ends like one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from demo.hrnet import HRNet, HRNetConfig
+from demo.pose2d import PoseEstimator, normalise
+from demo.training.augment import Augmentation, augmented
+from demo.training.labels import LabelledPeople
+from demo.training.targets import heatmap_loss
+from demo.types import Floats
+from lifter.training_state import TrainingState, warmup_cosine
+
+
+@dataclass(frozen=True)
+class PoseTraining:
+    """Every knob of the training. `sizes` are (part of the steps, share of the input size)."""
+
+    steps: int = 3000
+    batch: int = 64
+    sizes: tuple[tuple[float, float], ...] = ((0.6, 0.5), (0.25, 2 / 3), (0.15, 1.0))
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: int = 300
+    clip_norm: float = 1.0
+    ema: float = 0.998
+    seed: int = 1
+    bf16: bool = True
+    device: str = "cpu"
+    compiled: bool = False  # through torch.compile: a third less time a step, minutes at the start
+    validate_every: int = 500
+    save_every: int = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is reported after each step; `pck`, of the held-out people, only where it was measured."""
+
+    step: int
+    loss: float
+    pck: float | None
+
+
+def size_at(step: int, config: HRNetConfig, settings: PoseTraining) -> HRNetConfig:
+    """The configuration with the input size of a step."""
+    parts, shares = zip(*settings.sizes, strict=True)
+    phase = int(np.searchsorted(np.cumsum(parts) * settings.steps, step, side="right"))
+    share = shares[min(phase, len(shares) - 1)]
+    width, height = (4 * round(side * share / 4) for side in config.input_size)
+    return replace(config, input_size=(width, height))
+
+
+def draw(
+    people: LabelledPeople, config: HRNetConfig, batch: int, generator: np.random.Generator, how: Augmentation
+) -> tuple[Tensor, Tensor]:
+    """Inputs (batch, 3, H, W) and keypoints (batch, 17, 3) in their pixels."""
+    pictures, keypoints = [], []
+    for index in generator.integers(0, len(people), batch):
+        picture, points = augmented(
+            people.picture(index),
+            people.keypoints[index],
+            people.boxes[index],
+            config.input_size,
+            generator,
+            how,
+        )
+        pictures.append(picture)
+        keypoints.append(points)
+    return torch.from_numpy(normalise(np.stack(pictures))), torch.from_numpy(np.stack(keypoints))
+
+
+def train(
+    model: HRNet,
+    config: HRNetConfig,
+    people: LabelledPeople,
+    held_out: LabelledPeople,
+    folder: Path,
+    settings: PoseTraining,
+) -> Iterator[Progress]:
+    """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
+
+    Writes `state.pt` (to resume from) and `log.csv` into `folder`.
+
+    Raises:
+        WeightsError: the folder holds the state of another training.
+    """
+    device = torch.device(settings.device)
+    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), settings.learning_rate)
+    state = TrainingState(model, optimizer, folder, asdict(settings), "held_out_pck")
+    network: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compiled else model
+    for inputs, keypoints in _batches(people, config, state.step, settings):
+        now = size_at(state.step, config, settings)
+        inputs = inputs.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
+            found = network(inputs)
+        loss = heatmap_loss(found.float(), keypoints.to(device), now)
+        rate = warmup_cosine(state.step, settings.steps, settings.learning_rate, settings.warmup)
+        state.update(loss, rate, settings.clip_norm, settings.ema)
+
+        pck = None
+        last = state.step == settings.steps
+        if last or state.step % settings.validate_every == 0:
+            with state.averaged():
+                pck = held_out_pck(model, now, held_out, settings)
+        state.log(loss.item(), pck)
+        if last or state.step % settings.save_every == 0:
+            state.save()
+        yield Progress(state.step, loss.item(), pck)
+    state.finish()
+
+
+def _batches(
+    people: LabelledPeople, config: HRNetConfig, first: int, settings: PoseTraining
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches from step `first` to the last, each drawn while the network works on the one before."""
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        generator = np.random.default_rng([settings.seed, step])
+        size = size_at(step, config, settings)
+        return draw(people, size, settings.batch, generator, Augmentation())
+
+    with ThreadPoolExecutor(1) as ahead:
+        drawn = ahead.submit(batch, first)
+        for step in range(first, settings.steps):
+            ready = drawn.result()
+            if step + 1 < settings.steps:
+                drawn = ahead.submit(batch, step + 1)
+            yield ready
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for kernels only, not for biases and normalisations."""
+    kernels = [weight for weight in model.parameters() if weight.ndim > 1]
+    others = [weight for weight in model.parameters() if weight.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def held_out_pck(model: HRNet, config: HRNetConfig, people: LabelledPeople, settings: PoseTraining) -> float:
+    """PCK@0.1 of the box's longer side, through the very stage that the program runs."""
+
+    def network(crops: Floats) -> Floats:
+        batch = torch.from_numpy(crops).to(settings.device, memory_format=torch.channels_last)
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=settings.bf16):
+            return np.asarray(model(batch).float().cpu().numpy())
+
+    estimator = PoseEstimator(network, config.input_size, batch_size=64, alignment=config.alignment)
+    boxes = people.boxes
+    items = [(people.picture(i), boxes[i : i + 1]) for i in range(len(people))]
+    found = np.concatenate(estimator.estimate(items))
+    distance = np.linalg.norm(found[..., :2] - people.keypoints[..., :2], axis=-1)
+    reach = 0.1 * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    return float((distance < reach[:, None])[people.keypoints[..., 2] > 0].mean())

@@ -1,0 +1,107 @@
+"""People whom the detector loses are followed by their keypoints, and let go when they are gone."""
+
+import numpy as np
+import pytest
+
+from demo.following import Follower, body_box
+from demo.types import Frame, TrackedBox
+
+SIZE = (640, 480)
+# a standing figure of COCO-17 joints in a unit box: x 0.2..0.8, y 0..1
+FIGURE = np.array(
+    (
+        *((0.5, 0.05), (0.52, 0.02), (0.48, 0.02), (0.55, 0.0), (0.45, 0.0), (0.7, 0.2), (0.3, 0.2)),
+        *((0.8, 0.4), (0.2, 0.4), (0.8, 0.55), (0.2, 0.55), (0.6, 0.55), (0.4, 0.55)),
+        *((0.6, 0.8), (0.4, 0.8), (0.6, 1.0), (0.4, 1.0)),
+    ),
+    np.float32,
+)
+
+
+class Walker:
+    """A keypoint stage that sees somebody 200 pixels high who walks; outside of their box it sees nothing.
+
+    The place is written into the picture: its first row holds x of the left edge, 0 when nobody is there.
+    """
+
+    def estimate(self, items):
+        found = []
+        for image, boxes in items:
+            left, there = float(image[0, 0, 0]) * 2, image[0, 0, 1] > 0
+            poses = np.full((len(boxes), 17, 3), (np.nan, np.nan, 0), np.float32)
+            for pose, box in zip(poses, boxes, strict=True):
+                middle = (box[0] + box[2]) / 2
+                if there and abs(middle - (left + 50)) < 60:
+                    pose[:, :2] = FIGURE * (100, 200) + (left, 150)
+                    pose[:, 2] = 0.8
+                else:  # networks see something everywhere, weakly
+                    pose[:] = (middle, 250, 0.3)
+            found.append(poses)
+        return found
+
+
+def frame(index, left, there=True):
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    image[0, 0] = (left // 2, there, 0)
+    return Frame(index, index, index * 0.04, image)
+
+
+def detected(left, person=1):
+    return [TrackedBox(person, np.float32([left + 10, 140, left + 90, 360]), 0.9, True)]
+
+
+def follow(frames, tracked, chunk=8):
+    follower = Follower(Walker())
+    out = []
+    for start in range(0, len(frames), chunk):
+        out += follower.poses(frames[start : start + chunk], tracked[start : start + chunk])
+    return out
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 16])
+def test_follows_a_walker_whom_the_detector_loses_for_a_second(chunk):
+    lefts = [100 + 6 * i for i in range(40)]
+    frames = [frame(i, left) for i, left in enumerate(lefts)]
+    tracked = [detected(left) if not 5 <= i < 30 else [] for i, left in enumerate(lefts)]
+    seen = follow(frames, tracked, chunk)
+    for left, (people, keypoints) in zip(lefts, seen, strict=True):
+        assert [(person.person_id, person.observed) for person in people] == [(1, True)]
+        np.testing.assert_allclose(keypoints[0, :, :2], FIGURE * (100, 200) + (left, 150), atol=1e-3)
+        x1, _, x2, _ = people[0].box
+        assert abs((x1 + x2) / 2 - (left + 50)) < 6
+
+
+def test_lets_go_of_somebody_who_is_not_there_any_more():
+    frames = [frame(i, 200, there=i < 6) for i in range(12)]
+    tracked = [detected(200) if i < 4 else [] for i in range(12)]
+    counts = [len(people) for people, _ in follow(frames, tracked)]
+    assert counts == [1] * 6 + [0] * 6
+
+
+def test_gives_up_two_seconds_after_the_last_detection():
+    frames = [frame(i, 200) for i in range(70)]
+    tracked = [detected(200) if i == 0 else [] for i in range(70)]
+    counts = [len(people) for people, _ in follow(frames, tracked)]
+    assert counts == [1] * 51 + [0] * 19  # 50 frames of 0.04 s
+
+
+def test_somebody_found_again_under_another_id_is_not_there_twice():
+    frames = [frame(i, 200) for i in range(9)]
+    tracked = [detected(200) if i < 3 else [] if i < 6 else detected(200, person=2) for i in range(9)]
+    ids = [[person.person_id for person in people] for people, _ in follow(frames, tracked)]
+    assert ids == [[1]] * 6 + [[2]] * 3
+
+
+def test_a_box_that_the_tracker_moved_on_is_kept_as_a_guess():
+    guess = TrackedBox(7, np.float32([500, 100, 560, 300]), 0.0, False)
+    people, keypoints = follow([frame(0, 100)], [[*detected(100), guess]])[0]
+    assert [(person.person_id, person.observed) for person in people] == [(1, True), (7, False)]
+    assert keypoints.shape == (2, 17, 3)
+
+
+def test_no_box_for_a_body_that_leaves_the_picture():
+    body = np.concatenate([FIGURE * (100, 200) + (300, 100), np.full((17, 1), 0.9)], 1).astype(np.float32)
+    assert body_box(body, SIZE) is not None
+    assert body_box(body + np.float32([290, 0, 0]), SIZE) is None
+    body[4:, 2] = 0.1
+    assert body_box(body, SIZE) is None  # four joints are no body

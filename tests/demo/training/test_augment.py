@@ -1,0 +1,74 @@
+"""Augmentation moves picture and labels together."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demo.training.augment import Augmentation, augmented, lean_degrees
+from tests.demo.test_following import FIGURE
+
+SIZE = (144, 192)
+STEADY = Augmentation(grey_chance=0, blur_chance=0, hole_chance=0, half_body_chance=0, upright_chance=0)
+
+
+def one_dot(joint=9):
+    """A picture that is black but for one bright dot, on the joint."""
+    keypoints = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
+    image = np.zeros((260, 200, 3), np.uint8)
+    x, y = keypoints[joint, :2] = np.round(keypoints[joint, :2])
+    cv2.circle(image, (int(x), int(y)), 3, (255, 255, 255), -1)
+    return image, keypoints, np.float32([60, 30, 150, 210])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([9, 10, 15]))
+def test_the_label_stays_on_the_joint(seed, joint):
+    image, keypoints, box = one_dot(joint)
+    picture, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), STEADY)
+    bright = np.argwhere(picture.sum(-1) > 0.6 * picture.sum(-1).max())[:, ::-1]
+    places = points[[joint, joint + 1 if joint % 2 else joint - 1], :2]  # the joint or its mirror twin
+    inside = ((places > 5) & (places < np.array(SIZE) - 5)).all(-1)
+    if inside.all():
+        assert min(np.linalg.norm(bright.mean(0) - place) for place in places) < 1.5
+
+
+def test_mirror_images_swap_left_and_right():
+    image, keypoints, box = one_dot()
+    wanted = {False, True}
+    for seed in range(40):
+        plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 8, 0, 0, 0)
+        _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), plain)
+        # the left shoulder of somebody seen from the front is on the picture's right, mirrored or not
+        assert points[5, 0] > points[6, 0]
+        wanted.discard(bool(np.isclose(points[9, 0], SIZE[0] / 2 + 0.8 * (124 - 105), atol=2)))
+    assert len(wanted) <= 1
+
+
+def test_without_augmentation_the_crop_is_the_program_s():
+    from demo.pose2d import crop, crop_windows
+
+    image, keypoints, box = one_dot()
+    picture, _ = augmented(image, keypoints, box, SIZE, np.random.default_rng(0), None)
+    np.testing.assert_array_equal(picture, crop(image, crop_windows(box[None], SIZE)[0], SIZE))
+
+
+@pytest.mark.parametrize("angle", [-170, -90, -20, 0, 45, 90, 135])
+def test_lean_is_measured_clockwise_from_upright(angle):
+    body = np.concatenate([FIGURE * (80, 160), np.ones((17, 1))], 1).astype(np.float32)
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    body[:, :2] = body[:, :2] @ np.float32([[cos, sin], [-sin, cos]])
+    assert lean_degrees(body) == pytest.approx(angle, abs=1e-3)
+
+
+def test_people_upside_down_are_set_upright():
+    body = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
+    body[:, 1] = 260 - body[:, 1]
+    image = np.zeros((260, 200, 3), np.uint8)
+    always = Augmentation(upright_chance=1, turn_chance=0, half_body_chance=0)
+    for seed in range(5):
+        _, points = augmented(
+            image, body, np.float32([60, 50, 150, 230]), SIZE, np.random.default_rng(seed), always
+        )
+        assert abs(lean_degrees(points)) < 1

@@ -1,0 +1,83 @@
+"""A short training of HRNet: it learns, an interruption changes nothing, and the program loads the file."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from demo.hrnet import VARIANTS, HRNetConfig, build
+from demo.pose2d import load_pose
+from demo.training.__main__ import app
+from demo.training.labels import load_people
+from demo.training.pose import PoseTraining, size_at, train
+from lifter.errors import DataError, InputMissing, WeightsError
+from tests.demo.training.people import write_people
+
+TINY = HRNetConfig(width=8, modules=(1, 1, 1), blocks=1, input_size=(96, 128), alignment="centre")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return write_people(tmp_path_factory.mktemp("people"))
+
+
+def run(folder, data, settings, stop_after=None):
+    torch.manual_seed(0)
+    model = build(TINY)
+    states = []
+    for state in train(model, TINY, load_people(data, "train"), load_people(data, "val"), folder, settings):
+        states.append(state)
+        if state.step == stop_after:
+            break
+    return model, states
+
+
+def test_learns_where_joints_are(people, tmp_path):
+    settings = PoseTraining(steps=150, batch=8, warmup=20, learning_rate=4e-3, ema=0.95, validate_every=50)
+    _, states = run(tmp_path, people, settings)
+    measured = [state.pck for state in states if state.pck is not None]
+    assert len(measured) == 3
+    assert measured[-1] > 0.5  # by chance it is about 0.03
+    first, last = ([state.loss for state in part] for part in (states[:10], states[-10:]))
+    assert sum(last) < 0.8 * sum(first)
+
+
+def test_killed_and_resumed_equals_uninterrupted(people, tmp_path):
+    settings = PoseTraining(steps=6, batch=4, warmup=2, save_every=2, sizes=((0.5, 0.5), (0.5, 1.0)))
+    whole, _ = run(tmp_path / "whole", people, settings)
+    run(tmp_path / "cut", people, settings, stop_after=3)
+    resumed, states = run(tmp_path / "cut", people, settings)
+    assert states[0].step == 3
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_small_pictures_come_first():
+    settings = PoseTraining(steps=100, sizes=((0.6, 0.5), (0.25, 2 / 3), (0.15, 1.0)))
+    sizes = [size_at(step, TINY, settings).input_size for step in (0, 59, 60, 84, 85, 99)]
+    assert sizes == [(48, 64), (48, 64), (64, 84), (64, 84), (96, 128), (96, 128)]
+
+
+def test_the_command_writes_weights_that_the_program_loads(people, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    flags = ["--data", str(people), "--out", str(tmp_path), "--variant", "tiny", "--steps", "2"]
+    done = CliRunner().invoke(app, ["pose", *flags, "--batch", "2"])
+    assert done.exit_code == 0, done.output
+    weights = tmp_path / "hrnet.safetensors"
+    assert str(weights) in done.output.replace("\n", "")
+    assert load_pose(weights, "cpu") is not None
+
+
+def test_what_is_missing_is_named(people, tmp_path):
+    with pytest.raises(InputMissing, match=r"crops\.zip"):
+        load_people(tmp_path, "train")
+    (tmp_path / "crops.zip").write_bytes(b"no zip")
+    (tmp_path / "labels.npz").write_bytes((people / "labels.npz").read_bytes())
+    with pytest.raises(DataError):
+        load_people(tmp_path, "train")
+
+
+def test_a_folder_of_another_training_is_refused(people, tmp_path):
+    (tmp_path / "state.pt").write_bytes(b"")
+    torch.save({"step": 1, "model": {}}, tmp_path / "state.pt")
+    with pytest.raises(WeightsError, match="another"):
+        run(tmp_path, people, PoseTraining(steps=2, batch=2))
