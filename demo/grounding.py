@@ -5,14 +5,15 @@ Everything is in camera axes, metres. `up` is the unit vector (3,) against gravi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
-from demo.types import Pose3D
+from demo.types import Floats, Pose3D
 from lifter.smoothing import smooth
+from lifter.windows import blocks
 
 ANKLE_HEIGHT = 0.08  # metres from the sole to the ankle joint
 RESTING_SPEED = 0.35  # metres a second; a foot slower than this stands
@@ -37,26 +38,32 @@ def upward(poses: Sequence[Pose3D]) -> Doubles:
 
     Where the lifter does not say, balance alone.
     """
-    joints = [pose.joints[np.isfinite(pose.joints).all((1, 2))].astype(np.float64) for pose in poses]
-    joints = [known for known in joints if len(known)]
-    if not joints:
+    joints = [pose.joints for pose in poses]
+    if not any(len(known) for track in joints for known in _complete(track)):
         return np.array((0.0, -1.0, 0.0))
     said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
     if not sum(map(len, said)):
-        bodies = np.concatenate([known[:, 8] - known[:, ANKLES].mean(1) for known in joints])
-        return balance(joints, unit(np.median(bodies, axis=0)))
+        bodies = [known[:, 8] - known[:, ANKLES].mean(1) for track in joints for known in _complete(track)]
+        return balance(joints, unit(np.median(np.concatenate(bodies), axis=0)))
     up = unit(np.concatenate(said).mean(0).astype(np.float64))
     return unit(up + balance(joints, up))
 
 
-def balance(joints: Sequence[Doubles], up: Doubles) -> Doubles:
+def _complete(joints: Floats) -> Iterator[Doubles]:
+    """The poses (N, 17, 3) of which all joints are known, block by block."""
+    for part in blocks(0, len(joints)):
+        known = np.isfinite(joints[part]).all((1, 2))
+        yield joints[part][known].astype(np.float64)
+
+
+def balance(joints: Sequence[Floats], up: Doubles) -> Doubles:
     """Up from where the centre of mass is: over the feet, on average, whoever does not fall.
 
-    joints: for each person (T, 17, 3), Human3.6M-17. up: a first guess, which tells the standing foot (the
-    lower one) from the other and the front of the foot from its heel.
+    joints: for each person (T, 17, 3), Human3.6M-17, NaN where unknown. up: a first guess, which tells the
+    standing foot (the lower one) from the other and the front of the foot from its heel.
     """
     away = []
-    for pose in joints:
+    for pose in (known for track in joints for known in _complete(track)):
         ankles = pose[:, ANKLES]
         height = ankles @ up
         weight = np.exp(-(height - height.min(1, keepdims=True)) / STANDING_SPREAD)

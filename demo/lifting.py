@@ -13,6 +13,7 @@ from lifter.cameras import ASSUMED_FOCAL, normalize_screen
 from lifter.contracts import Contract, Lifter
 from lifter.inference import LiftedTrack, lift_track
 from lifter.skeletons import coco_to_h36m
+from lifter.windows import blocks
 
 LONGEST_GAP = 0.5  # seconds; longer ones split the track
 SEEN = 0.05  # a joint with a lower score counts as missing
@@ -37,20 +38,13 @@ def lift_person(
     """
     length = len(times)
     screen_focal = 2 * (focal or ASSUMED_FOCAL * max(size)) / size[0]
-    keypoints, seen = usable(track.keypoints)
-    segments = find_segments(seen, times)
-    status = np.full(length, Status.ABSENT, np.uint8)
-    if segments:
-        status[segments[0][0] : segments[-1][1]] = Status.LOST
-    filled = np.full((length, 17, 3), (np.nan, np.nan, 0), np.float32)
+    filled, status, segments = fill_track(track.keypoints, times)
     joints = np.full((length, 17, 3), np.nan, np.float32)
     uncertainty = np.full((length, 17), np.nan, np.float32) if contract.predicts_error else None
     ups = np.full((length, 3), np.nan, np.float32)
 
     for first, end in segments:
         part = slice(first, end)
-        status[part] = np.where(seen[part], Status.MEASURED, Status.INTERPOLATED)
-        filled[part] = fill_gaps(keypoints[part], times[part])
         x = for_lifter(filled[part], contract, size)
         lifted = lift_stretch(x, times[part], lifter, contract, flip, device, screen_focal)
         joints[part] = lifted.joints
@@ -62,11 +56,30 @@ def lift_person(
     return Pose3D(track.person_id, filled, joints, uncertainty, up, status, tuple(segments))
 
 
+def fill_track(
+    keypoints: Floats, times: NDArray[np.float64]
+) -> tuple[Floats, NDArray[np.uint8], list[tuple[int, int]]]:
+    """Keypoints (T, 17, 3) with short gaps filled and nothing outside the stretches that are lifted, the
+    frames' `Status` (T,), and the stretches as `find_segments` gives them."""
+    known, seen = usable(keypoints)
+    segments = find_segments(seen, times)
+    filled = np.full(keypoints.shape, (np.nan, np.nan, 0), np.float32)
+    status = np.full(len(times), Status.ABSENT, np.uint8)
+    if segments:
+        status[segments[0][0] : segments[-1][1]] = Status.LOST
+    for first, end in segments:
+        part = slice(first, end)
+        status[part] = np.where(seen[part], Status.MEASURED, Status.INTERPOLATED)
+        filled[part] = fill_gaps(known[part], times[part])
+    return filled, status, segments
+
+
 def usable(keypoints: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Keypoints (T, 17, 3) without the unlikely ones, and in which frames (T,) enough are left to lift."""
-    likely = keypoints[..., 2:] > SEEN
-    kept = np.where(likely, keypoints, np.array((np.nan, np.nan, 0))).astype(np.float32)
-    return kept, likely[..., 0].sum(1) >= ENOUGH
+    likely = keypoints[..., 2] > SEEN
+    kept = keypoints.copy()
+    kept[~likely] = np.nan, np.nan, 0
+    return kept, likely.sum(1) >= ENOUGH
 
 
 def lift_stretch(
@@ -91,7 +104,7 @@ def lift_stretch(
     def back(values: Floats | None) -> Floats | None:
         return None if values is None else resample(values, clock, times)
 
-    joints = resample(lifted.joints, clock, times).copy()
+    joints = resample(lifted.joints, clock, times)
     if contract.root_relative:
         joints[:, 0] = 0
     return LiftedTrack(joints, back(lifted.error), back(lifted.up))
@@ -135,12 +148,14 @@ def for_lifter(keypoints: Floats, contract: Contract, size: tuple[int, int]) -> 
     """
     width, height = size
     points = keypoints if contract.channels == 3 else _without_holes(keypoints)
-    if contract.joints == "h36m17":
-        points = coco_to_h36m(points)
-    xy = normalize_screen(torch.from_numpy(np.ascontiguousarray(points[..., :2])), width, height).numpy()
-    score = points[..., 2:]
-    missing = ~np.isfinite(xy).all(-1, keepdims=True)
-    return np.concatenate([np.where(missing, 0, xy), np.where(missing, 0, score)], -1).astype(np.float32)
+    out = np.empty(points.shape, np.float32)
+    for part in blocks(0, len(points)):
+        known = coco_to_h36m(points[part]) if contract.joints == "h36m17" else points[part]
+        xy = torch.from_numpy(np.ascontiguousarray(known[..., :2]))
+        out[part, ..., :2] = normalize_screen(xy, width, height).numpy()
+        out[part, ..., 2] = known[..., 2]
+        out[part][~np.isfinite(out[part, ..., :2]).all(-1)] = 0
+    return out
 
 
 def _without_holes(keypoints: Floats) -> Floats:
@@ -177,5 +192,8 @@ def resample(values: Floats, times: NDArray[np.float64], wanted: NDArray[np.floa
     at = np.interp(wanted, times, np.arange(len(times)))
     low = np.floor(at).astype(int).clip(0, len(times) - 1)
     high = (low + 1).clip(max=len(times) - 1)
-    part = (at - low).reshape(-1, *(1,) * (values.ndim - 1))
-    return ((1 - part) * values[low] + part * values[high]).astype(np.float32)
+    share = (at - low).reshape(-1, *(1,) * (values.ndim - 1))
+    out = np.empty((len(wanted), *values.shape[1:]), np.float32)
+    for part in blocks(0, len(wanted)):
+        out[part] = (1 - share[part]) * values[low[part]] + share[part] * values[high[part]]
+    return out

@@ -70,7 +70,7 @@ def assemble(
     people, frames = len(tracks_3d), len(times)
 
     def stack(values: Sequence[NDArray[np.generic]], *shape: int) -> NDArray[Any]:
-        return np.stack(values) if values else np.zeros((people, frames, *shape), np.float32)
+        return _together(values) if values else np.zeros((people, frames, *shape), np.float32)
 
     uncertain = [track.uncertainty for track in tracks_3d if track.uncertainty is not None]
     return Result(
@@ -84,6 +84,16 @@ def assemble(
         times=times,
         meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
     )
+
+
+def _together(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Everybody's values in one array (people, ...): not a copy where they lie in one already."""
+    whole = values[0].base
+    if isinstance(whole, np.ndarray) and len(whole) == len(values):
+        rows = zip(whole, values, strict=True)
+        if all(row.__array_interface__ == value.__array_interface__ for row, value in rows):
+            return whole
+    return np.stack(values)
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lifter.cameras import centre_people
 from lifter.contracts import Contract, Lifted, Lifter
 from lifter.skeletons import H36M_17, SKELETONS
-from lifter.windows import blend_windows, cut_windows, window_starts
+from lifter.windows import Blend, cut_windows, window_starts
 
 Floats = NDArray[np.float32]
 
@@ -45,16 +45,18 @@ def lift_track(
     """
     length, frames = len(keypoints), contract.frames
     if contract.output == "sequence":
-        starts = window_starts(length, frames, hop=max(frames // 2, 1))
+        starts = answered = window_starts(length, frames, hop=max(frames // 2, 1))
     else:
-        starts = np.arange(length) - frames // 2
+        answered = np.arange(length)
+        starts = answered - frames // 2
     points = keypoints[..., : contract.channels]
     flip = flip and contract.flip_average
 
-    joints, errors, ups = [], [], []
+    blends: dict[str, Blend] = {}
     for first in range(0, len(starts), batch):
+        part = slice(first, first + batch)
         # Cut as they are needed: all windows of a long clip at once would be the largest thing in memory.
-        windows = cut_windows(points, starts[first : first + batch], frames).astype(np.float32)
+        windows = cut_windows(points, starts[part], frames).astype(np.float32)
         x = torch.from_numpy(windows).to(device)
         turn = None
         if contract.centred and focal is not None:
@@ -65,23 +67,13 @@ def lift_track(
             lifted = _average(lifted, lifter.lift(_mirror_2d(x, contract)))
         if turn is not None:
             lifted = _turn_back(lifted, turn)
-        joints.append(_array(lifted.joints))
-        if lifted.error is not None:
-            errors.append(_array(lifted.error))
-        if lifted.up is not None:
-            ups.append(_array(lifted.up))
-
-    def whole(parts: list[Floats]) -> Floats | None:
-        if not parts:
-            return None
-        answers = np.concatenate(parts)
-        if contract.output == "sequence":
-            return blend_windows(answers, starts, length)
-        return answers[:, 0]
-
-    track = whole(joints)
-    assert track is not None
-    return LiftedTrack(track, whole(errors), whole(ups))
+        for name, answer in vars(lifted).items():
+            if answer is not None:
+                if name not in blends:
+                    blends[name] = Blend(length, answer.shape[1:])
+                blends[name].add(_array(answer), answered[part])
+    tracks = {name: blend.track() for name, blend in blends.items()}
+    return LiftedTrack(tracks["joints"], tracks.get("error"), tracks.get("up"))
 
 
 def mirror_3d(joints: Tensor) -> Tensor:

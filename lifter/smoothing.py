@@ -20,4 +20,9 @@ def smooth(joints: Floats, fps: float, cutoff: float = 6.0) -> Floats:
         return joints
     sections = butter(2, cutoff, fs=fps, output="sos")
     pad = min(len(joints) - 1, int(fps / cutoff) + 6)
-    return sosfiltfilt(sections, joints, axis=0, padlen=pad).astype(np.float32)
+    smoothed = np.empty(joints.shape, np.float32)
+    columns, filtered = joints.reshape(len(joints), -1), smoothed.reshape(len(joints), -1)
+    # One after the other: the filter works on several copies in double precision.
+    for column in range(columns.shape[1]):
+        filtered[:, column] = sosfiltfilt(sections, columns[:, column], padlen=pad)
+    return smoothed

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+
+BLOCK = 4096  # frames of a long track that are worked on together
 
 Floats = NDArray[np.float32]
 
@@ -25,20 +29,62 @@ def cut_windows(track: NDArray[np.generic], starts: NDArray[np.int64], frames: i
     return track[at.clip(0, len(track) - 1)]
 
 
-def blend_windows(windows: Floats, starts: NDArray[np.int64], length: int) -> Floats:
-    """The track (T, ...) from overlapping windows (N, F, ...), each fading in and out as sine squared.
+def blocks(first: int, end: int) -> Iterator[slice]:
+    """The frames from `first` to before `end`, block by block.
 
-    A window knows least at its ends, where it has no context, so its middle counts most.
+    For arithmetic that needs several times the memory of its outcome: half an hour has tens of thousands of
+    frames, and of all of them there should be no more than what is kept.
     """
-    frames = windows.shape[1]
-    fade = np.sin(np.pi * (np.arange(frames) + 0.5) / frames) ** 2
-    total = np.zeros((length, *windows.shape[2:]))
-    weight = np.zeros(length)
-    for window, start in zip(windows, starts, strict=True):
-        first, last = max(start, 0), min(start + frames, length)
-        part = fade[first - start : last - start]
-        total[first:last] += (
-            part.reshape(-1, *(1,) * (window.ndim - 1)) * window[first - start : last - start]
-        )
-        weight[first:last] += part
-    return (total / weight.reshape(-1, *(1,) * (total.ndim - 1))).astype(np.float32)
+    for start in range(first, end, BLOCK):
+        yield slice(start, min(start + BLOCK, end))
+
+
+def blend_windows(windows: Floats, starts: NDArray[np.int64], length: int) -> Floats:
+    """The track (T, ...) from overlapping windows (N, F, ...), see `Blend`."""
+    blend = Blend(length, windows.shape[1:])
+    blend.add(windows, starts)
+    return blend.track()
+
+
+class Blend:
+    """A track (T, ...) from overlapping windows (F, ...), each fading in and out as sine squared.
+
+    A window knows least at its ends, where it has no context, so its middle counts most. Windows come in the
+    order of their starts: where a window starts, all frames before it are finished, so the sums are no
+    longer than a window.
+
+    length: T. shape: (F, ...) of a window.
+    """
+
+    def __init__(self, length: int, shape: tuple[int, ...]) -> None:
+        frames = shape[0]
+        fade = np.sin(np.pi * (np.arange(frames) + 0.5) / frames) ** 2
+        self._fade = fade.reshape(-1, *(1,) * (len(shape) - 1))
+        self._start = 0  # the frame at which the sums begin
+        self._total = np.zeros(shape)
+        self._weight = np.zeros_like(self._fade)
+        self._track = np.empty((length, *shape[1:]), np.float32)
+
+    def add(self, windows: Floats, starts: NDArray[np.int64]) -> None:
+        """The next windows (N, F, ...) and their first frames (N,)."""
+        for window, start in zip(windows, starts.tolist(), strict=True):
+            self._finish(start)
+            self._total += self._fade * window
+            self._weight += self._fade
+
+    def track(self) -> Floats:
+        """The track, once all windows were added."""
+        self._finish(self._start + len(self._fade))
+        return self._track
+
+    def _finish(self, end: int) -> None:
+        """Frames before `end` get no more windows: they go to the track, and the sums begin at `end`."""
+        first, last = max(self._start, 0), min(end, len(self._track))
+        if first < last:
+            inside = slice(first - self._start, last - self._start)
+            self._track[first:last] = self._total[inside] / self._weight[inside]
+            for sums in (self._total, self._weight):
+                kept = len(sums) - (end - self._start)
+                sums[:kept] = sums[-kept:] if kept else 0
+                sums[kept:] = 0
+        self._start = end

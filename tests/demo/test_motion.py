@@ -12,6 +12,7 @@ from demo.types import Pose3D, Status
 from lifter.cameras import look_rotation
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
+from lifter.windows import BLOCK
 from tests.lifter.motions import walk
 
 SIZE, FOCAL, FPS = (1080, 1920), 1700.0, 50.0
@@ -50,6 +51,20 @@ def test_the_root_is_found_from_exact_keypoints(scene):
     root = root_trajectory(pose.joints, pose.keypoints, SIZE, FOCAL, FPS)
     # Depth is smoothed at 1 Hz, so only the ends of a steady walk are off.
     np.testing.assert_allclose(root[20:-20], seen[20:-20, 0], atol=0.03)
+
+
+def test_a_clip_of_several_blocks_is_moved_as_a_whole(scene):
+    world, rotation, position, _ = scene
+    frames = 2 * BLOCK + 11
+    still = np.repeat(world[75:76], frames, axis=0)
+    pose, _ = filmed(still, rotation, position, with_up=True)
+    before = pose.joints.copy()
+    (track,), found = to_world([pose], np.arange(frames) / FPS, SIZE, FOCAL)
+    # Whoever stands still does so across the blocks' seams, and the input is left alone.
+    np.testing.assert_allclose(track.world, np.broadcast_to(track.world[:1], track.world.shape), atol=1e-3)
+    np.testing.assert_allclose(track.camera, before, atol=1e-5)
+    np.testing.assert_array_equal(pose.joints, before)
+    assert found.smoothing_moved == pytest.approx(0, abs=1e-2)
 
 
 @pytest.mark.parametrize("roll", [0.0, 26.0, -20.0])
@@ -171,6 +186,13 @@ def test_smoothing_has_no_lag_and_removes_jitter():
     assert np.diff(smoothed, 2, axis=0).std() < 0.2 * np.diff(noisy, 2, axis=0).std()
     shifts = [np.abs(smoothed[20 + s : 280 + s] - wave[20:280]).mean() for s in range(-5, 6)]
     assert int(np.argmin(shifts)) == 5  # no shift fits best
+
+
+def test_every_coordinate_is_smoothed_by_itself():
+    values = np.random.default_rng(1).normal(size=(100, 17, 3)).astype(np.float32)
+    smoothed = smooth(values, FPS)
+    np.testing.assert_array_equal(smoothed[:, 4, 1], smooth(values[:, 4, 1:2], FPS)[:, 0])
+    assert np.abs(smoothed - values).mean(0).min() > 0.1
 
 
 @pytest.mark.parametrize(("frames", "fps"), [(8, 50.0), (100, 5.0), (100, 12.0)])

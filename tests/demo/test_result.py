@@ -94,3 +94,16 @@ def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):
     np.savez(path, **arrays)
     with pytest.raises(DataError, match="boxes"):
         read_result(path)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1], [0, 1]])
+def test_people_who_lie_in_one_array_are_copied_only_where_they_must(order):
+    whole = np.random.default_rng(0).normal(size=(3, 4, 17, 3)).astype(np.float32)
+    flat = [Track2D(each, np.zeros((4, 4), np.float32), whole[each] * 2) for each in order]
+    status = np.zeros(4, np.uint8)
+    solid = [Track3D(each, whole[each], whole[each] + 1, None, status) for each in order]
+    result = assemble(flat, solid, np.arange(4) / 30, {})
+    np.testing.assert_array_equal(result.joints_camera, whole[order])
+    np.testing.assert_array_equal(result.joints_world, whole[order] + 1)
+    np.testing.assert_array_equal(result.keypoints_2d, whole[order] * 2)
+    assert np.shares_memory(result.joints_camera, whole) == (order == [0, 1, 2])

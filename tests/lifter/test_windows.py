@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifter.windows import blend_windows, cut_windows, window_starts
+from lifter.windows import BLOCK, Blend, blend_windows, blocks, cut_windows, window_starts
 
 lengths = st.integers(1, 400)
 sizes = st.integers(1, 60)
@@ -58,3 +58,31 @@ def test_a_step_between_windows_becomes_a_ramp():
     assert blended[0] == 0
     assert blended[-1] == 1
     assert np.abs(np.diff(blended)).max() < 0.1
+
+
+@given(length=lengths, frames=sizes, data=st.data())
+def test_blending_is_the_weighted_mean_however_windows_are_dealt_out(length, frames, data):
+    starts = window_starts(length, frames, max(frames // 2, 1))
+    windows = np.random.default_rng(length).normal(size=(len(starts), frames, 3)).astype(np.float32)
+    fade = np.sin(np.pi * (np.arange(frames) + 0.5) / frames) ** 2
+    total, weight = np.zeros((length, 3)), np.zeros((length, 1))
+    for window, start in zip(windows, starts, strict=True):
+        for at in range(frames):
+            if 0 <= start + at < length:
+                total[start + at] += fade[at] * window[at]
+                weight[start + at] += fade[at]
+    blend = Blend(length, windows.shape[1:])
+    hand = data.draw(st.integers(1, len(starts)))
+    for first in range(0, len(starts), hand):
+        blend.add(windows[first : first + hand], starts[first : first + hand])
+    np.testing.assert_allclose(blend.track(), total / weight, atol=1e-6)
+
+
+def test_blocks_cover_all_frames_once_and_in_order():
+    parts = list(blocks(3, 2 * BLOCK + 5))
+    assert [(part.start, part.stop) for part in parts] == [
+        (3, BLOCK + 3),
+        (BLOCK + 3, 2 * BLOCK + 3),
+        (2 * BLOCK + 3, 2 * BLOCK + 5),
+    ]
+    assert list(blocks(7, 7)) == []
