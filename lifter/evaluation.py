@@ -1,4 +1,8 @@
-"""Measures a lifter on held-out motion capture, with the 2D noise it will meet."""
+"""Measures any lifter on held-out motion capture, with the 2D noise it will meet.
+
+Lifters of one view see the same clips through the same cameras, whatever joints they read; lifters of several
+views see the same motion through random cameras around it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lifter.contracts import Contract, Lifter
+from lifter.datasets.detected import for_lifter
+from lifter.datasets.filmed import film_around, views_for_lifter
 from lifter.datasets.mocap import MotionSequence
 from lifter.datasets.noise import NoiseModel
 from lifter.datasets.virtual import CameraModel, film
@@ -38,36 +45,61 @@ class Measured:
 
 @dataclass(frozen=True)
 class TestClip:
-    """Three seconds of a held-out take through one virtual camera."""
+    """Three seconds of a held-out take through one virtual camera, or several at once.
 
-    keypoints: NDArray[np.float32]  # (150, 17, 3) screen-normalised COCO-17 with score
-    joints: NDArray[np.float32]  # (150, 17, 3) camera axes, metres, pelvis at 0
-    up: NDArray[np.float32]  # (3,)
+    keypoints: (150, 17, 3), or (150, V, 17, 3), screen-normalised COCO-17 with score.
+    joints: (150, 17, 3) metres, pelvis at 0; camera axes, or those of `filmed.Views` for several.
+    up: (3,) in the same axes.
+    focal: screen units, as the application would assume it; None for several.
+    """
+
+    keypoints: NDArray[np.float32]
+    joints: NDArray[np.float32]
+    up: NDArray[np.float32]
     fps: float
-    focal: float  # screen units, as the application would assume it
+    focal: float | None
 
 
 def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None) -> list[TestClip]:
     """Every whole three seconds of every take, filmed by one random camera each; the same for a seed."""
     clips = []
+    for take, joints, fps, generator in _pieces(takes, seed):
+        seen = film(joints, fps, CameraModel(), noise, generator)
+        parts = zip(seen.keypoints, seen.joints, seen.up, seen.focal, strict=True)
+        clips += [TestClip(k.numpy(), j.numpy(), u.numpy(), take.fps, float(f)) for k, j, u, f in parts]
+    return clips
+
+
+def virtual_views(
+    takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None, views: int
+) -> list[TestClip]:
+    """The same motion as in `virtual_clips`, by several random cameras around it at once."""
+    clips = []
+    up = np.array((0, 0, 1), np.float32)
+    for take, joints, fps, generator in _pieces(takes, seed):
+        seen = film_around(joints, fps, views, noise, generator)
+        parts = zip(seen.keypoints, seen.joints, strict=True)
+        clips += [TestClip(k.numpy(), j.numpy(), up, take.fps, None) for k, j in parts]
+    return clips
+
+
+def _pieces(
+    takes: Sequence[MotionSequence], seed: int
+) -> Iterator[tuple[MotionSequence, Tensor, Tensor, torch.Generator]]:
+    """Each take of three seconds or more, its pieces (N, 150, 17, 3), their fps (N,) and its own draws."""
     for number, take in enumerate(takes):
         pieces = len(take.joints) // CLIP_FRAMES
-        if not pieces:
-            continue
-        joints = torch.from_numpy(take.joints[: pieces * CLIP_FRAMES]).unflatten(0, (pieces, CLIP_FRAMES))
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-        seen = film(joints, torch.full((pieces,), take.fps), CameraModel(), noise, generator)
-        clips += [
-            TestClip(
-                seen.keypoints[i].numpy(),
-                seen.joints[i].numpy(),
-                seen.up[i].numpy(),
-                take.fps,
-                float(seen.focal[i]),
-            )
-            for i in range(pieces)
-        ]
-    return clips
+        if pieces:
+            joints = torch.from_numpy(take.joints[: pieces * CLIP_FRAMES]).unflatten(0, (pieces, CLIP_FRAMES))
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            yield take, joints, torch.full((pieces,), take.fps), generator
+
+
+def read_by(contract: Contract, clip: TestClip) -> NDArray[np.float32]:
+    """The clip's keypoints as the contract's lifter reads them: (150, 17, C), or (150, V, 17, C)."""
+    keypoints, fps = torch.from_numpy(clip.keypoints[None]), torch.tensor([clip.fps])
+    read = for_lifter if contract.views == 1 else views_for_lifter
+    return read(keypoints, fps, contract)[0].numpy()
 
 
 def evaluate(
@@ -83,7 +115,8 @@ def evaluate(
     sums = np.zeros(6)
     frames = 0
     for done, clip in enumerate(clips, start=1):
-        lifted = lift_track(lifter, contract, clip.keypoints, flip=flip, device=device, focal=clip.focal)
+        keypoints = read_by(contract, clip)
+        lifted = lift_track(lifter, contract, keypoints, flip=flip, device=device, focal=clip.focal)
         joints = smooth(lifted.joints, clip.fps) if smoothed else lifted.joints
         angle = np.nan
         if lifted.up is not None:

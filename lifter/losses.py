@@ -1,4 +1,4 @@
-"""What lifters are trained with. Tensors (B, T, J, 3) in metres; every loss is a scalar."""
+"""The measures that lifters are trained with. Tensors (B, T, J, 3) in metres; every loss is a scalar."""
 
 from __future__ import annotations
 

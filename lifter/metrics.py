@@ -23,12 +23,16 @@ def mpjpe(predicted: Poses, target: Poses) -> float:
 
 
 def procrustes_align(predicted: Poses, target: Poses) -> Poses:
-    """Each predicted pose moved, turned and scaled onto its target (least squares, no mirroring)."""
+    """Each predicted pose moved, turned and scaled onto its target (least squares, no mirroring).
+
+    A pose with all joints in one point cannot be turned or scaled: it is moved to the target's middle.
+    """
     mean_p = predicted.mean(-2, keepdims=True)
     mean_t = target.mean(-2, keepdims=True)
     p, t = predicted - mean_p, target - mean_t
     norm_p = np.sqrt((p**2).sum((-2, -1), keepdims=True))
     norm_t = np.sqrt((t**2).sum((-2, -1), keepdims=True))
+    norm_p, norm_t = (np.where(norm > 0, norm, 1) for norm in (norm_p, norm_t))
     u, s, vt = np.linalg.svd(np.swapaxes(t / norm_t, -2, -1) @ (p / norm_p))
     sign = np.sign(np.linalg.det(u @ vt))
     vt[..., -1, :] *= sign[..., None]
@@ -52,6 +56,7 @@ def n_mpjpe(predicted: Poses, target: Poses) -> float:
     """MPJPE after the best scale of every frame, "Protocol 3"."""
     dot = (target * predicted).sum(-1).mean(-1)
     norm = (predicted**2).sum(-1).mean(-1)
+    norm = np.where(norm > 0, norm, 1)  # a pose that is 0 stays so, whatever the scale
     return mpjpe((dot / norm)[..., None, None] * predicted, target)
 
 

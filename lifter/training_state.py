@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,19 @@ def warmup_cosine(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """Whatever can be kept and gone on with."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that has to be known to go on: tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state_dict`."""
+        ...
+
+
 class TrainingState:
     """A model in training.
 
@@ -38,6 +51,9 @@ class TrainingState:
         folder: takes `state.pt` and `log.csv`; where `state.pt` is there already, training goes on from it.
         settings: plain values, kept beside the weights to read later.
         measure: the name of the log's column for the validation figure.
+        memory: what else changes with every step, by name (a loss that remembers what it has seen).
+
+    Where TensorBoard is installed, the log is also kept as its event files.
 
     Raises:
         WeightsError: `state.pt` is of another model.
@@ -50,15 +66,18 @@ class TrainingState:
         folder: Path,
         settings: Mapping[str, Any],
         measure: str,
+        memory: Mapping[str, Remembers] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.model, self.optimizer, self.settings = model, optimizer, dict(settings)
+        self.memory = dict(memory or {})
         self.step = 0
         self._file, self._log = folder / "state.pt", folder / "log.csv"
         self._average = {key: value.detach().clone() for key, value in model.state_dict().items()}
         if self._file.is_file():
             self._resume()
         self._trim_log(["step", "loss", measure])
+        self._measure, self._events = measure, _event_writer(folder, self.step)
 
     def update(self, loss: Tensor, learning_rate: float, clip_norm: float, keep: float) -> None:
         """One step of the optimiser; `keep` is the share of the average that stays."""
@@ -103,6 +122,7 @@ class TrainingState:
             "average": self._average,
             "optimizer": self.optimizer.state_dict(),
             "settings": self.settings,
+            "memory": {name: each.state_dict() for name, each in self.memory.items()},
         }
         with replace_file(self._file) as temporary:
             torch.save(state, temporary)
@@ -115,6 +135,11 @@ class TrainingState:
             csv.writer(file).writerow(
                 [self.step, f"{loss:.5f}", "" if measured is None else f"{measured:.5g}"]
             )
+        if self._events is not None:
+            self._events.add_scalar("loss", loss, self.step)
+            if measured is not None:
+                self._events.add_scalar(self._measure, measured, self.step)
+            self._events.flush()
 
     def _resume(self) -> None:
         device = next(self.model.parameters()).device
@@ -124,6 +149,8 @@ class TrainingState:
             self.optimizer.load_state_dict(state["optimizer"])
             for key, value in state["average"].items():
                 self._average[key].copy_(value)
+            for name, each in self.memory.items():
+                each.load_state_dict(state["memory"][name])
             self.step = int(state["step"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(
@@ -138,3 +165,12 @@ class TrainingState:
                 rows += [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= self.step]
         with self._log.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
+
+
+def _event_writer(folder: Path, step: int) -> Any:
+    """TensorBoard's writer, which goes on after `step`; None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lifter.contracts import Contract, Lifter
     from lifter.evaluation import Measured
     from lifter.protocol import Figures, Report
@@ -36,6 +38,9 @@ def evaluate(
     noise: Annotated[bool, typer.Option(help="2D as a detector gives it, or exact projections.")] = True,
     flip: Annotated[bool, typer.Option(help="Average with the mirrored input.")] = True,
     smooth: Annotated[bool, typer.Option(help="Also smooth, as the app does.")] = False,
+    first_stage: Annotated[
+        str | None, typer.Option(help="For the authors' refinement files: the JointFormer, a name or a file.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of cameras and noise.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="On Human3.6M: windows at a time.")] = 32,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -52,7 +57,7 @@ def evaluate(
     from lifter.files import replace_file
     from lifter.protocol import Settings
 
-    loaded = _load(model, weights)
+    loaded = _load(model, weights, first_stage)
     if is_h36m(data):
         settings = Settings(keypoints, windows, flip, smooth, batch)
         figures = _on_h36m(loaded, data, split, settings, device)
@@ -63,16 +68,17 @@ def evaluate(
             temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _load(models: list[str], weights: list[Path] | None) -> Loaded:
+def _load(models: list[str], weights: list[Path] | None, first_stage: str | None) -> Loaded:
     from lifter.checkpoints import load_checkpoint
     from lifter.weights import resolve
 
     if weights and len(weights) != len(models):
         raise typer.BadParameter(f"{len(weights)} --weights for {len(models)} --model: give one for each")
+    first = None if first_stage is None else resolve(first_stage, "lifter", offline=False)
     loaded: Loaded = {}
     for number, name in enumerate(models):
         path, lifter = (weights[number], name) if weights else (resolve(name, "lifter", offline=False), None)
-        built, found, config = load_checkpoint(path, lifter)
+        built, found, config = load_checkpoint(path, lifter, first)
         loaded[name] = built, found.contract(config)
     return loaded
 
@@ -139,23 +145,28 @@ def _on_mocap(
     from rich.progress import track
     from rich.table import Table
 
-    from lifter.datasets.mocap import load_mocap
+    from lifter.datasets.motion_folders import load_motion
     from lifter.datasets.noise import NoiseModel
-    from lifter.evaluation import CLIP_FRAMES, virtual_clips
+    from lifter.evaluation import CLIP_FRAMES, virtual_clips, virtual_views
     from lifter.evaluation import evaluate as measure
 
-    takes = load_mocap(data, split)
-    clips = virtual_clips(takes, seed, NoiseModel() if noise else None)
+    takes = load_motion(data, split)
+    model = NoiseModel() if noise else None
+    filmed = {1: virtual_clips(takes, seed, model)}
     rows: dict[str, Measured] = {}
     for name, (lifter, contract) in loaded.items():
+        if contract.views not in filmed:
+            filmed[contract.views] = virtual_views(takes, seed, model, contract.views)
+        clips = filmed[contract.views]
         steps = measure(lifter, contract, clips, flip=flip, smoothed=smooth, device=device)
         for _, measured in track(steps, total=len(clips) + 1, description=name, transient=True):
             if measured is not None:
                 rows[name] = measured
     title = (
-        f"{len(clips)} clips of {CLIP_FRAMES} frames at 50 fps, split {split}, one random camera each (seed "
-        f"{seed}), {'noisy' if noise else 'exact'} 2D, flip averaging {'on' if flip else 'off'}, smoothing "
-        f"{'on' if smooth else 'off'}; root-relative, camera axes, 17 joints, mean over frames"
+        f"{len(filmed[1])} clips of {CLIP_FRAMES} frames at 50 fps, split {split}, one random camera each "
+        f"(seed {seed}){_around(filmed)}, {'noisy' if noise else 'exact'} 2D, flip averaging "
+        f"{'on' if flip else 'off'}, smoothing {'on' if smooth else 'off'}; root-relative, camera axes, 17 "
+        "joints, mean over frames"
     )
     table = Table("model", "MPJPE mm", "P-MPJPE mm", "N-MPJPE mm", "MPJVE mm/frame", "PCK@150 %", "up deg")
     for name, m in rows.items():
@@ -165,3 +176,11 @@ def _on_mocap(
     console.print(title)
     console.print(table)
     return {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
+
+
+def _around(filmed: Iterable[int]) -> str:
+    """What has to be said besides where lifters of several views are measured."""
+    several = [str(views) for views in filmed if views > 1]
+    if not several:
+        return ""
+    return f" (lifters of {' or '.join(several)} views: as many around the person, in the first's level axes)"

@@ -1,69 +1,206 @@
-"""`python -m lifter train`: train a lifter on motion capture seen through virtual cameras."""
+"""`python -m lifter train`: train any lifter on motion capture through virtual cameras, or on Human3.6M."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from lifter.contracts import Contract, Entry, Lifter
+    from lifter.datasets.batches import Source
+    from lifter.presets import Preset
+
 
 def train(
-    model: Annotated[str, typer.Option(help="A lifter that reads COCO-17 with scores: wild or martinez.")],
-    data: Annotated[Path, typer.Option(help="Folder of the motion capture (index.csv and its npz).")],
+    model: Annotated[str, typer.Option(help="NAME or NAME:VARIANT (python -m lifter list --details).")],
+    data: Annotated[Path, typer.Option(help="Motion capture, or Human3.6M in VideoPose3D's layout.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the weights.")],
-    steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
-    batch: Annotated[int, typer.Option(min=1, help="Windows a batch.")] = 64,
-    frames: Annotated[int, typer.Option(min=1, help="Frames a window.")] = 81,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-3,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights (.safetensors).")] = None,
+    recipe: Annotated[
+        Literal["paper", "filmed"] | None,
+        typer.Option(help="The authors', or ours for motion capture. [default: as the data is]"),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches in all. [default: the recipe's]")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Windows a batch. [default: the recipe's]")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames a window. [default: the recipe's or variant's]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate. [default: the recipe's]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the network: width=64, refiner.layers=1.")
+    ] = None,
+    keypoints: Annotated[
+        str, typer.Option(help="Human3.6M's 2D: gt, cpn_ft_h36m_dbb...")
+    ] = "cpn_ft_h36m_dbb",
+    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    first_stage: Annotated[
+        str | None, typer.Option(help="For refinement: the JointFormer it refines, a name or a file.")
+    ] = None,
+    self_supervised: Annotated[
+        bool, typer.Option("--self-supervised", help="Several views without any 3D label (ESMformer).")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Everything drawn depends on it and on the step alone.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = True,
 ) -> None:
     """Train, and write OUT/MODEL.safetensors. Run again after an interruption, it goes on where it was."""
     import copy
+    from dataclasses import replace
 
     import torch
     from rich.progress import Progress
 
     from lifter.checkpoints import load_checkpoint, save_checkpoint
-    from lifter.datasets.bodies import MotionWindows
-    from lifter.datasets.mocap import load_mocap
-    from lifter.datasets.virtual import VirtualClips
-    from lifter.errors import WeightsError
+    from lifter.datasets.h36m import is_h36m
     from lifter.plots import draw_log
-    from lifter.registry import entry
+    from lifter.presets import preset
+    from lifter.registry import resolve
     from lifter.training import TrainSettings
     from lifter.training import train as run
 
-    found = entry(model)
-    config = found.config_class()
-    if found.contract(config).joints != "coco17":
-        raise WeightsError(f"{model} does not read COCO-17 with scores; train wild or martinez")
+    found, config = resolve(model)
+    filmed = recipe == "filmed" if recipe else not is_h36m(data)
+    plan = preset(found.name, filmed, self_supervised)
+    for change in settings or []:
+        config = _changed(config, change)
+    if frames is not None and _fixed(found.contract(config)):
+        config = _changed(config, f"frames={frames}")
+    if self_supervised:
+        config = _self_supervised(found, config)
     torch.manual_seed(seed)
-    lifter = found.build(config)
     if init is not None:
-        lifter, _, config = load_checkpoint(init, model)
-    settings = TrainSettings(
-        steps=steps,
-        batch=batch,
-        frames=frames,
-        learning_rate=learning_rate,
-        seed=seed,
-        device=device,
-        bf16=bf16,
+        lifter, found, config = load_checkpoint(init, found.name)
+    else:
+        lifter, config = _built(found, config, first_stage)
+    contract = found.contract(config)
+    plan = replace(
+        plan,
+        frames=contract.frames if _fixed(contract) else frames or plan.frames,
+        batch=batch or plan.batch,
+        learning_rate=learning_rate or plan.learning_rate,
+        steps=steps or plan.steps,
     )
-    clips = VirtualClips(MotionWindows(load_mocap(data, "train")))
-    validation = VirtualClips(MotionWindows(load_mocap(data, "val")))
+    source, validation = _sources(data, contract, plan, keypoints, seed)
+    total = plan.steps or max(plan.epochs * len(source) // plan.batch, 1)
+    chosen = TrainSettings(total, seed, bf16, device)
     with Progress() as bars:
-        task = bars.add_task("training", total=steps)
-        for state in run(lifter, clips, validation, out, settings):
+        task = bars.add_task("training", total=total)
+        for state in run(lifter, source, validation, out, plan, chosen):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.validation is not None:
                 bars.console.print(f"step {state.step}: validation MPJPE {state.validation * 1000:.1f} mm")
-    target = out / f"{model}.safetensors"
-    notes = {"steps": str(steps), "batch": str(batch), "frames": str(frames), "seed": str(seed)}
-    save_checkpoint(target, copy.deepcopy(lifter).cpu().half(), model, config, notes)
+    target = out / f"{found.name}.safetensors"
+    notes = {"steps": total, "batch": plan.batch, "frames": plan.frames, "seed": seed}
+    texts = {key: str(value) for key, value in notes.items()}
+    save_checkpoint(target, copy.deepcopy(lifter).cpu().half(), found.name, config, texts)
     draw_log(out / "log.csv", out / "log.png")
     typer.echo(str(target))
+
+
+def _fixed(contract: Contract) -> bool:
+    """Whether a lifter reads windows of one length only, more than one frame."""
+    return contract.frames > 1 and contract.joints == "h36m17"
+
+
+def _changed(config: Any, change: str) -> Any:
+    """A configuration with one value changed, `name=value`, or `part.name=value` inside a part of it."""
+    import ast
+    from dataclasses import is_dataclass, replace
+
+    from lifter.errors import UserError
+
+    name, equals, text = change.partition("=")
+    first, dot, rest = name.partition(".")
+    known = ", ".join(vars(config))
+    if not equals or first not in vars(config):
+        raise UserError(f"--set {change}: write NAME=VALUE with one of {known}")
+    before = getattr(config, first)
+    if dot and is_dataclass(before):
+        return replace(config, **{first: _changed(before, f"{rest}={text}")})
+    try:
+        value = text if isinstance(before, str) else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = None
+    if isinstance(before, float) and isinstance(value, int):
+        value = float(value)
+    if type(value) is not type(before):
+        raise UserError(f"--set {change}: {first} is a {type(before).__name__}, such as {before!r}")
+    return replace(config, **{first: value})
+
+
+def _self_supervised(found: Entry, config: Any) -> Any:
+    from dataclasses import replace
+
+    from lifter.errors import UserError
+
+    if found.contract(config).views == 1:
+        raise UserError(f"--self-supervised needs a lifter of several views; {found.name} has one")
+    return replace(config, self_supervised=True)
+
+
+def _built(found: Entry, config: Any, first_stage: str | None) -> tuple[Lifter, Any]:
+    """Fresh weights; a refinement around a finished JointFormer."""
+    from dataclasses import replace
+
+    from lifter.checkpoints import load_checkpoint
+    from lifter.errors import UserError, WeightsError
+    from lifter.weights import resolve
+
+    if found.name != "refinement":
+        return _build(found, config), config
+    if first_stage is None:
+        raise UserError("refinement is trained on a finished JointFormer: name it with --first-stage")
+    path = resolve(first_stage, "lifter", offline=False)
+    first, _, pose = load_checkpoint(path, "jointformer")
+    if pose.joints != 17 or not pose.error_prediction:
+        raise WeightsError(f"{path}: the first stage has to predict 17 joints and their errors")
+    config = replace(config, pose=pose)
+    lifter = _build(found, config)
+    lifter.get_submodule("pose").load_state_dict(first.state_dict())
+    return lifter, config
+
+
+def _build(found: Entry, config: Any) -> Lifter:
+    from lifter.errors import UserError
+
+    try:
+        return found.build(config)
+    except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        raise UserError(f"no {found.name} can be built of {config}: {error}") from error
+
+
+def _sources(
+    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int
+) -> tuple[Source, Source | None]:
+    """What to train on, and held-out subjects to watch, if there are any."""
+    from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m
+    from lifter.datasets.h36m_windows import H36MWindows
+
+    held_out = 64
+    if is_h36m(data):
+        takes = {split: load_h36m(data, keypoints, subjects) for split, subjects in SPLITS.items()}
+        return (
+            H36MWindows(takes["train"], contract, keypoints, plan.batch, plan.frames, seed, plan.flip),
+            H36MWindows(takes["test"], contract, keypoints, held_out, plan.frames, 0, "never"),
+        )
+    from lifter.datasets.bodies import MotionWindows
+    from lifter.datasets.filmed import Filmed, FilmedAround
+    from lifter.datasets.motion_folders import load_motion
+    from lifter.datasets.virtual import VirtualClips
+    from lifter.errors import DataError
+
+    kind = Filmed if contract.views == 1 else FilmedAround
+
+    def filmed(split: str, size: int, seed: int) -> Source:
+        clips = VirtualClips(MotionWindows(load_motion(data, split)))
+        return kind(clips, contract, size, plan.frames, seed)
+
+    source = filmed("train", plan.batch, seed)
+    try:
+        return source, filmed("val", held_out, 0)
+    except DataError as error:
+        typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
+        return source, None

@@ -66,7 +66,7 @@ class VirtualClips:
         return film(joints, fps, self.camera, self.noise, generator)
 
     def bodies(self, size: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What is to be filmed: world motion (B, T, 17, 3) of other people than were captured, and fps (B,)."""
+        """What is filmed: world motion (B, T, 17, 3) of other people than were captured, and fps (B,)."""
         joints, fps = self.motion.draw(size, frames, generator)
         other, _ = self.motion.draw(size, frames, generator)
         mixed = torch.rand(size, generator=generator) < self.mix_chance
@@ -80,9 +80,9 @@ class VirtualClips:
 class Shot:
     """One random camera for each of B windows, and where it stands.
 
-    rotation: (B, 3, 3) world to camera. middle: (B, 3) the world point, the middle of the person, that is seen
-    at `offset` (B, 3), camera axes, metres. aspect: (B,) height / width of the picture. scale: (B,) focal
-    length in screen units. follow: (B,) how much of the person's path the camera goes along with, 0 to 1.
+    rotation: (B, 3, 3) world to camera. middle: (B, 3) the world point, the middle of the person, that is
+    seen at `offset` (B, 3), camera axes, metres. aspect: (B,) height / width of the picture. scale: (B,)
+    focal length in screen units. follow: (B,) how much of the person's path the camera goes along with.
     """
 
     rotation: Tensor
@@ -130,7 +130,7 @@ class Shot:
 def draw_shot(
     joints: Tensor, camera: CameraModel, generator: torch.Generator, yaw: Tensor | None = None
 ) -> Shot:
-    """A random camera for each window of world motion (B, T, 17, 3); `yaw` (B,), radians, fixes where from."""
+    """A random camera for each window of world motion (B, T, 17, 3); `yaw` (B,), radians, may be given."""
     batch = joints.shape[0]
 
     def uniform(low: float, high: float) -> Tensor:

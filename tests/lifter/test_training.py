@@ -1,116 +1,170 @@
-"""The training loop: it learns, and an interruption changes nothing."""
+"""The training loop: every lifter learns, an interruption changes nothing, and no label is touched unasked."""
+
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from torch import nn
 
-from lifter.__main__ import app
-from lifter.checkpoints import load_checkpoint
+from lifter.datasets.batches import Batch
 from lifter.datasets.bodies import MotionWindows
+from lifter.datasets.filmed import Filmed, FilmedAround
 from lifter.datasets.noise import NoiseModel
 from lifter.datasets.virtual import VirtualClips
-from lifter.evaluation import CLIP_FRAMES, evaluate, virtual_clips
+from lifter.errors import WeightsError
 from lifter.losses import mpjpe_loss
-from lifter.models.martinez import MartinezConfig, MartinezLifter
-from lifter.models.wild import WildConfig, WildLifter, contract
-from lifter.training import TrainSettings, learning_rate, train
-from tests.lifter.motions import take, write_mocap
+from lifter.losses_papers import answered
+from lifter.models.blocks import DropPath
+from lifter.models.crossformer import CrossFormerConfig
+from lifter.models.esmformer import ESMformerConfig
+from lifter.models.jointformer import JointFormerConfig
+from lifter.models.ktpformer import KTPFormerConfig
+from lifter.models.martinez import MartinezConfig
+from lifter.models.posenets import LSTMPoseNetConfig, SimplePoseNetConfig, TransformerPoseNetConfig
+from lifter.models.refinement import REFINER, RefinementConfig
+from lifter.models.wild import WildConfig
+from lifter.presets import FILMED, preset
+from lifter.registry import REGISTRY
+from lifter.training import TrainSettings, train
+from tests.lifter.motions import take
+from tests.lifter.tiny import CONFIGS
 
-TINY = WildConfig(frames=9, encoder_width=32, width=32, depth=1, heads=4)
+JOINTS = JointFormerConfig(layers=2, width=32, hidden=64, key_width=8, value_width=8, pred_dropout=0.0)
+# Large enough to learn a few poses by heart: configuration, steps, peak learning rate.
+LEARNERS = {
+    "wild": (WildConfig(frames=9, encoder_width=128, width=96, depth=2, heads=4), 400, 2e-3),
+    "martinez": (MartinezConfig(width=128, dropout=0.0), 400, 3e-3),
+    "ktpformer": (KTPFormerConfig(frames=9, width=48, depth=2, drop_path=0.0), 400, 2e-3),
+    "crossformer": (CrossFormerConfig(frames=9, width=8, depth=2, drop_path=0.0), 300, 3e-3),
+    "jointformer": (JOINTS, 400, 5e-3),
+    "refinement": (
+        RefinementConfig(JOINTS, replace(REFINER, width=32, hidden=64, key_width=8, value_width=8)),
+        400,
+        5e-3,
+    ),
+    "esmformer": (
+        ESMformerConfig(frames=9, width=32, view_depths=(1, 1, 1), level_depths=(1, 1, 1), fusion_kernel=3),
+        400,
+        5e-3,
+    ),
+    "lstm_posenet": (LSTMPoseNetConfig(frames=9, hidden=128), 300, 5e-3),
+    "simple_posenet": (SimplePoseNetConfig(frames=9, hidden=128), 300, 5e-3),
+    "transformer_posenet": (TransformerPoseNetConfig(frames=9, width=64, layers=2, hidden=64), 300, 3e-3),
+}
 
 
-def fresh(kind=WildLifter, config=TINY):
+def build(name, config):
     torch.manual_seed(0)
-    return kind(config)
+    return REGISTRY[name].build(config)
 
 
-def clips(noise=None):
-    return VirtualClips(MotionWindows([take()]), noise=noise)
+def source(name, config, size=2, frames=9, noise=None):
+    contract = REGISTRY[name].contract(config)
+    kind = Filmed if contract.views == 1 else FilmedAround
+    return kind(VirtualClips(MotionWindows([take()]), noise=noise), contract, size, frames, seed=1)
 
 
-def run(lifter, folder, settings, stop_after=None):
-    steps = train(lifter, clips(NoiseModel()), None, folder, settings)
+@dataclass
+class Same:
+    """The same batch in every step."""
+
+    only: Batch
+
+    def batch(self, step):
+        return self.only
+
+    def __len__(self):
+        return 1
+
+
+def without_dropout(lifter):
+    for module in lifter.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, DropPath):
+            module.rate = 0.0
+        if isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+    return lifter
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_learns_two_windows_to_under_5_mm(name, tmp_path):
+    config, steps, peak = LEARNERS[name]
+    lifter = without_dropout(build(name, config))
+    batch = source(name, config).batch(0)
+    plan = replace(FILMED[name], learning_rate=peak, weight_decay=0.0, ema=0.0)
+    settings = TrainSettings(steps, bf16=False, save_every=10_000)
+    for _ in train(lifter, Same(batch), None, tmp_path, plan, settings):
+        pass
+    with torch.no_grad():
+        joints = lifter.lift(batch.keypoints).joints
+    assert mpjpe_loss(joints, answered(batch.joints, joints)) < 0.005
+
+
+def run(lifter, where, folder, plan, settings, stop_after=None):
+    steps = train(lifter, where, None, folder, plan, settings)
     for state in steps:
         if state.step == stop_after:
             steps.close()
             return
 
 
-@pytest.mark.parametrize("killed_at", [3, 5, 9])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
-    settings = TrainSettings(steps=10, batch=4, frames=9, save_every=2, warmup=2)
-    whole, first, second = fresh(), fresh(), fresh()
-    run(whole, tmp_path / "whole", settings)
-    run(first, tmp_path / "cut", settings, stop_after=killed_at)
-    torch.manual_seed(99)
-    run(second, tmp_path / "cut", settings)
-    for (name, a), b in zip(whole.state_dict().items(), second.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
-
-
 @pytest.mark.parametrize(
-    ("kind", "config"),
+    ("name", "self_supervised", "killed_at"),
     [
-        (WildLifter, WildConfig(frames=9, encoder_width=128, width=96, depth=2, heads=4)),
-        (MartinezLifter, MartinezConfig(width=128, dropout=0.0)),
+        ("wild", False, 3),
+        ("wild", False, 9),
+        ("crossformer", False, 5),
+        ("esmformer", False, 5),
+        ("esmformer", True, 5),
     ],
 )
-def test_overfits_one_batch_to_under_5_mm(kind, config):
-    batch = clips().batch(2, 9, torch.Generator().manual_seed(0))
-    lifter = fresh(kind, config)
-    optimizer = torch.optim.Adam(lifter.parameters(), 2e-3)
-    for step in range(1200):
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * (1 - step / 1200) + 1e-5
-        loss = mpjpe_loss(lifter.lift(batch.keypoints).joints, batch.joints)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.005
+def test_killed_and_resumed_equals_uninterrupted(name, self_supervised, killed_at, tmp_path):
+    config = CONFIGS[name]
+    if self_supervised:
+        config = replace(config, self_supervised=True)
+    plan = preset(name, filmed=True, self_supervised=self_supervised)
+    settings = TrainSettings(10, save_every=2)
+    where = source(name, config, size=4, frames=getattr(config, "frames", 9), noise=NoiseModel())
+    whole, first, second = (build(name, config) for _ in range(3))
+    run(whole, where, tmp_path / "whole", plan, settings)
+    run(first, where, tmp_path / "cut", plan, settings, stop_after=killed_at)
+    torch.manual_seed(99)
+    run(second, where, tmp_path / "cut", plan, settings)
+    for (key, a), b in zip(whole.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+    assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "cut" / "log.csv").read_text()
 
 
-def test_learning_rate_warms_up_and_falls():
-    settings = TrainSettings(steps=100, warmup=10, learning_rate=1.0)
-    rates = [learning_rate(step, settings) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == pytest.approx(1.0)
-    assert rates[55] == pytest.approx(0.01 + 0.99 / 2)
-    assert rates[-1] < 0.012
+@pytest.mark.parametrize("self_supervised", [False, True])
+def test_only_self_supervision_does_without_labels(self_supervised, tmp_path):
+    config = replace(CONFIGS["esmformer"], self_supervised=self_supervised)
+    lifter = build("esmformer", config)
+    batch = source("esmformer", config, size=4).batch(0)
+    batch = replace(batch, joints=torch.full_like(batch.joints, torch.nan))
+    plan = preset("esmformer", filmed=True, self_supervised=self_supervised)
+    losses = [
+        state.loss for state in train(lifter, Same(batch), None, tmp_path, plan, TrainSettings(3, bf16=False))
+    ]
+    finite = all(weight.isfinite().all() for weight in lifter.parameters())
+    assert finite == self_supervised
+    assert all(loss == loss for loss in losses) == self_supervised
 
 
-def test_evaluation_repeats_its_clips_and_orders_its_protocols():
-    takes = [take("test", frames=400)]
-    a, b = (virtual_clips(takes, 3, NoiseModel()) for _ in range(2))
-    assert len(a) == 400 // CLIP_FRAMES
-    assert all((x.keypoints == y.keypoints).all() for x, y in zip(a, b, strict=True))
-    (*_, (done, measured)) = evaluate(fresh(), contract(TINY), a)
-    assert done == len(a)
-    assert measured.frames == 300
-    assert measured.p_mpjpe <= measured.n_mpjpe <= measured.mpjpe
-    assert 0 <= measured.up_degrees <= 180
+def test_the_state_of_another_lifter_is_refused(tmp_path):
+    settings = TrainSettings(1, bf16=False)
+    run(build("wild", CONFIGS["wild"]), source("wild", CONFIGS["wild"]), tmp_path, FILMED["wild"], settings)
+    other = build("martinez", CONFIGS["martinez"])
+    with pytest.raises(WeightsError, match="another model"):
+        run(other, source("martinez", CONFIGS["martinez"]), tmp_path, FILMED["martinez"], settings)
 
 
-def test_virtual_clips_know_which_way_is_up():
-    (clip,) = virtual_clips([take("test", frames=150)], 0, None)
-    assert float((clip.up**2).sum()) == pytest.approx(1, abs=1e-5)
-    height = clip.joints @ clip.up
-    assert height[:, 10].min() > 0.5  # the head is above the pelvis, along up
-    assert height[:, 3].max() < -0.5  # and the feet below
-
-
-def test_commands_train_and_evaluate(tmp_path):
-    write_mocap(tmp_path / "mocap")
-    runner = CliRunner()
-    flags = ["--model", "martinez", "--data", str(tmp_path / "mocap"), "--out", str(tmp_path / "run")]
-    done = runner.invoke(app, ["train", *flags, "--steps", "3", "--batch", "2", "--frames", "9"])
-    assert done.exit_code == 0, done.output
-    weights = tmp_path / "run" / "martinez.safetensors"
-    _, entry, config = load_checkpoint(weights)
-    assert (entry.name, config) == ("martinez", MartinezConfig())
-    assert (tmp_path / "run" / "log.png").stat().st_size > 1000
-    figures = tmp_path / "figures.json"
-    flags = ["--model", str(weights), "--data", str(tmp_path / "mocap"), "--json", str(figures)]
-    done = runner.invoke(app, ["evaluate", *flags])
-    assert done.exit_code == 0, done.output
-    assert "1 clips of 150 frames" in " ".join(done.output.split())
-    assert figures.is_file()
+def test_a_refinement_leaves_its_first_stage_alone(tmp_path):
+    config = CONFIGS["refinement"]
+    lifter = build("refinement", config)
+    before = {key: value.clone() for key, value in lifter.state_dict().items()}
+    plan = replace(FILMED["refinement"], weight_decay=0.5, learning_rate=0.1)
+    run(lifter, source("refinement", config), tmp_path, plan, TrainSettings(2, bf16=False))
+    moved = {key for key, value in lifter.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved and all(key.startswith("refiner.") for key in moved)

@@ -1,0 +1,133 @@
+"""Windows of Human3.6M's takes to train on: in an epoch every one comes once, in random order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lifter.cameras import centre_people, quaternion_inverse, quaternion_rotate
+from lifter.contracts import Contract
+from lifter.datasets.batches import Batch, Places, step_generator
+from lifter.datasets.h36m import H36MTake
+from lifter.inference import mirror_3d
+from lifter.losses_multiview import Rig
+from lifter.protocol import Clip, chunk_starts, clips, sliding_starts
+from lifter.skeletons import SKELETONS
+from lifter.windows import cut_windows
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Flip = Literal["twice", "half", "never"]
+
+
+class H36MWindows:
+    """A source of batches.
+
+    A lifter that answers a whole window gets windows side by side with the take in their middle, as
+    KTPFormer's authors train; all others get the window around every frame. Beyond the ends these repeat.
+
+    Args:
+        takes: with 2D called `keypoints`; it has to be what the contract's lifter reads.
+        flip: every window also comes mirrored, or half of them are, or none (always none for several views:
+            a mirrored rig is another rig).
+
+    Raises:
+        DataError: the 2D is of other joints, or the views are too few.
+    """
+
+    def __init__(
+        self,
+        takes: Sequence[H36MTake],
+        contract: Contract,
+        keypoints: str,
+        size: int,
+        frames: int,
+        seed: int,
+        flip: Flip,
+    ) -> None:
+        self.contract, self.size, self.frames, self.seed = contract, size, frames, seed
+        self.flip: Flip = "never" if contract.views > 1 else flip
+        self._clips: list[Clip] = []
+        self._takes: list[H36MTake] = []
+        ups: list[Tensor] = []
+        for take in takes:
+            found = list(clips(take, contract, keypoints))
+            self._clips += found
+            self._takes += [take] * len(found)
+            ups += _ups(take, contract)
+        self._ups = torch.stack(ups)
+        cut = chunk_starts if contract.output == "sequence" and contract.views == 1 else sliding_starts
+        starts = [cut(len(clip.joints), frames) for clip in self._clips]
+        self._starts = np.concatenate(starts)
+        self._clip = np.repeat(np.arange(len(starts)), [len(each) for each in starts])
+        self._order: tuple[int, Ints] = (-1, np.empty(0, np.int64))  # an epoch and its shuffled windows
+
+    def __len__(self) -> int:
+        return len(self._starts) * (2 if self.flip == "twice" else 1)
+
+    def batch(self, step: int) -> Batch:
+        """The windows that are a step's share of its epoch."""
+        picks = self._picks(step)
+        mirrored = torch.from_numpy(picks >= len(self._starts))
+        if self.flip == "half":
+            mirrored = torch.rand(self.size, generator=step_generator(self.seed, step)) < 0.5
+        windows = picks % len(self._starts)
+        which, starts = self._clip[windows], self._starts[windows]
+        chosen = [self._clips[each] for each in which]
+        keypoints = _cut([clip.keypoints for clip in chosen], starts, self.frames)
+        joints, up = _cut([clip.joints for clip in chosen], starts, self.frames), self._ups[which]
+        if self.contract.views > 1:
+            takes = [self._takes[each] for each in which]
+            lengths = np.array([len(clip.joints) for clip in chosen])
+            first, end = starts.clip(0), np.minimum(starts + self.frames, lengths)
+            names = [(take.subject, take.name) for take in takes]
+            places = Places(names, torch.from_numpy(first), torch.from_numpy(end))
+            return Batch(keypoints, joints, rig=Rig.of([take.cameras for take in takes]), places=places)
+        flip = mirrored[:, None, None, None]
+        keypoints = torch.where(flip, mirror_2d(keypoints, self.contract), keypoints)
+        joints = torch.where(flip, mirror_3d(joints), joints)
+        up = torch.where(mirrored[:, None], up * up.new_tensor((-1.0, 1.0, 1.0)), up)
+        if self.contract.centred:
+            focal = torch.tensor([clip.focal or 0.0 for clip in chosen])
+            keypoints, turn = centre_people(keypoints, focal)
+            joints = torch.einsum("bij,btkj->btki", turn, joints)
+            up = torch.einsum("bij,bj->bi", turn, up)
+        return Batch(keypoints, joints, up)
+
+    def _picks(self, step: int) -> Ints:
+        """The numbers (size,) of a step's windows; those beyond the plain windows are their mirror images."""
+        epochs, places = np.divmod(step * self.size + np.arange(self.size), len(self))
+        picks = np.empty(self.size, np.int64)
+        for epoch in np.unique(epochs):
+            if self._order[0] != epoch:
+                self._order = int(epoch), np.random.default_rng([self.seed, epoch]).permutation(len(self))
+            picks[epochs == epoch] = self._order[1][places[epochs == epoch]]
+        return picks
+
+
+def mirror_2d(keypoints: Tensor, contract: Contract) -> Tensor:
+    """Keypoints (..., 17, C) seen in a mirror."""
+    flipped = keypoints[..., list(SKELETONS[contract.joints].mirror), :].clone()
+    flipped[..., 0].neg_()
+    return flipped
+
+
+def _cut(tracks: Sequence[Floats], starts: Ints, frames: int) -> Tensor:
+    """One window of each track (T, ...), (B, frames, ...)."""
+    windows = [
+        cut_windows(track, start[None], frames)[0] for track, start in zip(tracks, starts, strict=True)
+    ]
+    return torch.from_numpy(np.stack(windows).astype(np.float32))
+
+
+def _ups(take: H36MTake, contract: Contract) -> list[Tensor]:
+    """The world's up in the axes of each sequence of a take."""
+    up = torch.tensor((0.0, 0.0, 1.0))
+    if contract.views > 1:
+        return [up]
+    return [quaternion_rotate(quaternion_inverse(camera.rotation), up) for camera in take.cameras]
