@@ -17,7 +17,9 @@ def data() -> None:
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Human3.6M in VideoPose3D's layout, or the motion capture.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Human3.6M, HumanEva, MPI-INF-3DHP, Ski-Pose PTZ, or motion capture.")
+    ],
 ) -> None:
     """Look at every file of a data set; exit status 12 if one is not as it should be."""
     from lifter.datasets.checks import check as look

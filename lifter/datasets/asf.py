@@ -103,7 +103,7 @@ def parse_amc(text: str, asf: Asf, where: str) -> dict[str, Doubles]:
         layout = [(row[0], len(row) - 1) for row in rows[1:height]]
         table = np.array([word for row in rows for word in row])
         width = 1 + sum(1 + count for _, count in layout)
-        if len(rows[0]) != 1 or table.size % width or table.size < 2 * width:
+        if not rows or len(rows[0]) != 1 or table.size % width or table.size < 2 * width:
             raise ValueError("fewer than two whole frames")
         table = table.reshape(-1, width)
         motion: dict[str, Doubles] = {}

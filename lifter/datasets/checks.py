@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lifter.datasets import humaneva
+from lifter.datasets.findings import FAR_PIXELS, Finding, height
 from lifter.datasets.h36m import (
     NAME_3D,
     TEST_SUBJECTS,
     TRAIN_SUBJECTS,
-    Floats,
     is_h36m,
     keypoint_sets,
     load_3d,
@@ -25,18 +26,11 @@ from lifter.datasets.h36m import (
     reprojection,
 )
 from lifter.datasets.mocap import FPS, NPZ_NAME, load_mocap
+from lifter.datasets.more_checks import check_3dhp, check_humaneva, check_motion_files, check_ski_pose
+from lifter.datasets.motion_folders import is_files, is_mocap
+from lifter.datasets.mpi_inf_3dhp import NAME_TEST, NAME_TRAIN, is_3dhp
+from lifter.datasets.ski_pose import is_ski_pose
 from lifter.errors import DataError, InputMissing
-
-FAR_PIXELS = 50.0  # no detector is that far from the truth on the median
-HEIGHTS = 0.8, 2.5  # metres that a body may span from end to end, on the median of a data set
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found in one file or part of it: in order or not, and in words."""
-
-    good: bool
-    text: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def check_h36m(folder: Path) -> Iterator[Finding]:
     takes = [joints for subject in positions.values() for joints in subject.values()]
     found = f"{NAME_3D}: {len(positions)} subjects, {len(takes)} takes, {sum(map(len, takes))} frames"
     yield Finding(True, found + (f"; without {', '.join(missing)}" if missing else ""))
-    yield _height(NAME_3D, takes)
+    yield height(NAME_3D, takes)
     sets = keypoint_sets(folder)
     if not sets:
         yield Finding(False, f"{folder}: holds no 2D keypoints ({name_2d('gt')} and others)")
@@ -118,7 +112,7 @@ def check_mocap(folder: Path) -> Iterator[Finding]:
         yield Finding(
             True, f"{split}: {len(subjects)} subjects, {len(takes)} takes, {frames} frames, {hours:.2f} h"
         )
-        yield _height(split, [take.joints for take in takes])
+        yield height(split, [take.joints for take in takes])
         for subject in sorted(subjects & seen.keys()):
             yield Finding(
                 False, f"index.csv: subject {subject} is in {seen[subject]} and in {split}: choose one"
@@ -126,23 +120,18 @@ def check_mocap(folder: Path) -> Iterator[Finding]:
         seen |= dict.fromkeys(subjects, split)
 
 
-def _is_mocap(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("index.csv", NPZ_NAME))
-
-
-def _height(where: str, takes: list[Floats]) -> Finding:
-    """Whether bodies are as large as people: catches millimetres, and joints that are no numbers."""
-    spans = [float(np.median(np.ptp(joints, axis=1).max(-1))) for joints in takes]
-    span, (low, high) = float(np.median(spans)), HEIGHTS
-    text = f"{where}: bodies span {span:.2f} m on the median"
-    if not low < span < high:
-        return Finding(False, f"{text}, and people {low} to {high} m: convert the file to metres")
-    return Finding(True, text)
-
-
 FORMATS = (
     Format(
         "Human3.6M in VideoPose3D's layout", f"{NAME_3D}, {name_2d('gt')} and others", is_h36m, check_h36m
     ),
-    Format("motion capture", f"index.csv and {NPZ_NAME}", _is_mocap, check_mocap),
+    Format(
+        "HumanEva in VideoPose3D's layout",
+        f"{humaneva.NAME_3D}, {humaneva.name_2d('gt')} and others",
+        humaneva.is_humaneva,
+        check_humaneva,
+    ),
+    Format("MPI-INF-3DHP in P-STMO's layout", f"{NAME_TRAIN}, {NAME_TEST}", is_3dhp, check_3dhp),
+    Format("Ski-Pose PTZ", "train/labels.h5, test/labels.h5", is_ski_pose, check_ski_pose),
+    Format("motion capture", f"index.csv and {NPZ_NAME}", is_mocap, check_mocap),
+    Format("motion capture files", ".bvh, or .amc with their .asf", is_files, check_motion_files),
 )
