@@ -13,6 +13,7 @@ from lifter.datasets.mocap import NPZ_NAME
 from lifter.datasets.pickled_arrays import read_npz
 from lifter.errors import DataError, InputMissing
 from tests.lifter.h36m_folder import write_h36m
+from tests.lifter.motion_files import amc_text, asf_text, bvh_text
 from tests.lifter.motions import write_mocap
 
 
@@ -108,6 +109,41 @@ def test_a_subject_in_two_splits_is_found(tmp_path):
         writer.writeheader()
         writer.writerows(rows)
     assert bad(tmp_path) == ["index.csv: subject train is in train and in test: choose one"]
+
+
+def write_bvh(folder, people=4):
+    for number in range(people):
+        (folder / f"walk1_subject{number}.bvh").write_text(bvh_text(frames=61))
+
+
+def test_bvh_files_pass_and_are_described(tmp_path):
+    write_bvh(tmp_path)
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "motion capture files" in result.output
+    assert "4 takes: Mixamo or MotionBuilder at 60 frames a second" in result.output
+    assert "train: 2 subjects, 2 takes, 0.00 h" in result.output
+    assert "test: thighs 43 and 43 cm, shins 44 and 44 cm on the median" in result.output
+
+
+def test_each_damaged_file_of_a_folder_is_found(tmp_path):
+    write_bvh(tmp_path, people=6)
+    for number in (1, 4):
+        (tmp_path / f"walk1_subject{number}.bvh").write_text("HIERARCHY")
+    found = bad(tmp_path)
+    assert [text.split(":")[0] for text in found[:2]] == [
+        str(tmp_path / f"walk1_subject{number}.bvh") for number in (1, 4)
+    ]
+
+
+def test_one_persons_acclaim_files_pass_and_it_is_said_that_they_train_and_test(tmp_path):
+    (tmp_path / "02.asf").write_text(asf_text())
+    for number in range(1, 4):
+        (tmp_path / f"02_0{number}.amc").write_text(amc_text())
+    found = list(check(tmp_path)[1])
+    assert all(each.good for each in found), found
+    assert found[0].text == "3 takes: Acclaim (CMU, HDM05) at 120 frames a second"
+    assert found[-1].text.startswith("02: the same people train and test")
 
 
 def test_folders_without_data_are_told(tmp_path):
