@@ -156,10 +156,16 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
         "transformer_posenet": _POSENET,
     }
 )
-# What differs from the app's own recipe: the loss, and the batch of lifters of whole windows of `frames`.
+# Peaks for lifters that are deeper than the app's, which would not stand its own.
+_PEAKS = {"ktpformer": 5e-4, "crossformer": 5e-4, "esmformer": 5e-4, "transformer_posenet": 5e-4}
 FILMED: Mapping[str, Preset] = MappingProxyType(
     {
-        name: replace(_OWN, loss=paper.loss, frames=paper.frames if paper.frames > 1 else 27)
+        name: replace(
+            _OWN,
+            loss=paper.loss,
+            learning_rate=_PEAKS.get(name, _OWN.learning_rate),
+            frames=paper.frames if paper.frames > 1 else 27,  # noise lasts: single frames come in clips too
+        )
         for name, paper in PAPERS.items()
     }
 )

@@ -55,6 +55,7 @@ def train(
 
     from lifter.checkpoints import load_checkpoint, save_checkpoint
     from lifter.datasets.h36m import is_h36m
+    from lifter.errors import UserError
     from lifter.plots import draw_log
     from lifter.presets import preset
     from lifter.registry import resolve
@@ -76,6 +77,8 @@ def train(
     else:
         lifter, config = _built(found, config, first_stage)
     contract = found.contract(config)
+    if init is not None and (settings or (_fixed(contract) and frames not in (None, contract.frames))):
+        raise UserError(f"--init {init} brings its own network: leave --set and --frames away")
     plan = replace(
         plan,
         frames=contract.frames if _fixed(contract) else frames or plan.frames,
@@ -179,7 +182,7 @@ def _sources(
     from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m
     from lifter.datasets.h36m_windows import H36MWindows
 
-    held_out = 64
+    held_out = min(plan.batch, 64)
     if is_h36m(data):
         takes = {split: load_h36m(data, keypoints, subjects) for split, subjects in SPLITS.items()}
         return (

@@ -229,7 +229,10 @@ ENTRY = Entry(
     paper="CrossFormer: Cross Spatio-Temporal Transformer for 3D Human Pose Estimation, arXiv 2203.13387",
     licence="Apache-2.0",
     published="81 frames: 44.4 mm MPJPE on CPN (name of the released file), 28.5 on true 2D (README)",
-    variants={"published": CrossFormerConfig(zeroed_frames=True, unused_weights=True)},
+    variants={
+        "published": CrossFormerConfig(zeroed_frames=True, unused_weights=True),
+        "small": CrossFormerConfig(frames=27, width=16, depth=3),
+    },
     infer=infer,
     wrap=wrapped("model_pos", "module."),
 )

@@ -299,6 +299,10 @@ ENTRY = Entry(
     licence="none stated",
     published="27 frames, 4 views: 27.4 mm MPJPE / 22.1 P-MPJPE on CPN, 17.6 / 11.8 on true 2D; "
     "self-supervised 34.5 / 26.7 and 20.9 / 12.6",
-    variants={"published": PUBLISHED, "self-supervised": replace(PUBLISHED, self_supervised=True)},
+    variants={
+        "published": PUBLISHED,
+        "self-supervised": replace(PUBLISHED, self_supervised=True),
+        "small": ESMformerConfig(width=128, view_depths=(2, 2, 2), level_depths=(1, 1, 1)),
+    },
     infer=infer,
 )

@@ -206,7 +206,8 @@ ENTRY = Entry(
     paper="KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer, CVPR 2024",
     licence="none stated",
     published="243 frames: 40.1 mm MPJPE / 31.9 P-MPJPE on CPN, 19.0 MPJPE on true 2D",
-    variants={f"{n}f": KTPFormerConfig(frames=n) for n in (243, 81, 27)},
+    variants={f"{n}f": KTPFormerConfig(frames=n) for n in (243, 81, 27)}
+    | {"small": KTPFormerConfig(frames=27, width=64, depth=4)},
     infer=infer,
     wrap=wrapped("model_pos", "module."),
 )

@@ -167,7 +167,7 @@ LSTM_ENTRY = Entry(
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 55 mm MPJPE on CPN",
-    variants={"published": LSTMPoseNetConfig()},
+    variants={"published": LSTMPoseNetConfig(), "small": LSTMPoseNetConfig(frames=27)},
     infer=infer_lstm,
     wrap=wrapped("model_pos"),
 )
@@ -180,7 +180,7 @@ SIMPLE_ENTRY = Entry(
     paper=SOURCE,
     licence="none stated",
     published="not stated",
-    variants={"published": SimplePoseNetConfig()},
+    variants={"published": SimplePoseNetConfig(), "small": SimplePoseNetConfig(frames=27)},
     infer=infer_simple,
     wrap=wrapped("model_pos"),
 )
@@ -193,7 +193,10 @@ TRANSFORMER_ENTRY = Entry(
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 64 mm MPJPE on CPN",
-    variants={"published": TransformerPoseNetConfig(attends_over_batch=True)},
+    variants={
+        "published": TransformerPoseNetConfig(attends_over_batch=True),
+        "small": TransformerPoseNetConfig(frames=27, layers=2),
+    },
     infer=infer_transformer,
     wrap=wrapped("model_pos"),
 )

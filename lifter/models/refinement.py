@@ -87,7 +87,10 @@ ENTRY = Entry(
     paper=jointformer.ENTRY.paper + " (second stage)",
     licence="none stated",
     published="not stated",
-    variants={"published": RefinementConfig()},
+    variants={
+        "published": RefinementConfig(),
+        "small": RefinementConfig(refiner=replace(REFINER, width=128, hidden=512)),
+    },
     infer=infer,
     wrap=wrap,
 )

@@ -94,3 +94,20 @@ def test_direction_loss_is_zero_for_parallel_and_two_for_opposite():
     up = torch.tensor([[0.0, -1.0, 0.0]])
     assert losses.direction_loss(3 * up, up).item() == pytest.approx(0, abs=1e-6)
     assert losses.direction_loss(-up, up).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_a_pose_collapsed_to_a_point_is_moved_to_the_middle_of_the_target():
+    target = np.zeros((2, 4, 3))
+    target[:, :, 0] = -3, -1, 1, 3
+    collapsed = np.full((2, 4, 3), 7.0)
+    assert metrics.p_mpjpe(collapsed, target) == pytest.approx(2)
+    assert metrics.p_mpjpe(target, collapsed) == pytest.approx(0)
+    assert metrics.p_mpjpe(collapsed, collapsed + 1) == pytest.approx(0)
+    mixed = np.stack((collapsed[0], target[1] + 5))  # one such frame does not disturb the others
+    assert metrics.p_mpjpe_per_frame(mixed, target) == pytest.approx([2, 0])
+
+
+def test_a_pose_of_zeros_cannot_be_scaled():
+    target = np.zeros((1, 4, 3))
+    target[..., 0] = -3, -1, 1, 3
+    assert metrics.n_mpjpe(np.zeros((1, 4, 3)), target) == pytest.approx(2)

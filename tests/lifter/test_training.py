@@ -1,4 +1,4 @@
-"""The training loop: every lifter learns, an interruption changes nothing, and no label is touched unasked."""
+"""The training loop: lifters learn, an interruption changes nothing, labels are used where asked for."""
 
 from dataclasses import dataclass, replace
 
@@ -32,20 +32,20 @@ from tests.lifter.tiny import CONFIGS
 JOINTS = JointFormerConfig(layers=2, width=32, hidden=64, key_width=8, value_width=8, pred_dropout=0.0)
 # Large enough to learn a few poses by heart: configuration, steps, peak learning rate.
 LEARNERS = {
-    "wild": (WildConfig(frames=9, encoder_width=128, width=96, depth=2, heads=4), 400, 2e-3),
-    "martinez": (MartinezConfig(width=128, dropout=0.0), 400, 3e-3),
-    "ktpformer": (KTPFormerConfig(frames=9, width=48, depth=2, drop_path=0.0), 400, 2e-3),
+    "wild": (WildConfig(frames=3, encoder_width=128, width=64, depth=1, heads=4), 300, 1e-3),
+    "martinez": (MartinezConfig(frames=3, width=128, dropout=0.0), 300, 1e-3),
+    "ktpformer": (KTPFormerConfig(frames=5, width=48, depth=1, drop_path=0.0), 300, 3e-3),
     "crossformer": (CrossFormerConfig(frames=9, width=8, depth=2, drop_path=0.0), 300, 3e-3),
-    "jointformer": (JOINTS, 400, 5e-3),
+    "jointformer": (JOINTS, 250, 1e-3),
     "refinement": (
         RefinementConfig(JOINTS, replace(REFINER, width=32, hidden=64, key_width=8, value_width=8)),
-        400,
-        5e-3,
+        250,
+        1e-3,
     ),
     "esmformer": (
-        ESMformerConfig(frames=9, width=32, view_depths=(1, 1, 1), level_depths=(1, 1, 1), fusion_kernel=3),
-        400,
-        5e-3,
+        ESMformerConfig(frames=9, width=32, view_depths=(1, 0, 0), level_depths=(0, 1, 0), fusion_kernel=3),
+        300,
+        4e-3,
     ),
     "lstm_posenet": (LSTMPoseNetConfig(frames=9, hidden=128), 300, 5e-3),
     "simple_posenet": (SimplePoseNetConfig(frames=9, hidden=128), 300, 5e-3),
@@ -92,13 +92,14 @@ def without_dropout(lifter):
 def test_learns_two_windows_to_under_5_mm(name, tmp_path):
     config, steps, peak = LEARNERS[name]
     lifter = without_dropout(build(name, config))
-    batch = source(name, config).batch(0)
+    batch = source(name, config, frames=getattr(config, "frames", 1)).batch(0)
     plan = replace(FILMED[name], learning_rate=peak, weight_decay=0.0, ema=0.0)
     settings = TrainSettings(steps, bf16=False, save_every=10_000)
     for _ in train(lifter, Same(batch), None, tmp_path, plan, settings):
         pass
     with torch.no_grad():
-        joints = lifter.lift(batch.keypoints).joints
+        # In training mode: batch norm's averages of so few samples are not those it was trained with.
+        joints = lifter.train().lift(batch.keypoints).joints
     assert mpjpe_loss(joints, answered(batch.joints, joints)) < 0.005
 
 
@@ -168,3 +169,13 @@ def test_a_refinement_leaves_its_first_stage_alone(tmp_path):
     run(lifter, source("refinement", config), tmp_path, plan, TrainSettings(2, bf16=False))
     moved = {key for key, value in lifter.state_dict().items() if not torch.equal(value, before[key])}
     assert moved and all(key.startswith("refiner.") for key in moved)
+
+
+@pytest.mark.extra
+def test_curves_for_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    where = source("martinez", CONFIGS["martinez"])
+    lifter = build("martinez", CONFIGS["martinez"])
+    for _ in train(lifter, where, where, tmp_path, FILMED["martinez"], TrainSettings(1, bf16=False)):
+        pass
+    assert any(tmp_path.glob("events.out.tfevents.*"))
