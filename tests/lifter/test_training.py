@@ -32,7 +32,7 @@ from tests.lifter.tiny import CONFIGS
 JOINTS = JointFormerConfig(layers=2, width=32, hidden=64, key_width=8, value_width=8, pred_dropout=0.0)
 # Large enough to learn a few poses by heart: configuration, steps, peak learning rate.
 LEARNERS = {
-    "wild": (WildConfig(frames=3, encoder_width=128, width=64, depth=1, heads=4), 300, 1e-3),
+    "wild": (WildConfig(frames=3, encoder_width=128, width=64, depth=1, heads=4), 600, 2e-3),
     "martinez": (MartinezConfig(frames=3, width=128, dropout=0.0), 300, 1e-3),
     "ktpformer": (KTPFormerConfig(frames=5, width=48, depth=1, drop_path=0.0), 300, 3e-3),
     "crossformer": (CrossFormerConfig(frames=9, width=8, depth=2, drop_path=0.0), 300, 3e-3),
