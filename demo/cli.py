@@ -83,6 +83,7 @@ def run(
         None, help="Use Dask: local (a worker a GPU), local:N, tcp://host:port or a scheduler file."
     ),
     person: str = knob("person"),
+    quality: str = knob("quality"),
     detector: str = knob("detector"),
     pose: str = knob("pose"),
     lifter: str = knob("lifter"),

@@ -91,7 +91,8 @@ class Console:
         if not done.repeated:
             self._err.print("Everything was done already; --overwrite does it again.", markup=False)
         people = "1 person" if done.people == 1 else f"{done.people} people"
-        self._err.print(f"{people}, {done.frames} frames, {done.seconds:.1f} s", markup=False)
+        found = f"{people}, {done.frames} frames, {done.seconds:.1f} s"
+        self._err.print(f"{found}, seen by {', '.join(done.networks)}", markup=False, soft_wrap=True)
         for path in (done.outputs.video, done.outputs.result, done.outputs.summary):
             if path.is_file() and not self._quiet:
                 self._out.print(str(path), markup=False, soft_wrap=True)

@@ -107,11 +107,15 @@ class PersonDetector:
         Returns:
             One `Detections` per image; boxes (N, 4) within the image, scores (N,); N may be 0.
         """
+        import torch
+
         found: list[Detections] = []
+        threads = torch.get_num_threads()
         for start in range(0, len(images), self._batch):
             frames = [np.ascontiguousarray(image) for image in images[start : start + self._batch]]
             results = self._network.predict(frames, batch=len(frames), **self._options)
             found.extend(_detections(result.boxes) for result in results)
+        torch.set_num_threads(threads)  # ultralytics takes one away, from the other networks too
         return found
 
 
@@ -129,10 +133,10 @@ def load_detector(
     *,
     confidence: float = 0.1,
     overlap: float = 0.6,
-    image_size: int = 640,
+    image_size: int | None = None,
     batch: int = 16,
 ) -> PersonDetector:
-    """Open a detector's weights, a `.pt` file of ultralytics.
+    """Open a detector's weights, a `.pt` file of ultralytics. Without `image_size`, it is the file's own.
 
     Raises:
         InputMissing: there is no such file.
@@ -167,8 +171,9 @@ def load_detector(
         raise WeightsError(
             f'{path}: a {network.task} network of {len(names)} classes; needed: one that detects "person"'
         )
+    size = image_size or network.overrides.get("imgsz", 640)
     return PersonDetector(
-        network, person, device, confidence=confidence, overlap=overlap, image_size=image_size, batch=batch
+        network, person, device, confidence=confidence, overlap=overlap, image_size=size, batch=batch
     )
 
 
@@ -185,6 +190,7 @@ def ultralytics_offline() -> ModuleType:
         ULTRALYTICS_SAFE_LOAD="true",
     )
     threads = cv2.getNumThreads()
+    omp = os.environ.get("OMP_NUM_THREADS")
     try:
         with np.printoptions():  # ultralytics changes numpy's and OpenCV's settings for the whole process
             import ultralytics
@@ -194,6 +200,8 @@ def ultralytics_offline() -> ModuleType:
     if not getattr(utils, "SAFE_LOAD", False):
         raise MissingExtra(f"ultralytics {ultralytics.__version__} cannot load weights safely: upgrade it")
     cv2.setNumThreads(threads)
+    if omp is None:  # ultralytics sets it to 1, and child processes would inherit that
+        os.environ.pop("OMP_NUM_THREADS", None)
     logging.getLogger("ultralytics").setLevel(logging.CRITICAL)
     utils.SETTINGS["sync"] = False
     return ultralytics

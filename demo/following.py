@@ -82,14 +82,14 @@ class Follower:
         size = frame.image.shape[1::-1]
         detected = {person.person_id for person in seen}
         candidates = []
-        for person, known in list(self._known.items()):
-            if person in detected:
+        for number, known in list(self._known.items()):
+            if number in detected:
                 continue
             box = body_box(known.keypoints, size)
             if box is None or frame.time - known.detected > self._longest or _taken(box, seen):
-                del self._known[person]
+                del self._known[number]
                 continue
-            candidates.append(TrackedBox(person, box, 0.0, True))
+            candidates.append(TrackedBox(number, box, 0.0, True))
         followed, poses = [], [np.zeros((0, 17, 3), np.float32)]
         for person, points in zip(candidates, self._estimate([frame], [candidates])[0], strict=True):
             known = self._known[person.person_id]

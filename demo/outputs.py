@@ -60,6 +60,7 @@ class ClipReport:
     seconds: float
     notes: tuple[str, ...]
     damage: str | None
+    networks: tuple[str, ...]  # those in use, by their names
     repeated: bool  # False when everything was there already
 
     @staticmethod
@@ -73,6 +74,7 @@ class ClipReport:
             summary["seconds"],
             tuple(summary["notes"]),
             summary["damage"],
+            tuple(weight["name"] for weight in summary["weights"]),
             repeated,
         )
 

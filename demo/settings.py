@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VERSION = "0.1.0"
+
+# What detector and pose are when the user names neither.
+NETWORKS = {
+    "standard": {"detector": "yolo11n", "pose": "hrnet-w32"},
+    "best": {"detector": "yolo11x", "pose": "hrnet-w48-384"},
+}
 
 
 class Settings(BaseModel):
@@ -18,13 +24,17 @@ class Settings(BaseModel):
     person: str = Field(
         "all", description="Who: all, largest, or a person's id as the first run numbered them."
     )
+    quality: Literal["standard", "best"] = Field(
+        "standard", description="Networks that look at the pictures: standard, or best (larger, slower)."
+    )
     detector: str = Field(
-        "yolo11n", description="Person detector: a name of `weights` or an ultralytics .pt file."
+        "auto",
+        description="Person detector: a name of `weights` or an ultralytics .pt file; auto: by --quality.",
     )
     pose: str = Field(
-        "hrnet-w32",
+        "auto",
         description="2D keypoints: a name of `weights`, HRNet weights (.pth, .safetensors), a heatmap "
-        "model (.onnx), or mmpose:CONFIG[:CHECKPOINT].",
+        "model (.onnx), or mmpose:CONFIG[:CHECKPOINT]; auto: by --quality.",
     )
     lifter: str = Field(
         "wild", description="2D to 3D: a name of `weights` or of a system, or a checkpoint file."
@@ -50,6 +60,16 @@ class Settings(BaseModel):
     orbit: float = Field(0.0, description="Turn the 3D view, degrees a second.")
     render: bool = Field(True, description="Render the side-by-side video.")
     offline: bool = Field(False, description="Never touch the network.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_networks(cls, given: Any) -> Any:
+        """Detector and pose that are "auto" get the names that `quality` gives them."""
+        named = NETWORKS.get(given.get("quality", "standard"), {}) if isinstance(given, dict) else {}
+        return {
+            **given,
+            **{role: name for role, name in named.items() if given.get(role, "auto") == "auto"},
+        }
 
     def chosen_device(self) -> str:
         """The device to compute on; "auto" takes a GPU where there is one."""

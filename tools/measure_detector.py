@@ -1,8 +1,6 @@
 """Person AP (IoU 0.5, and mean of IoU 0.5 ... 0.95) of a detector on labelled pictures in COCO's layout.
 
-    python tools/measure_detector.py FOLDER --detector yolo11n
-
-FOLDER holds `images/` and `instances_person.json`. The measure is COCO's: detections of all pictures by
+The folder holds `images/` and `instances_person.json`. The measure is COCO's: detections of all pictures by
 falling score, greedily given to the free labelled box of best IoU; precision made monotonic and averaged
 at 101 recalls; what falls on a crowd region counts neither way.
 """
@@ -10,22 +8,27 @@ at 101 recalls; what falls on a crowd region counts neither way.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
-import typer
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it runs as a plain script
 
 from demo.detection import load_detector
 from demo.types import Detections, Floats
-from lifter.errors import DataError, UserError
-from lifter.weights import resolve
+from lifter.errors import DataError
+
+
+@dataclass(frozen=True)
+class DetectorScore:
+    """AP at IoU 0.5, and the mean of those at 0.5, 0.55 ... 0.95."""
+
+    pictures: int
+    people: int
+    ap50: float
+    ap: float
 
 
 def overlaps(found: Floats, labelled: Floats, crowd: NDArray[np.bool_]) -> Floats:
@@ -98,34 +101,22 @@ def read_labels(folder: Path) -> dict[Path, tuple[Floats, NDArray[np.bool_]]]:
     return result
 
 
-def measure(
-    folder: Annotated[Path, typer.Argument(help="Folder with images/ and instances_person.json.")],
-    detector: Annotated[str, typer.Option(help="Name in the manifest, or a path.")] = "yolo11n",
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    image_size: Annotated[int, typer.Option(help="Long side the network sees, in pixels.")] = 640,
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-) -> None:
-    """Print the detector's person AP at IoU 0.5 and its mean over IoU 0.5, 0.55 ... 0.95."""
-    try:
-        labels = read_labels(folder)
-        path = resolve(detector, "detector", offline)
-        # COCO's AP counts weak detections too, and suppression at 0.7 is how YOLO's authors measure
-        network = load_detector(path, device, confidence=0.001, overlap=0.7, image_size=image_size)
-        found = []
-        for name in labels:
-            image = cv2.imread(str(name))
-            if image is None:
-                raise DataError(f"{name}: not a picture that can be read")
-            found += network.detect([np.asarray(image, np.uint8)])
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.status) from error
+def measure(detector: Path, folder: Path, device: str, image_size: int | None) -> DetectorScore:
+    """A detector's figures on the pictures of `folder`.
+
+    Raises:
+        DataError: a picture or the labels cannot be read. WeightsError, InputMissing: see `load_detector`.
+    """
+    labels = read_labels(folder)
+    # COCO's AP counts weak detections too, and suppression at 0.7 is how YOLO's authors measure
+    network = load_detector(detector, device, confidence=0.001, overlap=0.7, image_size=image_size)
+    found = []
+    for name in labels:
+        image = cv2.imread(str(name))
+        if image is None:
+            raise DataError(f"{name}: not a picture that can be read")
+        found += network.detect([np.asarray(image, np.uint8)])
     boxes, crowds = zip(*labels.values(), strict=True)
     people = sum(int((~crowd).sum()) for crowd in crowds)
     half, *stricter = (average_precision(found, boxes, crowds, least) for least in np.arange(0.5, 1, 0.05))
-    mean = np.mean([half, *stricter])
-    typer.echo(f"{path.name}: {len(labels)} pictures, {people} people: AP@0.5 {half:.3f}, AP {mean:.3f}")
-
-
-if __name__ == "__main__":
-    typer.run(measure)
+    return DetectorScore(len(labels), people, half, float(np.mean([half, *stricter])))

@@ -1,6 +1,4 @@
-"""Measure a 2D keypoint network on pictures with COCO annotations, given the annotated boxes.
-
-    python -m tools.measure_pose WEIGHTS PICTURES ANNOTATIONS [--flip-test]
+"""Figures of a 2D keypoint network on pictures with COCO annotations, given the annotated boxes.
 
 AP is COCO's: predictions are matched to people by Object Keypoint Similarity (OKS) at thresholds 0.50 to
 0.95, and precision is averaged over 101 recalls. With annotated boxes a prediction's person is known, so
@@ -12,15 +10,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
-from demo.pose2d import load_pose
+from demo.pose2d import KeypointEstimator
 from lifter.errors import DataError
 
 # How far annotators differ per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
@@ -103,30 +99,23 @@ def load_people(annotations: Path) -> dict[str, list[dict[str, Any]]]:
     return people
 
 
-def main(
-    weights: str,
-    pictures: Path,
-    annotations: Path,
-    flip_test: Annotated[bool, typer.Option(help="Average with the mirrored picture.")] = False,
-    device: str = "cpu",
-) -> None:
-    """Print AP, AP50, AP75, mean OKS and PCK@0.1 of WEIGHTS on PICTURES."""
-    estimator = load_pose(weights, device, flip_test)
-    people = load_people(annotations)
+def measure(estimator: KeypointEstimator, folder: Path) -> PoseScore:
+    """A keypoint stage's figures on the labelled people of `folder`, given their boxes.
+
+    Raises:
+        DataError: a picture or the labels cannot be read.
+    """
+    people = load_people(folder / "person_keypoints.json")
     everyone = [person for group in people.values() for person in group]
     boxes = np.array([person["bbox"] for person in everyone], dtype=np.float32)
     boxes[:, 2:] += boxes[:, :2]
     found, start = [], 0
     for name, group in people.items():
-        image = cv2.imread(str(pictures / name))
+        image = cv2.imread(str(folder / "images" / name))
         if image is None:
-            raise DataError(f"{pictures / name} is missing or no picture: check the folder")
+            raise DataError(f"{folder / 'images' / name} is missing or no picture: check the folder")
         found += estimator.estimate([(np.asarray(image, np.uint8), boxes[start : start + len(group)])])
         start += len(group)
     truth = np.array([person["keypoints"] for person in everyone], dtype=np.float64).reshape(-1, 17, 3)
     areas = np.array([person["area"] for person in everyone], dtype=np.float64)
-    Console().print(score(np.concatenate(found), truth, boxes, areas))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    return score(np.concatenate(found), truth, boxes, areas)

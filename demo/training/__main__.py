@@ -20,7 +20,7 @@ def pose(
     data: _Data,
     out: _Out,
     variant: Annotated[str, typer.Option(help="Shape of the network; see demo/hrnet.py.")] = "w32s-192x144",
-    steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 3000,
+    steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="People a batch.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
     seed: _Seed = 1,
@@ -54,7 +54,7 @@ def pose(
             if state.pck is not None:
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")
     target = out / "hrnet.safetensors"
-    save_hrnet(model.to(memory_format=torch.contiguous_format).half(), config, target)  # type: ignore[call-overload]
+    save_hrnet(model.to(memory_format=torch.contiguous_format).half(), config, target)
     typer.echo(str(target))
 
 

@@ -115,11 +115,11 @@ def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation)
     height, width = image.shape[:2]
     if generator.random() < how.blur_chance:
         if generator.random() < 0.5:
-            image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))  # type: ignore[assignment]
+            image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))
         else:
             coarse = generator.uniform(0.3, 0.8)
             small = cv2.resize(image, None, fx=coarse, fy=coarse, interpolation=cv2.INTER_AREA)
-            image = cv2.resize(small, (width, height))  # type: ignore[assignment]
+            image = cv2.resize(small, (width, height))
     if generator.random() < how.hole_chance:
         image = image.copy()
         h, w = (int(generator.uniform(0.08, 0.35) * side) for side in (height, width))
@@ -127,7 +127,7 @@ def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation)
         image[y : y + h, x : x + w] = generator.integers(0, 256, 3)
     if generator.random() < how.grey_chance:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
+        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     # gain and offset per channel and a gamma, as one table look-up
     gain = generator.uniform(0.7, 1.3) * generator.uniform(0.9, 1.1, 3)
     offset = generator.uniform(-0.1, 0.1)

@@ -6,6 +6,7 @@ background learns to miss them. So a teacher may look first: whom it finds besid
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from demo.types import Floats
 from lifter.errors import DataError, InputMissing
 from lifter.files import replace_file
 
+_SIZE = 1.5  # of the training's pictures: the program's, which are larger than those of the training
 _SURE = 0.45  # a teacher's box below this score is no label
 _SAME = 0.4  # a teacher's box that overlaps a label as much (IoU) is that person
 
@@ -124,7 +126,7 @@ def train(
         exist_ok=True,
         pretrained=False,
         amp=settings.device != "cpu",
-        workers=0,
+        workers=1,
         plots=False,
         val=False,
         verbose=False,
@@ -137,9 +139,20 @@ def train(
         degrees=5.0,
         scale=0.6,
     )
-    target = folder / "yolo-person.pt"
-    shutil.copy2(last, target)
-    ultralytics.utils.torch_utils.strip_optimizer(target)  # the averaged weights alone, in half precision
+    return export(last, folder / "yolo-person.pt")
+
+
+def export(checkpoint: Path, target: Path) -> Path:
+    """The averaged weights of a training's checkpoint alone, in half precision, for the program to load."""
+    ultralytics = ultralytics_offline()
+    shutil.copyfile(checkpoint, target)
+    stripped = ultralytics.utils.torch_utils.strip_optimizer(target)
+    model = stripped["model"]
+    size = int(_SIZE * stripped["train_args"]["imgsz"]) // 32 * 32
+    model.args = {"task": "detect", "imgsz": size}  # instead of all settings with our folders
+    model.pt_path = target.name
+    with replace_file(target) as temporary, temporary.open("wb") as file:  # a file: torch would keep its name
+        torch.save({"model": model, "train_args": model.args, "version": stripped.get("version")}, file)
     return target
 
 
@@ -161,10 +174,11 @@ def _trainer() -> type:
     """ultralytics' trainer, which on a CPU computes in bfloat16: half the time."""
     from ultralytics.models.yolo.detect import DetectionTrainer
 
-    class Trainer(DetectionTrainer):  # type: ignore[misc]
+    class Trainer(DetectionTrainer):
         def _setup_train(self) -> None:
             super()._setup_train()
             if self.device.type == "cpu":
+                torch.set_num_threads(os.cpu_count() or 1)  # ultralytics leaves it at one
                 self.amp = True
                 self.model.criterion = _LossInFloat32(self.model.init_criterion())
                 self.model.to(memory_format=torch.channels_last)

@@ -29,9 +29,9 @@ from lifter.training_state import TrainingState, warmup_cosine
 class PoseTraining:
     """Every knob of the training. `sizes` are (part of the steps, share of the input size)."""
 
-    steps: int = 3000
+    steps: int = 20_000
     batch: int = 64
-    sizes: tuple[tuple[float, float], ...] = ((0.6, 0.5), (0.25, 2 / 3), (0.15, 1.0))
+    sizes: tuple[tuple[float, float], ...] = ((0.4, 0.5), (0.3, 2 / 3), (0.3, 1.0))
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: int = 300

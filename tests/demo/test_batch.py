@@ -22,7 +22,7 @@ from lifter.errors import NotAVideo, WeightsError
 from tests.demo.batch_clips import finished_files, hashes, report_without_times, start
 
 JOB = Job(Path("a.mp4"), Path("out/a"))
-REPORT = ClipReport(JOB.clip, Outputs.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, repeated=True)
+REPORT = ClipReport(JOB.clip, Outputs.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), repeated=True)
 KILLS = 10
 
 

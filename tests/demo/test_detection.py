@@ -224,3 +224,13 @@ def test_half_precision_on_a_gpu_agrees_with_the_cpu(standin, detector, frames):
         load_detector(standin, "cuda").detect(frames), detector.detect(frames), strict=True
     ):
         np.testing.assert_allclose(half.boxes[0], full.boxes[0], atol=8)
+
+
+def test_other_networks_keep_their_threads(standin):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        load_detector(standin, "cpu").detect([np.zeros((96, 128, 3), np.uint8)])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

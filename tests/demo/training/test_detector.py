@@ -1,0 +1,84 @@
+"""A short training of the detector: its loss falls, and the program loads what it writes."""
+
+import csv
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from demo.detection import load_detector
+from demo.training.__main__ import app
+from demo.training.detector import prepare
+from demo.types import Detections
+from lifter.errors import DataError, InputMissing
+
+
+def write_pictures(folder, train=12, val=2):
+    """`images.zip` in ultralytics' layout: grey pictures, each with one bright upright person-like blob."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        for number in range(train + val):
+            split = "train" if number < train else "val"
+            image = generator.integers(40, 80, (96, 128, 3), dtype=np.uint8)
+            x, y = generator.integers(30, 98), generator.integers(40, 56)
+            cv2.ellipse(image, (int(x), int(y)), (12, 34), 0, 0, 360, (60, 200, 240), -1)
+            archive.writestr(f"images/{split}/{number}.jpg", cv2.imencode(".jpg", image)[1].tobytes())
+            label = f"0 {x / 128:.4f} {y / 96:.4f} {24 / 128:.4f} {68 / 96:.4f}\n"
+            archive.writestr(f"labels/{split}/{number}.txt", label)
+    return folder
+
+
+def test_short_training(tmp_path):
+    pictures = write_pictures(tmp_path / "data")
+    flags = ["--epochs", "10", "--batch", "4", "--image-size", "128"]
+    command = ["detector", "--data", str(pictures), "--out", str(tmp_path / "run"), *flags]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "run" / "run" / "results.csv").open() as file:
+        parts = ("train/box_loss", "train/cls_loss", "train/dfl_loss")
+        losses = [sum(float(row[part]) for part in parts) for row in csv.DictReader(file)]
+    assert len(losses) == 10
+    assert sum(losses[-3:]) < sum(losses[:3])
+    weights = tmp_path / "run" / "yolo-person.pt"
+    assert weights.stat().st_size < 8e6
+    found = load_detector(weights, "cpu", confidence=0.0001).detect([np.full((96, 128, 3), 60, np.uint8)])
+    assert found[0].boxes.shape[1] == 4
+
+
+class Teacher:
+    """Finds two people in every picture, one where the label is and a sure one beside, and a doubtful one."""
+
+    def __init__(self, boxes):
+        self.boxes = boxes
+
+    def detect(self, images):
+        boxes = [next(self.boxes), [2, 2, 22, 90], [100, 2, 120, 90]]
+        return [Detections(np.float32(boxes), np.float32([0.9, 0.8, 0.2]))]
+
+
+def test_a_teacher_labels_whom_nobody_labelled(tmp_path):
+    pictures = write_pictures(tmp_path / "data", train=3)
+    prepare(pictures, tmp_path / "plain", None, lambda done, total: None)
+    names = sorted((tmp_path / "plain" / "labels" / "train").iterdir())
+    known = np.array([np.loadtxt(name)[1:] for name in names]) * (128, 96, 128, 96)
+    corners = np.concatenate([known[:, :2] - known[:, 2:] / 2 + 2, known[:, :2] + known[:, 2:] / 2], 1)
+    told = []
+    prepare(
+        pictures, tmp_path / "taught", Teacher(iter(corners.tolist())), lambda *counts: told.append(counts)
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    for name in names:
+        labels = np.loadtxt(tmp_path / "taught" / "labels" / "train" / name.name)
+        assert len(labels) == 2
+        np.testing.assert_allclose(labels[1], [0, 12 / 128, 46 / 96, 20 / 128, 88 / 96], atol=1e-4)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(InputMissing, match=r"images\.zip"):
+        prepare(tmp_path, tmp_path / "out", None, lambda done, total: None)
+    (tmp_path / "images.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError):
+        prepare(tmp_path, tmp_path / "out", None, lambda done, total: None)
