@@ -74,7 +74,7 @@ class ClipReport:
             summary["seconds"],
             tuple(summary["notes"]),
             summary["damage"],
-            tuple(weight["name"] for weight in summary["weights"]),
+            tuple(Path(weight["name"]).name for weight in summary["weights"]),
             repeated,
         )
 
