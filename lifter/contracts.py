@@ -65,9 +65,8 @@ class Entry:
     paper: str
     licence: str  # of the authors' code and weights
     published: str  # the figures they report
-    variants: Mapping[
-        str, Any
-    ]  # what authors published, by name; the first is what their files are taken for
+    # What authors published, and our "small", by name; the first is what their files are taken for.
+    variants: Mapping[str, Any]
     # Reads sizes off the shapes of a state dict; what shapes do not tell is taken from the second argument.
     # Raises KeyError when the state dict is of another lifter.
     infer: Callable[[Mapping[str, Tensor], Any], Any]
