@@ -1,10 +1,10 @@
 """Peak memory by length of clip: `python -m benchmarks.memory`, and of a folder by its number of clips.
 
-Each measurement is a process of its own, with the program's networks loaded and used once. The clips are made
-here: two small bright figures on black, which stand-ins for detector and keypoint network find, so that
-half an hour is done in minutes; what grows with a clip's length is all there. `--bare` leaves the networks
-out: what grows then shows more clearly. `--real CLIP` runs the networks on a clip and on the same clip looped
-to ten times its length.
+Each measurement is a process of its own, in which networks of the program's sizes (random weights) are loaded
+and used once. The clips are made here: two small bright figures on black, which stand-ins for detector and
+keypoint network find, so that half an hour is done in minutes; what grows with a clip's length is all there.
+`--bare` leaves the networks out: what grows then shows more clearly. `--real CLIP` runs the networks that the
+flags name on a clip and on the same clip looped to ten times its length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import multiprocessing
 import resource
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs: list[tuple[str, list[Path]]]
-        flags = None if bare else {"detector": detector, "pose": pose, "lifter": lifter}
+        flags = None if real is None else {"detector": detector, "pose": pose, "lifter": lifter}
         if real is not None:
             runs = [
                 (f"{times} x {real.name}", [looped(real, times, folder / f"{times}.mp4")])
@@ -53,7 +52,7 @@ def main(
             ]
         first = 0.0
         for label, videos in runs:
-            peak, frames = measured(videos, folder / label, flags, real is not None)
+            peak, frames = measured(videos, folder / label, flags, bare)
             first = first or peak
             typer.echo(
                 f"{label:>14}: {frames:6d} frames, peak {peak:7.1f} MB, {peak / first:.3f} of the first"
@@ -61,16 +60,16 @@ def main(
 
 
 def measured(
-    videos: Sequence[Path], out: Path, flags: dict[str, str] | None, real: bool
+    videos: Sequence[Path], out: Path, flags: dict[str, str] | None, bare: bool
 ) -> tuple[float, int]:
     """Peak resident megabytes of a process that does these clips, and their frames."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(work, (list(videos), out, flags, real))
+        return pool.apply(work, (list(videos), out, flags, bare))
 
 
-def work(videos: list[Path], out: Path, flags: dict[str, str] | None, real: bool) -> tuple[float, int]:
-    """All clips through all stages, in this process; the networks look at them only when `real`."""
+def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool) -> tuple[float, int]:
+    """All clips through all stages, in this process; with `flags`, by the networks that they name."""
     from demo.networks import LoadedNetworks, Networks, WeightFiles, WeightUsed, find_weights
     from demo.pipeline import process_clip
     from demo.settings import Settings
@@ -80,27 +79,36 @@ def work(videos: list[Path], out: Path, flags: dict[str, str] | None, real: bool
     if flags is not None:
         files = find_weights(settings)
         networks = LoadedNetworks(files, settings)
-        if not real:
-            loaded = networks()
-            batch = [np.zeros((540, 960, 3), np.uint8)] * loaded.batch
-            loaded.detector.detect(batch)
-            whole = np.array([[0, 0, 960, 540]], np.float32)
-            loaded.pose.estimate([(image, whole) for image in batch])
-            someone: Any = Halves()  # stands in for a class, not for a protocol
-            seen = replace(loaded, detector=someone, pose=Figures())
-            networks = lambda: seen  # type: ignore[assignment]  # noqa: E731
     else:
         used = tuple(WeightUsed(role, role, role, "") for role in ("detector", "pose", "lifter"))
         files = WeightFiles(Path(), Path(), Path(), used)
         config = WildConfig(frames=27, encoder_width=16, width=16, depth=1, heads=2)
-        found: Any = Halves()
+        found: Any = Halves()  # stands in for a class, not for a protocol
         small = Networks(found, Figures(), WildLifter(config).eval(), contract(config), "cpu")
         networks = lambda: small  # type: ignore[assignment]  # noqa: E731
+    resident = None if bare or flags is not None else used_networks()
     frames = 0
     for index, video in enumerate(videos):
         done = process_clip(video, out / str(index), settings, files, networks, lambda *_: None)
         frames += done.frames
+    del resident  # until here, as in the program
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, frames
+
+
+def used_networks() -> tuple[Any, Any, Any]:
+    """Detector, keypoint network and lifter of the default sizes, each used once on a full batch."""
+    from demo.detection import PersonDetector, ultralytics_offline
+    from demo.hrnet import W32, build
+    from demo.networks import BATCH
+    from demo.pose2d import PoseEstimator, TorchNetwork
+    from lifter.registry import create
+
+    batch = [np.zeros((540, 960, 3), np.uint8)] * BATCH
+    detector = PersonDetector(ultralytics_offline().YOLO("yolo11n.yaml", task="detect"), 0, "cpu")
+    detector.detect(batch)
+    pose = PoseEstimator(TorchNetwork(build(W32), "cpu"), W32.input_size)
+    pose.estimate([(image, np.array([[0, 0, 960, 540]], np.float32)) for image in batch])
+    return detector, pose, create("wild").eval()
 
 
 class Halves:
