@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from demo.types import Floats, Pose3D, Status, Track2D
 from lifter.cameras import ASSUMED_FOCAL, normalize_screen
 from lifter.contracts import Contract, Lifter
+from lifter.datasets.detected import LONGEST_GAP, SEEN  # trainings see joints as the program does
 from lifter.inference import LiftedTrack, lift_track
 from lifter.skeletons import coco_to_h36m
 from lifter.windows import blocks
 
-LONGEST_GAP = 0.5  # seconds; longer ones split the track
-SEEN = 0.05  # a joint with a lower score counts as missing
 ENOUGH = 4  # joints that must be seen in a frame
 # Frames a second that lifters know, and what others are brought to.
 SLOWEST, FASTEST, USUAL = 14.0, 61.0, 30.0

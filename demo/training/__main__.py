@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Train the networks that look at pictures.", no_args_is_help=True)
+from lifter.cli import run
+from lifter.errors import UserError
+
+app = typer.Typer(
+    help="Train the networks that look at pictures.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 _Data = Annotated[Path, typer.Option(help="Folder of the labelled pictures.")]
 _Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the weights.")]
@@ -34,6 +39,7 @@ def pose(
     from demo.hrnet import VARIANTS, build, save_hrnet
     from demo.training.labels import load_people
     from demo.training.pose import PoseTraining, train
+    from lifter.plots import draw_log
 
     settings = PoseTraining(
         steps=steps,
@@ -44,6 +50,8 @@ def pose(
         compiled=compiled,
     )
     torch.manual_seed(seed)
+    if variant not in VARIANTS:
+        raise UserError(f"--variant {variant}: choose one of {', '.join(VARIANTS)}")
     config = VARIANTS[variant]
     model = build(config)
     people, held_out = load_people(data, "train"), load_people(data, "val")
@@ -55,6 +63,7 @@ def pose(
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")
     target = out / "hrnet.safetensors"
     save_hrnet(model.to(memory_format=torch.contiguous_format).half(), config, target)
+    draw_log(out / "log.csv", out / "log.png")
     typer.echo(str(target))
 
 
@@ -95,4 +104,4 @@ def detector(
 
 
 if __name__ == "__main__":
-    app()
+    run(app)

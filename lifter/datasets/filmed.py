@@ -53,17 +53,8 @@ class Filmed:
 
 
 @dataclass(frozen=True)
-class FilmedAround:
+class FilmedAround(Filmed):
     """Windows for a lifter of several views: random cameras around one person, others in every window."""
-
-    clips: VirtualClips
-    contract: Contract
-    size: int
-    frames: int
-    seed: int
-
-    def __len__(self) -> int:
-        return nominal_epoch(self.contract, self.frames)
 
     def batch(self, step: int) -> Batch:
         """`size` windows, each of another body and other cameras."""

@@ -22,11 +22,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lifter.cameras import denormalize_screen, normalize_screen, project, world_to_camera
+from lifter.cameras import denormalize_screen, project, world_to_camera
 from lifter.datasets.h36m_cameras import CAMERAS, LENSES, Camera
 from lifter.datasets.pickled_arrays import read_npz
+from lifter.datasets.videopose3d import by_subject, cameras_of, on_screen
 from lifter.errors import DataError
 from lifter.skeletons import COCO_17, H36M_17, LIMBS_COCO, LIMBS_H36M, Skeleton
 
@@ -124,7 +124,7 @@ def load_h36m(folder: Path, keypoints: str, subjects: Sequence[str]) -> list[H36
         there = ", ".join(keypoint_sets(folder)) or "none"
         raise DataError(f"{path}: not found (keypoint sets there: {there}); {_NEED_2D}; {_SOURCE_2D}")
     content = read_npz(path)
-    poses, layout = _subjects(content, "positions_2d", path, _NEED_2D), _layout(content, path)
+    poses, layout = by_subject(content, "positions_2d", path, _NEED_2D), _layout(content, path)
     return [
         H36MTake(subject, name, world, _keypoints(poses, subject, name, len(world), path), layout)
         for subject in subjects
@@ -141,7 +141,7 @@ def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, F
     path = folder / NAME_3D
     if not path.is_file():
         raise DataError(f"{path}: not found; {_NEED_3D}; {_SOURCE_3D}")
-    positions = _subjects(read_npz(path), "positions_3d", path, _NEED_3D)
+    positions = by_subject(read_npz(path), "positions_3d", path, _NEED_3D)
     subjects = subjects or [subject for subject in CAMERAS if subject in positions]
     for subject in subjects:
         if subject not in positions:
@@ -173,13 +173,6 @@ def reprojection(take: H36MTake) -> float:
     return float(torch.cat(distances).median())
 
 
-def _subjects(content: Mapping[str, Any], key: str, path: Path, need: str) -> Mapping[str, Any]:
-    found = content.get(key)
-    if not isinstance(found, dict) or not all(isinstance(takes, dict) for takes in found.values()):
-        raise DataError(f"{path}: holds no {key} by subject and take; {need}")
-    return found
-
-
 def _joints(joints: Any, where: str) -> Floats:
     if not isinstance(joints, np.ndarray) or joints.shape[1:] != (32, 3) or len(joints) < 2:
         shape = getattr(joints, "shape", type(joints).__name__)
@@ -193,29 +186,15 @@ def _joints(joints: Any, where: str) -> Floats:
 def _keypoints(poses: Mapping[str, Any], subject: str, name: str, length: int, path: Path) -> Floats:
     """(4, T, 17, C), normalised. Some videos run on after the motion capture has stopped: cut."""
     where = f"{path}: {subject}, {name}"
-    cameras = poses.get(subject, {}).get(name)
-    if cameras is None:
-        raise DataError(f"{where}: not there, though {NAME_3D} has it; {_NEED_2D}")
-    if len(cameras) != len(LENSES):
-        raise DataError(f"{where}: {len(cameras)} cameras instead of {len(LENSES)}; {_NEED_2D}")
-    normalised = []
-    for number, (points, lens) in enumerate(zip(cameras, LENSES, strict=True)):
+    cameras = cameras_of(poses, subject, name, len(LENSES), path, _NEED_2D)
+    for number, points in enumerate(cameras):
         shape: tuple[int, ...] = getattr(points, "shape", ())
         if len(shape) != 3 or shape[1] != 17 or shape[2] not in (2, 3) or shape[0] < length:
             raise DataError(
                 f"{where}, camera {number}: {shape} instead of ({length} or more, 17, 2); {_NEED_2D}"
             )
-        pixels = torch.from_numpy(points[:length].astype(np.float32))
-        if not pixels.isfinite().all():
-            raise DataError(f"{where}, camera {number}: holds keypoints that are no numbers: fill them in")
-        normalised.append(torch.cat((normalize_screen(pixels[..., :2], *lens.size), pixels[..., 2:]), -1))
-    return _stacked(normalised, where)
-
-
-def _stacked(cameras: list[Tensor], where: str) -> Floats:
-    if len({each.shape[-1] for each in cameras}) > 1:
-        raise DataError(f"{where}: some cameras have scores and some have none; {_NEED_2D}")
-    return torch.stack(cameras).numpy()
+    cut = [points[:length] for points in cameras]
+    return on_screen(cut, [lens.size for lens in LENSES], where, _NEED_2D)
 
 
 def _layout(content: Mapping[str, Any], path: Path) -> Layout:

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lifter.cameras import normalize_screen, world_to_camera
+from lifter.cameras import world_to_camera
 from lifter.datasets.pickled_arrays import read_npz
+from lifter.datasets.videopose3d import by_subject, cameras_of, on_screen
 from lifter.errors import DataError
 from lifter.skeletons import Skeleton
 
@@ -147,7 +148,7 @@ def load_humaneva(folder: Path, keypoints: str, subjects: Sequence[str]) -> list
     joints = metadata.get("num_joints") if isinstance(metadata, dict) else None
     if not isinstance(joints, int | np.integer):
         raise DataError(f"{path}: metadata says no num_joints; {_NEED_2D}")
-    poses = _subjects(content, "positions_2d", path, _NEED_2D)
+    poses = by_subject(content, "positions_2d", path, _NEED_2D)
     return [
         HumanEvaTake(subject, name, world, _keypoints(poses, subject, name, (len(world), int(joints)), path))
         for subject in subjects
@@ -164,7 +165,7 @@ def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, F
     path = folder / NAME_3D
     if not path.is_file():
         raise DataError(f"{path}: not found; {_NEED_3D}; {_SOURCE}")
-    positions = _subjects(read_npz(path), "positions_3d", path, _NEED_3D)
+    positions = by_subject(read_npz(path), "positions_3d", path, _NEED_3D)
     subjects = subjects or [each for each in (*TRAIN_SUBJECTS, *TEST_SUBJECTS) if each in positions]
     for subject in subjects:
         if subject not in positions or subject.split("/")[-1] not in CAMERAS:
@@ -175,13 +176,6 @@ def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, F
         }
         for subject in subjects
     }
-
-
-def _subjects(content: Mapping[str, Any], key: str, path: Path, need: str) -> Mapping[str, Any]:
-    found = content.get(key)
-    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
-        raise DataError(f"{path}: holds no {key} by subject and sequence; {need}")
-    return found
 
 
 def _joints(joints: Any, where: str) -> Floats:
@@ -198,12 +192,7 @@ def _keypoints(
 ) -> Floats:
     """(3, T, J, C), normalised."""
     where = f"{path}: {subject}, {name}"
-    cameras = poses.get(subject, {}).get(name)
-    if cameras is None:
-        raise DataError(f"{where}: not there, though {NAME_3D} has it; {_NEED_2D}")
-    if len(cameras) != 3:
-        raise DataError(f"{where}: {len(cameras)} cameras instead of 3; {_NEED_2D}")
-    normalised = []
+    cameras = cameras_of(poses, subject, name, 3, path, _NEED_2D)
     for number, points in enumerate(cameras):
         shape: tuple[int, ...] = getattr(points, "shape", ())
         if len(shape) != 3 or shape[:2] != frames_joints or shape[2] not in (2, 3):
@@ -211,10 +200,4 @@ def _keypoints(
             raise DataError(
                 f"{where}, camera {number}: {shape} instead of ({frames}, {joints}, 2); {_NEED_2D}"
             )
-        pixels = torch.from_numpy(points.astype(np.float32))
-        if not pixels.isfinite().all():
-            raise DataError(f"{where}, camera {number}: holds keypoints that are no numbers: fill them in")
-        normalised.append(torch.cat((normalize_screen(pixels[..., :2], *SIZE), pixels[..., 2:]), -1))
-    if len({each.shape for each in normalised}) > 1:
-        raise DataError(f"{where}: some cameras have scores and some have none; {_NEED_2D}")
-    return torch.stack(normalised).numpy()
+    return on_screen(cameras, [SIZE] * 3, where, _NEED_2D)

@@ -1,5 +1,8 @@
 """A short training of HRNet: it learns, an interruption changes nothing, and the program loads the file."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -65,6 +68,15 @@ def test_the_command_writes_weights_that_the_program_loads(people, tmp_path, mon
     weights = tmp_path / "hrnet.safetensors"
     assert str(weights) in done.output.replace("\n", "")
     assert load_pose(weights, "cpu") is not None
+    assert (tmp_path / "log.png").stat().st_size > 1000
+
+
+def test_an_unknown_variant_is_told_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "demo.training", "pose", "--data", ".", "--out", str(tmp_path)]
+    done = subprocess.run([*command, "--variant", "w99"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: --variant w99")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_what_is_missing_is_named(people, tmp_path):
