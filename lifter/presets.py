@@ -13,7 +13,8 @@
 - The PoseNets (train.py): Adam, 1e-3 and 0.99 an epoch, 15 epochs, 512 windows, also mirrored.
 
 `FILMED` is this project's recipe for motion capture: AdamW, a warm-up and a cosine, clipped gradients and
-averaged weights, with the loss of the paper. Films never end, so it counts steps.
+averaged weights, with the loss of the paper. Films never end: it counts steps, and published lifters need
+neither dropout nor stochastic depth.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Preset:
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float = math.inf
+    dropout: bool = True  # as the network has it
     ema: float = 0.0
     flip: Flip = "twice"
 
@@ -156,14 +158,15 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
         "transformer_posenet": _POSENET,
     }
 )
-# Peaks for lifters that are deeper than the app's, which would not stand its own.
-_PEAKS = {"ktpformer": 5e-4, "crossformer": 5e-4, "esmformer": 5e-4, "transformer_posenet": 5e-4}
+# Peaks for lifters that are deeper than the app's and would not stand its own.
+_PEAKS = {"ktpformer": 5e-4}
 FILMED: Mapping[str, Preset] = MappingProxyType(
     {
         name: replace(
             _OWN,
             loss=paper.loss,
             learning_rate=_PEAKS.get(name, _OWN.learning_rate),
+            dropout=paper is _OWN,
             frames=paper.frames if paper.frames > 1 else 27,  # noise lasts: single frames come in clips too
         )
         for name, paper in PAPERS.items()

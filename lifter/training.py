@@ -16,6 +16,8 @@ from lifter.contracts import Lifter
 from lifter.datasets.batches import Batch, Source
 from lifter.losses import mpjpe_loss
 from lifter.losses_papers import answered
+from lifter.models.blocks import drop_nothing
+from lifter.parallel import ALONE, Team
 from lifter.presets import Preset
 from lifter.training_state import Remembers, TrainingState
 
@@ -52,24 +54,28 @@ def train(
     preset: Preset,
     settings: TrainSettings,
     stop: Callable[[], bool] = lambda: False,
+    team: Team = ALONE,
 ) -> Iterator[Progress]:
     """Trains `lifter` in place and yields after each step; at the end it holds the averaged (EMA) weights.
 
     Writes `state.pt` (to resume from) and `log.csv` into `folder`. When `state.pt` is there already, training
-    goes on from it. `stop` is asked after every step.
+    goes on from it. Each process of a team draws its own batches. `stop` is asked after every step.
 
     Raises:
         WeightsError: `state.pt` is of another training.
     """
     device = torch.device(settings.device)
     lifter.to(device).train()
+    if not preset.dropout:
+        drop_nothing(lifter)
     loss_of = preset.loss()
     memory: dict[str, Remembers] = {"loss": loss_of} if isinstance(loss_of, Remembers) else {}
-    state = TrainingState(lifter, preset.optimise(lifter), folder, asdict(settings), MEASURE, memory)
-    epoch = max(len(source) // preset.batch, 1)
+    state = TrainingState(lifter, preset.optimise(lifter), folder, asdict(settings), MEASURE, memory, team)
+    epoch = max(len(source) // (preset.batch * team.count), 1)
     while state.step < settings.steps:
-        torch.manual_seed(settings.seed * 1_000_003 + state.step)  # dropout
-        batch = source.batch(state.step).to(device)
+        draw = state.step * team.count + team.rank
+        torch.manual_seed(settings.seed * 1_000_003 + draw)  # dropout
+        batch = source.batch(draw).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
             loss = loss_of(lifter, batch)
         rate = preset.rate(state.step, settings.steps, epoch)

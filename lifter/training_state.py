@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lifter.errors import WeightsError
 from lifter.files import replace_file
+from lifter.parallel import ALONE, Team
 
 LOG_EVERY = 50  # steps
 
@@ -52,6 +53,7 @@ class TrainingState:
         settings: plain values, kept beside the weights to read later.
         measure: the name of the log's column for the validation figure.
         memory: what else changes with every step, by name (a loss that remembers what it has seen).
+        team: the processes that train together; the first writes the files.
 
     Where TensorBoard is installed, the log is also kept as its event files.
 
@@ -67,17 +69,20 @@ class TrainingState:
         settings: Mapping[str, Any],
         measure: str,
         memory: Mapping[str, Remembers] | None = None,
+        team: Team = ALONE,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.model, self.optimizer, self.settings = model, optimizer, dict(settings)
-        self.memory = dict(memory or {})
+        self.memory, self.team = dict(memory or {}), team
         self.step = 0
         self._file, self._log = folder / "state.pt", folder / "log.csv"
         self._average = {key: value.detach().clone() for key, value in model.state_dict().items()}
         if self._file.is_file():
             self._resume()
-        self._trim_log(["step", "loss", measure])
-        self._measure, self._events = measure, _event_writer(folder, self.step)
+        self._measure, self._events = measure, None
+        if team.first:
+            self._trim_log(["step", "loss", measure])
+            self._events = _event_writer(folder, self.step)
 
     def update(self, loss: Tensor, learning_rate: float, clip_norm: float, keep: float) -> None:
         """One step of the optimiser; `keep` is the share of the average that stays."""
@@ -85,6 +90,7 @@ class TrainingState:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         self.optimizer.step()
         # a young average forgets fast, or it would remember the random start
@@ -116,6 +122,8 @@ class TrainingState:
 
     def save(self) -> None:
         """Write `state.pt`, whole or not at all."""
+        if not self.team.first:
+            return
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -129,7 +137,7 @@ class TrainingState:
 
     def log(self, loss: float, measured: float | None) -> None:
         """Append a row for the step just done, where there is a measurement or a row is due."""
-        if measured is None and self.step % LOG_EVERY:
+        if not self.team.first or (measured is None and self.step % LOG_EVERY):
             return
         with self._log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(

@@ -42,11 +42,17 @@ def train(
     self_supervised: Annotated[
         bool, typer.Option("--self-supervised", help="Several views without any 3D label (ESMformer).")
     ] = False,
+    noise: Annotated[
+        bool, typer.Option(help="Motion capture: 2D as a detector gives it, or exact projections.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Everything drawn depends on it and on the step alone.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = True,
 ) -> None:
-    """Train, and write OUT/MODEL.safetensors. Run again after an interruption, it goes on where it was."""
+    """Train, and write OUT/MODEL.safetensors. Run again after an interruption, it goes on where it was.
+
+    On several GPUs: accelerate launch --num_processes 4 -m lifter train ...; --batch is of each.
+    """
     import copy
     from dataclasses import replace
 
@@ -56,6 +62,7 @@ def train(
     from lifter.checkpoints import load_checkpoint, save_checkpoint
     from lifter.datasets.h36m import is_h36m
     from lifter.errors import UserError
+    from lifter.parallel import join_team
     from lifter.plots import draw_log
     from lifter.presets import preset
     from lifter.registry import resolve
@@ -86,15 +93,18 @@ def train(
         learning_rate=learning_rate or plan.learning_rate,
         steps=steps or plan.steps,
     )
-    source, validation = _sources(data, contract, plan, keypoints, seed)
-    total = plan.steps or max(plan.epochs * len(source) // plan.batch, 1)
-    chosen = TrainSettings(total, seed, bf16, device)
-    with Progress() as bars:
+    source, validation = _sources(data, contract, plan, keypoints, seed, noise)
+    team = join_team()
+    total = plan.steps or max(plan.epochs * len(source) // (plan.batch * team.count), 1)
+    chosen = TrainSettings(total, seed, bf16, team.device(device))
+    with Progress(disable=not team.first) as bars:
         task = bars.add_task("training", total=total)
-        for state in run(lifter, source, validation, out, plan, chosen):
+        for state in run(lifter, source, validation, out, plan, chosen, team=team):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
-            if state.validation is not None:
+            if state.validation is not None and team.first:
                 bars.console.print(f"step {state.step}: validation MPJPE {state.validation * 1000:.1f} mm")
+    if not team.first:
+        return
     target = out / f"{found.name}.safetensors"
     notes = {"steps": total, "batch": plan.batch, "frames": plan.frames, "seed": seed}
     texts = {key: str(value) for key, value in notes.items()}
@@ -176,9 +186,9 @@ def _build(found: Entry, config: Any) -> Lifter:
 
 
 def _sources(
-    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int
+    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int, noise: bool = True
 ) -> tuple[Source, Source | None]:
-    """What to train on, and held-out subjects to watch, if there are any."""
+    """What to train on, and held-out subjects to watch (with noise in any case), if there are any."""
     from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m
     from lifter.datasets.h36m_windows import H36MWindows
 
@@ -197,13 +207,14 @@ def _sources(
 
     kind = Filmed if contract.views == 1 else FilmedAround
 
-    def filmed(split: str, size: int, seed: int) -> Source:
-        clips = VirtualClips(MotionWindows(load_motion(data, split)))
+    def filmed(split: str, size: int, seed: int, noise: bool) -> Source:
+        motion = MotionWindows(load_motion(data, split))
+        clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
         return kind(clips, contract, size, plan.frames, seed)
 
-    source = filmed("train", plan.batch, seed)
+    source = filmed("train", plan.batch, seed, noise)
     try:
-        return source, filmed("val", held_out, 0)
+        return source, filmed("val", held_out, 0, noise=True)
     except DataError as error:
         typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
         return source, None

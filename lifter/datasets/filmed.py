@@ -25,7 +25,7 @@ AROUND = CameraModel(
     cut_off_chance=0.05,
     follow_chance=0.0,
 )
-SPREAD = 0.4  # of a camera's share of the circle, to both sides
+SPREAD = 0.45  # of a camera's share of the circle, to both sides
 H36M_FRAMES = 1_559_752  # of its training subjects, by all cameras
 WIDTH = 1000.0  # pixels, of a virtual picture where somebody asks for pixels
 
@@ -124,10 +124,9 @@ def rig_of(shots: list[Shot]) -> Rig:
 
 
 def _directions(batch: int, views: int, generator: torch.Generator) -> Tensor:
-    """Where cameras look (B, V), radians: the first along +y, the others spread over the circle, shuffled."""
-    order = torch.rand(batch, views - 1, generator=generator).argsort(1) + 1
+    """Where cameras look (B, V), radians: the first along +y, the others going round counterclockwise."""
     spread = SPREAD * (2 * torch.rand(batch, views - 1, generator=generator) - 1)
-    others = (order + spread) * (2 * torch.pi / views)
+    others = (torch.arange(1, views) + spread) * (2 * torch.pi / views)
     return torch.cat((torch.zeros(batch, 1), others), 1)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import Attention, DropPath, Mlp, count_blocks, register_unused, rising
+from lifter.models.person_input import relative_to_person
 
 JOINTS = 17
 GROUPS = 3  # of frames in the cross-frame interaction
@@ -32,6 +33,8 @@ class CrossFormerConfig:
     heads: int = 8
     channels: int = 2
     drop_path: float = 0.1  # in training only
+    layer_scale: float = 1e-5  # which a training begins with; it needs many steps to grow out of so little
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
     # The released code sets the input of frames 10 to 15 to zero; released weights were made for that.
     zeroed_frames: bool = False
     # Released files carry weights that nothing reads: keep a place for them.
@@ -73,18 +76,18 @@ class CrossFrame(nn.Module):
 
 
 class ScaledBlock(nn.Module):
-    """Attention, local mixing and MLP, each pre-normed and scaled per channel (LayerScale, from 1e-5)."""
+    """Attention, local mixing and MLP, each pre-normed and scaled per channel (LayerScale)."""
 
-    def __init__(self, dim: int, heads: int, drop_path: float) -> None:
+    def __init__(self, dim: int, heads: int, drop_path: float, scale: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
         self.attn = Attention(dim, heads, qkv_bias=False)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
         self.norm3 = nn.LayerNorm(dim)
-        self.gamma1 = nn.Parameter(torch.full((dim,), 1e-5))
-        self.gamma2 = nn.Parameter(torch.full((dim,), 1e-5))
-        self.gamma3 = nn.Parameter(torch.full((dim,), 1e-5))
+        self.gamma1 = nn.Parameter(torch.full((dim,), scale))
+        self.gamma2 = nn.Parameter(torch.full((dim,), scale))
+        self.gamma3 = nn.Parameter(torch.full((dim,), scale))
         self.drop_path = DropPath(drop_path)
 
     def mix(self, x: Tensor) -> Tensor:
@@ -99,8 +102,8 @@ class ScaledBlock(nn.Module):
 class SpatialBlock(ScaledBlock):
     """Over the joints of one frame."""
 
-    def __init__(self, width: int, heads: int, drop_path: float) -> None:
-        super().__init__(width, heads, drop_path)
+    def __init__(self, width: int, heads: int, drop_path: float, scale: float) -> None:
+        super().__init__(width, heads, drop_path, scale)
         self.local_mp = CrossJoint(width)
 
     def mix(self, x: Tensor) -> Tensor:
@@ -110,8 +113,8 @@ class SpatialBlock(ScaledBlock):
 class TemporalBlock(ScaledBlock):
     """Over the frames of a window."""
 
-    def __init__(self, frames: int, width: int, heads: int, drop_path: float) -> None:
-        super().__init__(width, heads, drop_path)
+    def __init__(self, frames: int, width: int, heads: int, drop_path: float, scale: float) -> None:
+        super().__init__(width, heads, drop_path, scale)
         self.local = CrossFrame(frames)
 
     def mix(self, x: Tensor) -> Tensor:
@@ -129,8 +132,9 @@ class CrossFormer(Lifter):
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, JOINTS, c.width))
         self.Temporal_pos_embed1 = nn.Parameter(torch.zeros(1, width))  # the same for every frame
         rates = rising(c.drop_path, c.depth)
-        self.Spatial_blocks = nn.ModuleList(SpatialBlock(c.width, c.heads, rate) for rate in rates)
-        self.blocks1 = nn.ModuleList(TemporalBlock(c.frames, width, c.heads, rate) for rate in rates)
+        scale = c.layer_scale
+        self.Spatial_blocks = nn.ModuleList(SpatialBlock(c.width, c.heads, rate, scale) for rate in rates)
+        self.blocks1 = nn.ModuleList(TemporalBlock(c.frames, width, c.heads, rate, scale) for rate in rates)
         self.Spatial_norm = nn.LayerNorm(c.width)
         self.Temporal_norm1 = nn.LayerNorm(width)
         self.weighted_mean = nn.Conv1d(c.frames, 1, 1)
@@ -145,6 +149,8 @@ class CrossFormer(Lifter):
 
     def forward(self, x: Tensor) -> Tensor:
         frames = x.shape[1]
+        if self.config.person_relative:
+            x = relative_to_person(x)
         t = self.Spatial_patch_to_embedding((x * self.seen).flatten(0, 1)) + self.Spatial_pos_embed
         for block in self.Spatial_blocks:
             t = block(t)
@@ -225,13 +231,17 @@ ENTRY = Entry(
     name="crossformer",
     config_class=CrossFormerConfig,
     build=CrossFormer,
-    contract=lambda c: Contract("crossformer", frames=c.frames, output="centre", channels=c.channels),
+    contract=lambda c: Contract(
+        "crossformer", frames=c.frames, output="centre", channels=c.channels, centred=c.person_relative
+    ),
     paper="CrossFormer: Cross Spatio-Temporal Transformer for 3D Human Pose Estimation, arXiv 2203.13387",
     licence="Apache-2.0",
     published="81 frames: 44.4 mm MPJPE on CPN (name of the released file), 28.5 on true 2D (README)",
     variants={
         "published": CrossFormerConfig(zeroed_frames=True, unused_weights=True),
-        "small": CrossFormerConfig(frames=27, width=16, depth=3),
+        "small": CrossFormerConfig(
+            frames=9, width=16, depth=3, heads=4, channels=3, layer_scale=0.1, person_relative=True
+        ),
     },
     infer=infer,
     wrap=wrapped("model_pos", "module."),

@@ -26,6 +26,7 @@ from lifter.models.blocks import (
     register_unused,
     rising,
 )
+from lifter.models.person_input import relative_to_person
 
 JOINTS, VIEWS, LEVELS = 17, 4, (1, 2, 3)
 COORDINATES = 2 * JOINTS  # tokens of one view: x and y of every joint
@@ -46,6 +47,7 @@ class ESMformerConfig:
     level_depths: tuple[int, int, int] = (2, 2, 2)
     fusion_kernel: int = 7
     self_supervised: bool = False  # one pose per window instead of one per frame
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
     # The official code adds a transformer's position embedding in place, so that it also enters the
     # residual around that transformer. Its weights were trained with that.
     position_in_residual: bool = False
@@ -230,6 +232,8 @@ class ESMformer(Lifter):
             register_unused(self, unused_shapes(c))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.config.person_relative:
+            x = relative_to_person(x)
         views = x.permute(2, 0, 3, 4, 1).flatten(2, 3)  # (4, B, 34, F)
         features = [getattr(self, f"ssfe{i + 1}")(views[i]) for i in range(VIEWS)]
         levels = []
@@ -302,7 +306,9 @@ ENTRY = Entry(
     variants={
         "published": PUBLISHED,
         "self-supervised": replace(PUBLISHED, self_supervised=True),
-        "small": ESMformerConfig(width=128, view_depths=(2, 2, 2), level_depths=(1, 1, 1)),
+        "small": ESMformerConfig(
+            width=128, view_depths=(2, 2, 2), level_depths=(1, 1, 1), person_relative=True
+        ),
     },
     infer=infer,
 )

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import EPS_TIMM, count_blocks, split_heads
+from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
 
 NECK = 9  # the joint that 16-joint models leave out
@@ -40,6 +41,7 @@ class JointFormerConfig:
     error_prediction: bool = True
     encoder_dropout: float = 0.0
     pred_dropout: float = 0.2
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
 
 
 class MultiHead(nn.Module):
@@ -218,6 +220,13 @@ class JointTransformer(nn.Module):
 class JointFormer(JointTransformer, Lifter):
     """`JointTransformer` as a lifter of Human3.6M-17 keypoints, frame by frame."""
 
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+        return super().forward(self.normalised(x))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """Single frames (B, J, C) as the network reads them."""
+        return relative_to_person(x[:, None])[:, 0] if self.config.person_relative else x
+
     def lift(self, x: Tensor) -> Lifted:
         batch, frames = x.shape[:2]
         poses, _, errors = self(select_joints(x.flatten(0, 1), self.config.joints))
@@ -273,17 +282,23 @@ def infer(state: Mapping[str, Tensor], base: JointFormerConfig) -> JointFormerCo
     )
 
 
+SMALL = JointFormerConfig(channels=3, person_relative=True)
+
 ENTRY = Entry(
     name="jointformer",
     config_class=JointFormerConfig,
     build=JointFormer,
     contract=lambda c: Contract(
-        "jointformer", frames=1, channels=c.channels, predicts_error=c.error_prediction
+        "jointformer",
+        frames=1,
+        channels=c.channels,
+        centred=c.person_relative,
+        predicts_error=c.error_prediction,
     ),
     paper="Jointformer: Single-Frame Lifting Transformer with Error Prediction and Refinement, ICPR 2022",
     licence="none stated",
     published="single frame: 50.5 mm MPJPE on CPN",
-    variants={"published": JointFormerConfig()},
+    variants={"published": JointFormerConfig(), "small": SMALL},
     infer=infer,
     wrap=wrapped("state_dict"),
 )

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Block, Mlp, count_blocks
+from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
 
 
@@ -30,6 +31,7 @@ class KTPFormerConfig:
     mlp_ratio: float = 2.0
     channels: int = 2
     drop_path: float = 0.1  # in training only
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
 
 
 def prior_graph(edges: Sequence[tuple[int, int]], nodes: int) -> Tensor:
@@ -172,6 +174,8 @@ class KTPFormer(Lifter):
 
     def forward(self, x: Tensor) -> Tensor:
         frames, joints = x.shape[1:3]
+        if self.config.person_relative:
+            x = relative_to_person(x)
         spatial = [self.kpattention, *self.STEblocks]
         temporal = [self.tpattention, *self.TTEblocks]
         for over_joints, over_frames in zip(spatial, temporal, strict=True):
@@ -202,12 +206,12 @@ ENTRY = Entry(
     name="ktpformer",
     config_class=KTPFormerConfig,
     build=KTPFormer,
-    contract=lambda c: Contract("ktpformer", frames=c.frames, channels=c.channels),
+    contract=lambda c: Contract("ktpformer", frames=c.frames, channels=c.channels, centred=c.person_relative),
     paper="KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer, CVPR 2024",
     licence="none stated",
     published="243 frames: 40.1 mm MPJPE / 31.9 P-MPJPE on CPN, 19.0 MPJPE on true 2D",
     variants={f"{n}f": KTPFormerConfig(frames=n) for n in (243, 81, 27)}
-    | {"small": KTPFormerConfig(frames=27, width=64, depth=4)},
+    | {"small": KTPFormerConfig(frames=27, width=64, depth=4, channels=3, person_relative=True)},
     infer=infer,
     wrap=wrapped("model_pos", "module."),
 )

@@ -32,6 +32,22 @@ def person_features(keypoints: Tensor) -> Tensor:
     return torch.cat(((relative / size).flatten(2), score.flatten(2), place.flatten(2)), -1)
 
 
+def relative_to_person(keypoints: Tensor) -> Tensor:
+    """Screen-normalised x, y[, score] (B, T, ..., 17, C), x and y from the person's middle in person sizes.
+
+    For published lifters where cameras stand anywhere: what they were made for is a few cameras that never
+    move, where the place in the picture tells much. The middle is that of each frame, the size that of the
+    whole window; of each view, where there are several. Joints of score 0 do not count and end up at 0.
+    """
+    points, score = keypoints[..., :2], keypoints[..., 2:]
+    seen = (score > 0).to(points.dtype) if score.shape[-1] else torch.ones_like(points[..., :1])
+    middle = (seen * points).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp(min=1)
+    relative = seen * (points - middle)
+    count = seen.sum((1, -2, -1), keepdim=True).clamp(min=1)
+    size = (relative.square().sum((1, -2, -1), keepdim=True) / count).clamp(min=1e-8).sqrt()
+    return torch.cat((relative / size, score), -1)
+
+
 def person_contract(name: str, frames: int) -> Contract:
     """What every lifter of these features promises: COCO-17 with scores in, a pose for every frame out."""
     return Contract(name, frames, output="sequence", joints="coco17", channels=3, centred=True)

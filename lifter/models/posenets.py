@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import count_blocks
+from lifter.models.person_input import relative_to_person
 
 JOINTS = 17
 SOURCE = "3D Human Pose Estimation using LSTM and Transformer based models, 2024"
@@ -28,6 +29,7 @@ class LSTMPoseNetConfig:
     hidden: int = 512
     layers: int = 1
     channels: int = 2
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class SimplePoseNetConfig:
     frames: int = 81
     hidden: int = 1024
     channels: int = 2
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class TransformerPoseNetConfig:
     layers: int = 3
     hidden: int = 512
     channels: int = 2
+    person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
     # The official code leaves PyTorch's `batch_first` off: each frame of a window attends to the same
     # frame of the other windows of the batch, and a result depends on its neighbours in the batch.
     attends_over_batch: bool = False
@@ -56,6 +60,12 @@ class TransformerPoseNetConfig:
 
 class CentreLifter(Lifter):
     """Base of the three: `forward` gives (B, 1, 17, 3), camera space."""
+
+    config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """Keypoints (B, F, 17, channels) as the networks read them: (B, F, 17 * channels)."""
+        return (relative_to_person(x) if self.config.person_relative else x).flatten(2)
 
     def lift(self, x: Tensor) -> Lifted:
         return Lifted(self(x))
@@ -72,7 +82,7 @@ class LSTMPoseNet(CentreLifter):
         self.fc = nn.Linear(c.hidden, JOINTS * 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps, _ = self.lstm(x.flatten(2))
+        steps, _ = self.lstm(self.coordinates(x))
         return self.fc(steps[:, -1:]).unflatten(-1, (JOINTS, 3))
 
 
@@ -87,7 +97,7 @@ class SimplePoseNet(CentreLifter):
         self.fc2 = nn.Linear(c.hidden, JOINTS * 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        pose = self.fc2(functional.relu(self.fc1(x.flatten(1))))
+        pose = self.fc2(functional.relu(self.fc1(self.coordinates(x).flatten(1))))
         return pose.unflatten(-1, (JOINTS, 3)).unsqueeze(1)
 
 
@@ -125,7 +135,7 @@ class TransformerPoseNet(CentreLifter):
         self.output_linear = nn.Linear(c.width, JOINTS * 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        t = self.transformer_encoder(self.pos_encoder(self.input_linear(x.flatten(2))))
+        t = self.transformer_encoder(self.pos_encoder(self.input_linear(self.coordinates(x))))
         return self.output_linear(t.mean(1, keepdim=True)).unflatten(-1, (JOINTS, 3))
 
 
@@ -159,15 +169,27 @@ def infer_transformer(
     )
 
 
+def contract(
+    name: str, config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig
+) -> Contract:
+    """What each of the three promises."""
+    return Contract(
+        name, config.frames, output="centre", channels=config.channels, centred=config.person_relative
+    )
+
+
 LSTM_ENTRY = Entry(
     name="lstm_posenet",
     config_class=LSTMPoseNetConfig,
     build=LSTMPoseNet,
-    contract=lambda c: Contract("lstm_posenet", frames=c.frames, output="centre", channels=c.channels),
+    contract=lambda c: contract("lstm_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 55 mm MPJPE on CPN",
-    variants={"published": LSTMPoseNetConfig(), "small": LSTMPoseNetConfig(frames=27)},
+    variants={
+        "published": LSTMPoseNetConfig(),
+        "small": LSTMPoseNetConfig(frames=27, channels=3, person_relative=True),
+    },
     infer=infer_lstm,
     wrap=wrapped("model_pos"),
 )
@@ -176,11 +198,14 @@ SIMPLE_ENTRY = Entry(
     name="simple_posenet",
     config_class=SimplePoseNetConfig,
     build=SimplePoseNet,
-    contract=lambda c: Contract("simple_posenet", frames=c.frames, output="centre", channels=c.channels),
+    contract=lambda c: contract("simple_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="not stated",
-    variants={"published": SimplePoseNetConfig(), "small": SimplePoseNetConfig(frames=27)},
+    variants={
+        "published": SimplePoseNetConfig(),
+        "small": SimplePoseNetConfig(frames=27, channels=3, person_relative=True),
+    },
     infer=infer_simple,
     wrap=wrapped("model_pos"),
 )
@@ -189,13 +214,13 @@ TRANSFORMER_ENTRY = Entry(
     name="transformer_posenet",
     config_class=TransformerPoseNetConfig,
     build=TransformerPoseNet,
-    contract=lambda c: Contract("transformer_posenet", frames=c.frames, output="centre", channels=c.channels),
+    contract=lambda c: contract("transformer_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 64 mm MPJPE on CPN",
     variants={
         "published": TransformerPoseNetConfig(attends_over_batch=True),
-        "small": TransformerPoseNetConfig(frames=27, layers=2),
+        "small": TransformerPoseNetConfig(frames=27, layers=2, channels=3, person_relative=True),
     },
     infer=infer_transformer,
     wrap=wrapped("model_pos"),

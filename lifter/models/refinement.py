@@ -50,7 +50,7 @@ class Refinement(Lifter):
     def first_stage(self, x: Tensor) -> Tensor:
         """What the second stage reads: (B, 17, 8)."""
         poses, _, errors = self.pose(x)
-        return torch.cat([x, poses[-1], errors[-1]], -1)
+        return torch.cat([self.pose.normalised(x), poses[-1], errors[-1]], -1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.refiner(self.first_stage(x))[0][-1]
@@ -83,13 +83,17 @@ ENTRY = Entry(
     name="refinement",
     config_class=RefinementConfig,
     build=Refinement,
-    contract=lambda c: Contract("refinement", frames=1, channels=c.pose.channels),
+    contract=lambda c: Contract(
+        "refinement", frames=1, channels=c.pose.channels, centred=c.pose.person_relative
+    ),
     paper=jointformer.ENTRY.paper + " (second stage)",
     licence="none stated",
     published="not stated",
     variants={
         "published": RefinementConfig(),
-        "small": RefinementConfig(refiner=replace(REFINER, width=128, hidden=512)),
+        "small": RefinementConfig(
+            pose=jointformer.SMALL, refiner=replace(REFINER, width=128, hidden=512, channels=9)
+        ),
     },
     infer=infer,
     wrap=wrap,

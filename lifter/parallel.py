@@ -1,0 +1,62 @@
+"""Training on several devices at once: one process for each, started by `accelerate launch`.
+
+Every process draws windows of its own and all take the same step, by the mean of their gradients. Gradients
+are averaged here rather than by wrapping the network, since losses call whatever part of it they need.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lifter.errors import MissingExtra
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of one training: how many, which one this is, and what they talk through."""
+
+    count: int = 1
+    rank: int = 0
+    accelerator: Any = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes files and speaks."""
+        return self.rank == 0
+
+    def device(self, asked: str) -> str:
+        """The device of this process: its own of several, or the one asked for."""
+        return asked if self.accelerator is None else str(self.accelerator.device)
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Puts the mean of all processes' gradients into every one of them."""
+        if self.accelerator is None:
+            return
+        for weight in network.parameters():
+            if weight.grad is not None:
+                weight.grad = self.accelerator.reduce(weight.grad, reduction="mean")
+
+
+ALONE = Team()
+
+
+def join_team() -> Team:
+    """The team that `accelerate launch` put this process into, or `ALONE`.
+
+    Raises:
+        MissingExtra: there are several processes, but accelerate is not installed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ALONE
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise MissingExtra(
+            "training in several processes needs accelerate: pip install -r requirements-train.txt"
+        ) from None
+    accelerator = Accelerator()
+    return Team(accelerator.num_processes, accelerator.process_index, accelerator)

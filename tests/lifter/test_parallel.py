@@ -1,0 +1,71 @@
+"""Several processes, one training. On CPUs here, by torchrun, which `accelerate launch` uses for GPUs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lifter.checkpoints import load_checkpoint
+from lifter.errors import MissingExtra
+from lifter.parallel import ALONE, join_team
+from tests.lifter.motions import write_mocap
+
+pytest.importorskip("accelerate", reason="needs requirements-train.txt")
+
+SCRIPT = """
+import sys, torch
+from lifter.parallel import join_team
+team = join_team()
+network = torch.nn.Linear(2, 1, bias=False)
+torch.nn.init.ones_(network.weight)
+loss = network(torch.tensor([[1.0, 10.0]]) * (1 + 2 * team.rank)).sum()  # gradients 1, 10 and 3, 30
+loss.backward()
+team.average_gradients(network)
+torch.save((team.count, team.first, network.weight.grad), f"{sys.argv[1]}/{team.rank}.pt")
+"""
+
+
+def launch(*arguments):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*torchrun, *(str(each) for each in arguments)]
+    known = os.environ | {"PYTHONPATH": ".", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=known)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_gradients_become_the_mean_of_all_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    launch(script, tmp_path)
+    for rank in (0, 1):
+        count, first, gradient = torch.load(tmp_path / f"{rank}.pt")
+        assert (count, first) == (2, rank == 0)
+        assert gradient.tolist() == [[2.0, 20.0]]
+
+
+def test_two_processes_train_and_one_writes(tmp_path):
+    write_mocap(tmp_path / "mocap")
+    size = ["--steps", 3, "--batch", 2, "--set", "hidden=16", "--set", "frames=9", "--no-bf16"]
+    done = launch(
+        *("--module", "lifter", "train", "--model", "simple_posenet:small"),
+        *("--data", tmp_path / "mocap", "--out", tmp_path / "out", *size),
+    )
+    assert done.stdout.count("simple_posenet.safetensors") == 1
+    with (tmp_path / "out" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["3"]
+    lifter, _, _ = load_checkpoint(tmp_path / "out" / "simple_posenet.safetensors")
+    assert all(weight.isfinite().all() for weight in lifter.parameters())
+
+
+def test_without_accelerate_one_line_says_what_to_install(monkeypatch):
+    assert join_team() is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingExtra, match=r"requirements-train\.txt"):
+        join_team()
