@@ -84,8 +84,11 @@ def mirror_3d(joints: Tensor) -> Tensor:
 
 
 def _mirror_2d(x: Tensor, contract: Contract) -> Tensor:
+    """Windows seen in a mirror; there, cameras that went round the person one way go round the other way."""
     flipped = x[..., list(SKELETONS[contract.joints].mirror), :].clone()
     flipped[..., 0].neg_()
+    if contract.views > 1:
+        flipped = flipped[:, :, [0, *range(contract.views - 1, 0, -1)]]
     return flipped
 
 

@@ -1,8 +1,10 @@
-"""Measures 3D results of single cameras against a triangulated reference of the same scene.
+"""Measures 3D results against a triangulated reference of the same scene.
 
     python -m tools.measure_views reference.npz outputs/cam01/cam01.npz outputs/cam02/cam02.npz ...
+    python -m tools.measure_views reference.npz outputs/views/views.npz
 
-The n-th result belongs to the reference's n-th camera. Compared are the 12 limb joints of person 1.
+The n-th result of a single camera belongs to the reference's n-th camera; a result of several at once belongs
+to none. Compared are the 12 limb joints of person 1.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class ViewScore:
 
     p_mpjpe, p_pck: every frame moved, turned and scaled onto the reference. w_mpjpe, w_pck: the whole clip
     turned about the vertical once, each frame moved onto the reference by the mean of its joints, nothing
-    scaled: a leaning skeleton counts. tilt: angle between the result's vertical and the reference's.
+    scaled: a leaning skeleton counts. tilt: angle between the result's vertical and the reference's; NaN
+    for a result that is of no camera.
     """
 
     frames: int
@@ -38,10 +41,12 @@ class ViewScore:
     tilt: float
 
 
-def score_view(result: Result, reference: NDArray[np.float64], rotation: NDArray[np.float64]) -> ViewScore:
+def score_view(
+    result: Result, reference: NDArray[np.float64], rotation: NDArray[np.float64] | None
+) -> ViewScore:
     """Person 1 of a result against reference joints (T, 17, 3), COCO-17, metres, z up.
 
-    rotation: the camera's world-to-camera matrix (3, 3) in the reference's world.
+    rotation: the camera's world-to-camera matrix (3, 3) in the reference's world; None for several cameras.
     """
     length = min(len(result.times), len(reference))
     ours = result.joints_world[0, :length][:, LIMBS_H36M].astype(np.float64)
@@ -56,27 +61,31 @@ def score_view(result: Result, reference: NDArray[np.float64], rotation: NDArray
     b = truth_centred[..., 0] + 1j * truth_centred[..., 1]
     turned = a * np.exp(1j * np.angle((b * a.conj()).sum()))
     level = np.stack((turned.real, turned.imag, ours_centred[..., 2]), -1)
-    up = np.array(result.meta["camera"]["world_from_camera"])[2]
-    true_up = rotation @ (0.0, 0.0, 1.0)
+    tilt = np.nan
+    if rotation is not None:
+        up = np.array(result.meta["camera"]["world_from_camera"])[2]
+        tilt = np.degrees(np.arccos(np.clip(up @ rotation @ (0.0, 0.0, 1.0), -1, 1)))
     return ViewScore(
         frames=len(ours),
         p_mpjpe=p_mpjpe(ours, truth) * 1000,
         p_pck=pck(p_aligned, truth),
         w_mpjpe=mpjpe(level, truth_centred) * 1000,
         w_pck=pck(level, truth_centred),
-        tilt=float(np.degrees(np.arccos(np.clip(up @ true_up, -1, 1)))),
+        tilt=float(tilt),
     )
 
 
 def main(reference: Path, results: list[Path]) -> None:
-    """Print a table with a row for each camera."""
+    """Print a table with a row for each result."""
     with np.load(reference) as file:
-        joints, rotations = file["X"].astype(np.float64), file["R"]
+        joints, rotations = file["X"].astype(np.float64), iter(file["R"])
     table = Table(
-        "camera", "frames", "P-MPJPE mm", "PCK@150 (P) %", "MPJPE level mm", "PCK@150 level %", "tilt deg"
+        "result", "frames", "P-MPJPE mm", "PCK@150 (P) %", "MPJPE level mm", "PCK@150 level %", "tilt deg"
     )
-    for path, rotation in zip(results, rotations, strict=True):
-        s = score_view(read_result(path), joints, rotation)
+    for path in results:
+        result = read_result(path)
+        rotation = None if result.meta["camera"].get("virtual") else next(rotations)
+        s = score_view(result, joints, rotation)
         values = (s.p_mpjpe, s.p_pck, s.w_mpjpe, s.w_pck, s.tilt)
         table.add_row(path.stem, str(s.frames), *(f"{value:.1f}" for value in values))
     Console().print(table)

@@ -295,7 +295,7 @@ ENTRY = Entry(
         frames=c.frames,
         output="centre" if c.self_supervised else "sequence",
         views=VIEWS,
-        flip_average=False,  # a mirrored rig is another rig
+        flip_average=c.person_relative,  # a mirrored rig is another rig, and published networks know one
         space="world",
     ),
     paper="ESMformer: Error-aware self-supervised transformer for multi-view 3D human pose estimation, "

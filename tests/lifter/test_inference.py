@@ -51,6 +51,23 @@ def test_flip_averaging_undoes_the_mirror_for_joints_error_and_up():
     np.testing.assert_allclose(lifted.up, np.tile((0.0, -0.8, 0.0), (40, 1)), atol=1e-6)
 
 
+class FirstAndSecondView(Lifter):
+    """Answers with x of the first view, y of the second, and 0."""
+
+    def lift(self, x):
+        return Lifted(torch.stack((x[:, :, 0, :, 0], x[:, :, 1, :, 1], 0 * x[:, :, 0, :, 0]), -1))
+
+
+def test_mirrored_views_go_round_the_other_way():
+    points = np.random.default_rng(0).normal(size=(30, 4, 17, 2)).astype(np.float32)
+    lifted = lift_track(FirstAndSecondView(), Contract("two", 27, views=4), points)
+    # In the mirror the last view is where the second was; the first stays the first.
+    np.testing.assert_allclose(lifted.joints[..., 0], points[:, 0, :, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        lifted.joints[..., 1], (points[:, 1, :, 1] + points[:, 3, :, 1]) / 2, atol=1e-5
+    )
+
+
 def test_a_sequence_lifter_never_runs_a_window_a_frame():
     lifter = Echo()
     lift_track(lifter, Contract("echo", 243), track(243), flip=True)

@@ -46,6 +46,13 @@ def test_a_lean_costs_the_level_error_and_a_tilted_floor_is_measured():
     assert score.tilt == pytest.approx(20, abs=1e-3)
 
 
+def test_a_result_of_several_cameras_has_no_vertical_to_compare():
+    world = walk(30)
+    score = score_view(result(world), reference(world), None)
+    assert np.isnan(score.tilt)
+    assert (score.p_mpjpe, score.w_mpjpe) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3))
+
+
 def test_the_rolled_camera_of_the_real_scene(shared, tmp_path):
     """Camera 4 is rolled by 26 degrees: the floor must be level all the same."""
     from demo.networks import find_weights, load_networks
