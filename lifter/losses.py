@@ -20,12 +20,16 @@ def weighted_mpjpe(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor
 
 
 def temporal_consistency(predicted: Tensor, weights: Tensor) -> Tensor:
-    """KTPFormer's smoothness: squared steps between frames, weighted by joint."""
+    """KTPFormer's smoothness: squared steps between frames, weighted by joint; 0 for a single frame."""
+    if predicted.shape[1] == 1:
+        return predicted.new_zeros(())
     return (weights[:, None] * predicted.diff(dim=1).square()).mean()
 
 
 def velocity_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """MPJVE: error of the steps between consecutive frames."""
+    """MPJVE: error of the steps between consecutive frames; 0 for a single frame."""
+    if predicted.shape[1] == 1:
+        return predicted.new_zeros(())
     return (predicted.diff(dim=1) - target.diff(dim=1)).norm(dim=-1).mean()
 
 

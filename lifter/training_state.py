@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from lifter.errors import WeightsError
+from lifter.errors import UserError, WeightsError
 from lifter.files import replace_file
 from lifter.parallel import ALONE, Team
 
@@ -85,7 +85,16 @@ class TrainingState:
             self._events = _event_writer(folder, self.step)
 
     def update(self, loss: Tensor, learning_rate: float, clip_norm: float, keep: float) -> None:
-        """One step of the optimiser; `keep` is the share of the average that stays."""
+        """One step of the optimiser; `keep` is the share of the average that stays.
+
+        Raises:
+            UserError: the loss is not a number.
+        """
+        if not loss.isfinite():
+            raise UserError(
+                f"{self._file.parent}: the loss is {loss.item()} at step {self.step}: train with a lower "
+                "learning rate, or look for broken data"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)

@@ -111,3 +111,14 @@ def test_a_pose_of_zeros_cannot_be_scaled():
     target = np.zeros((1, 4, 3))
     target[..., 0] = -3, -1, 1, 3
     assert metrics.n_mpjpe(np.zeros((1, 4, 3)), target) == pytest.approx(2)
+
+
+def test_a_single_frame_has_no_velocity():
+    pose = torch.rand(4, 1, 17, 3)
+    weights = torch.ones(17)
+    assert losses.velocity_loss(pose, pose + 1) == 0
+    assert losses.temporal_consistency(pose, weights) == 0
+    moved = pose + torch.tensor((3.0, 0.0, 4.0))
+    assert losses.ktpformer_loss(moved, pose).item() == pytest.approx(
+        losses.weighted_mpjpe(moved, pose, pose.new_tensor(losses.KTP_JOINT_WEIGHTS)).item()
+    )
