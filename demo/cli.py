@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from demo.settings import VERSION, Settings
+from demo.settings import VERSION, VIEWS_LIFTER, Settings
 from lifter.cli import run as run_commands
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def run(
         show_default="the sample",
     ),
     views: list[Path] = typer.Option(
-        [], help="Synchronised clips of one person for a lifter of several views, in its order of cameras."
+        [],
+        help="Four synchronised clips of one person, of cameras that stand around counterclockwise as seen "
+        "from above (or in the order that another --lifter knows).",
     ),
     output: Path | None = typer.Option(
         None, help="Folder for the results.", show_default="outputs/<clip>/, for several clips outputs/"
@@ -116,6 +118,8 @@ def run(
     if context.invoked_subcommand is not None:
         return
     flags = {name: value for name, value in locals().items() if name in Settings.model_fields}
+    if views and lifter == "auto":
+        flags["lifter"] = VIEWS_LIFTER
     settings = _settings(flags)
     from demo.console import Console
 

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VERSION = "0.1.0"
 
-# What detector and pose are when the user names neither.
+# What the networks are that the user does not name.
 NETWORKS = {
-    "standard": {"detector": "yolo11n", "pose": "hrnet-w32"},
-    "best": {"detector": "yolo11x", "pose": "hrnet-w48-384"},
+    "standard": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
+    "best": {"detector": "yolo11x", "pose": "hrnet-w48-384", "lifter": "wild"},
 }
+VIEWS_LIFTER = "esmformer"  # for several synchronised clips
 
 
 class Settings(BaseModel):
@@ -37,7 +38,9 @@ class Settings(BaseModel):
         "model (.onnx), or mmpose:CONFIG[:CHECKPOINT]; auto: by --quality.",
     )
     lifter: str = Field(
-        "wild", description="2D to 3D: a name of `weights` or of a system, or a checkpoint file."
+        "auto",
+        description="2D to 3D: a name of `weights` or of a system, or a checkpoint file; auto: wild, for "
+        "--views esmformer.",
     )
     lifter_weights: Path | None = Field(None, description="Checkpoint for --lifter, for example an author's.")
     device: str = Field("auto", description="auto, cpu, cuda (or cuda:1), mps.")
@@ -64,7 +67,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_networks(cls, given: Any) -> Any:
-        """Detector and pose that are "auto" get the names that `quality` gives them."""
+        """Networks that are "auto" get the names that `quality` gives them."""
         named = NETWORKS.get(given.get("quality", "standard"), {}) if isinstance(given, dict) else {}
         return {
             **given,
