@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,7 @@ VARIANTS = {
     "w16-256x192": W16,
     "w16-192x144": W16_SMALL,
     "w32s-192x144": W32_SMALL,
+    "w32s-128x96": replace(W32_SMALL, input_size=(96, 128)),
 }
 
 

@@ -6,7 +6,8 @@ models/      one file a paper                        checkpoints  our files and 
 windows      cut, pad, blend                         inference    a whole track through a lifter
 smoothing    zero-phase low-pass                     metrics      what the field measures
 datasets/    one file a data set, virtual cameras    losses       what lifters are trained with
-training     one loop (training_state: resume)       presets      every lifter's recipe
+training     one loop (training_state: resume,       presets      every lifter's recipe
+             parallel: several devices)
 losses_papers      each paper's                      evaluation   held-out subjects
 protocol     the papers' protocols on Human3.6M       published    the papers' figures
 losses_multiview   ESMformer's, without 3D labels

@@ -28,17 +28,23 @@ def pose(
     steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="People a batch.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from these weights, ours or the authors', and use the full size only."),
+    ] = None,
     seed: _Seed = 1,
     device: _Device = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
 ) -> None:
     """Train HRNet, and write OUT/hrnet.safetensors. Run again after an interruption, it goes on."""
+    from dataclasses import replace
+
     import torch
     from rich.progress import Progress
 
-    from demo.hrnet import VARIANTS, build, save_hrnet
+    from demo.hrnet import VARIANTS, build, load_hrnet, save_hrnet
     from demo.training.labels import load_people
-    from demo.training.pose import PoseTraining, train
+    from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
     from lifter.plots import draw_log
 
     settings = PoseTraining(
@@ -48,12 +54,18 @@ def pose(
         seed=seed,
         device=device,
         compiled=compiled,
+        sizes=SMALL_FIRST if init is None else FULL_SIZE,
     )
     torch.manual_seed(seed)
     if variant not in VARIANTS:
         raise UserError(f"--variant {variant}: choose one of {', '.join(VARIANTS)}")
     config = VARIANTS[variant]
     model = build(config)
+    if init is not None:
+        known, shape = load_hrnet(init)
+        if replace(shape, input_size=config.input_size) != config:
+            raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
+        model.load_state_dict(known.state_dict())
     people, held_out = load_people(data, "train"), load_people(data, "val")
     with Progress() as bars:
         task = bars.add_task("training", total=steps)

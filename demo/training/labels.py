@@ -2,7 +2,8 @@
 
 crops.zip    one picture a person, with room around the box
 labels.npz   name (N,), keypoints (N, 17, 3) x, y in crop pixels and confidence 0..1 (0: unlabelled),
-             box (N, 4) x1 y1 x2 y2 in crop pixels, split (N,) "train" or "val"
+             box (N, 4) x1 y1 x2 y2 in crop pixels, split (N,) "train" or "val",
+             and if known source (N,), the set a picture is from
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from demo.types import Floats, Image
 from lifter.errors import DataError, InputMissing
@@ -26,6 +29,7 @@ class LabelledPeople:
     pictures: tuple[bytes, ...]
     keypoints: Floats  # (N, 17, 3)
     boxes: Floats  # (N, 4)
+    chances: NDArray[np.float64]  # (N,) of being drawn, together 1
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -51,6 +55,7 @@ def load_people(folder: Path, split: str) -> LabelledPeople:
             names: Sequence[str] = table["name"][rows].tolist()
             keypoints = table["keypoints"][rows].astype(np.float32)
             boxes = table["box"][rows].astype(np.float32)
+            sources = table["source"][rows] if "source" in table else np.zeros(len(rows))
         with zipfile.ZipFile(folder / "crops.zip") as archive:
             members = {Path(member).name: member for member in archive.namelist()}
             pictures = tuple(archive.read(members[name]) for name in names)
@@ -58,4 +63,12 @@ def load_people(folder: Path, split: str) -> LabelledPeople:
         raise DataError(f"{folder}: not crops and labels of people ({error}): see {__name__}") from error
     if keypoints.shape[1:] != (17, 3) or boxes.shape[1:] != (4,):
         raise DataError(f"{folder / 'labels.npz'}: keypoints {keypoints.shape}, boxes {boxes.shape}")
-    return LabelledPeople(pictures, keypoints, boxes)
+    return LabelledPeople(pictures, keypoints, boxes, _chances(sources))
+
+
+def _chances(sources: NDArray[Any]) -> NDArray[np.float64]:
+    """How often each person is drawn: a set counts by the root of its size, so that the largest does not
+    drown what the small ones show."""
+    _, which, sizes = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(sizes[which])
+    return np.asarray(weights / weights.sum())

@@ -24,6 +24,10 @@ from demo.training.targets import heatmap_loss
 from demo.types import Floats
 from lifter.training_state import TrainingState, warmup_cosine
 
+# (part of the steps, share of the input size)
+SMALL_FIRST = ((0.4, 0.5), (0.3, 2 / 3), (0.3, 1.0))
+FULL_SIZE = ((1.0, 1.0),)
+
 
 @dataclass(frozen=True)
 class PoseTraining:
@@ -31,7 +35,7 @@ class PoseTraining:
 
     steps: int = 20_000
     batch: int = 64
-    sizes: tuple[tuple[float, float], ...] = ((0.4, 0.5), (0.3, 2 / 3), (0.3, 1.0))
+    sizes: tuple[tuple[float, float], ...] = SMALL_FIRST
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: int = 300
@@ -68,7 +72,7 @@ def draw(
 ) -> tuple[Tensor, Tensor]:
     """Inputs (batch, 3, H, W) and keypoints (batch, 17, 3) in their pixels."""
     pictures, keypoints = [], []
-    for index in generator.integers(0, len(people), batch):
+    for index in generator.choice(len(people), batch, p=people.chances):
         picture, points = augmented(
             people.picture(index),
             people.keypoints[index],

@@ -1,18 +1,21 @@
 """A short training of HRNet: it learns, an interruption changes nothing, and the program loads the file."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from demo.hrnet import VARIANTS, HRNetConfig, build
+from demo.hrnet import VARIANTS, HRNetConfig, build, load_hrnet, save_hrnet
 from demo.pose2d import load_pose
 from demo.training.__main__ import app
 from demo.training.labels import load_people
 from demo.training.pose import PoseTraining, size_at, train
-from lifter.errors import DataError, InputMissing, WeightsError
+from lifter.errors import DataError, InputMissing, UserError, WeightsError
 from tests.demo.training.people import write_people
 
 TINY = HRNetConfig(width=8, modules=(1, 1, 1), blocks=1, input_size=(96, 128), alignment="centre")
@@ -69,6 +72,38 @@ def test_the_command_writes_weights_that_the_program_loads(people, tmp_path, mon
     assert str(weights) in done.output.replace("\n", "")
     assert load_pose(weights, "cpu") is not None
     assert (tmp_path / "log.png").stat().st_size > 1000
+
+
+def test_a_training_begins_where_another_ended(people, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    monkeypatch.setitem(VARIANTS, "wider", replace(TINY, width=16))
+    first = tmp_path / "first"
+    first.mkdir()
+    save_hrnet(build(TINY), TINY, first / "hrnet.safetensors")
+    flags = ["pose", "--data", str(people), "--steps", "1", "--batch", "2", "--learning-rate", "1e-9"]
+    flags += ["--init", str(first / "hrnet.safetensors")]
+    done = CliRunner().invoke(app, [*flags, "--out", str(tmp_path / "a"), "--variant", "tiny"])
+    assert done.exit_code == 0, done.output
+    before, _ = load_hrnet(first / "hrnet.safetensors")
+    after, _ = load_hrnet(tmp_path / "a" / "hrnet.safetensors")
+    for (name, weight), other in zip(before.named_parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, atol=2e-3, rtol=2e-3, msg=name)  # stored in 16 bits
+    with pytest.raises(UserError, match="another network"):
+        CliRunner().invoke(
+            app, [*flags, "--out", str(tmp_path / "b"), "--variant", "wider"], catch_exceptions=False
+        )
+
+
+def test_small_sets_are_drawn_more_often_than_their_size(people, tmp_path):
+    assert np.allclose(load_people(people, "train").chances, 1 / 12)
+    shutil.copytree(people, tmp_path / "two")
+    with np.load(people / "labels.npz") as table:
+        columns = dict(table)
+    columns["source"] = np.array(["rare"] * 3 + ["common"] * 13)  # of the 12 to train with: 3 and 9
+    np.savez(tmp_path / "two" / "labels.npz", **columns)
+    chances = load_people(tmp_path / "two", "train").chances
+    assert chances.sum() == pytest.approx(1)
+    assert chances[:3].sum() / chances[3:].sum() == pytest.approx((3 / 9) ** 0.5)
 
 
 def test_an_unknown_variant_is_told_in_one_line(tmp_path):
