@@ -64,7 +64,7 @@ def lift_track(
         lifted = lifter.lift(x)
         if flip:
             # A second call, not one batch: a lifter may attend over its batch, where mirrors must not count.
-            lifted = _average(lifted, lifter.lift(_mirror_2d(x, contract)))
+            lifted = _average(lifted, lifter.lift(mirror_2d(x, contract)))
         if turn is not None:
             lifted = _turn_back(lifted, turn)
         for name, answer in vars(lifted).items():
@@ -76,19 +76,22 @@ def lift_track(
     return LiftedTrack(tracks["joints"], tracks.get("error"), tracks.get("up"))
 
 
+def mirror_2d(keypoints: Tensor, contract: Contract) -> Tensor:
+    """Windows of keypoints (B, F, [V,] 17, C) seen in a mirror.
+
+    There, cameras that stood around the person one way stand around the other way.
+    """
+    flipped = keypoints[..., list(SKELETONS[contract.joints].mirror), :].clone()
+    flipped[..., 0].neg_()
+    if contract.views > 1:
+        flipped = flipped[:, :, [0, *range(contract.views - 1, 0, -1)]]
+    return flipped
+
+
 def mirror_3d(joints: Tensor) -> Tensor:
     """Human3.6M-17 joints (..., 17, 3) seen in a mirror."""
     flipped = joints[..., list(H36M_17.mirror), :].clone()
     flipped[..., 0].neg_()
-    return flipped
-
-
-def _mirror_2d(x: Tensor, contract: Contract) -> Tensor:
-    """Windows seen in a mirror; there, cameras that went round the person one way go round the other way."""
-    flipped = x[..., list(SKELETONS[contract.joints].mirror), :].clone()
-    flipped[..., 0].neg_()
-    if contract.views > 1:
-        flipped = flipped[:, :, [0, *range(contract.views - 1, 0, -1)]]
     return flipped
 
 

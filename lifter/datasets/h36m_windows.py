@@ -14,10 +14,9 @@ from lifter.cameras import centre_people, quaternion_inverse, quaternion_rotate
 from lifter.contracts import Contract
 from lifter.datasets.batches import Batch, Places, step_generator
 from lifter.datasets.h36m import H36MTake
-from lifter.inference import mirror_3d
+from lifter.inference import mirror_2d, mirror_3d
 from lifter.losses_multiview import Rig
 from lifter.protocol import Clip, chunk_starts, clips, sliding_starts
-from lifter.skeletons import SKELETONS
 from lifter.windows import cut_windows
 
 Floats = NDArray[np.float32]
@@ -108,13 +107,6 @@ class H36MWindows:
                 self._order = int(epoch), np.random.default_rng([self.seed, epoch]).permutation(len(self))
             picks[epochs == epoch] = self._order[1][places[epochs == epoch]]
         return picks
-
-
-def mirror_2d(keypoints: Tensor, contract: Contract) -> Tensor:
-    """Keypoints (..., 17, C) seen in a mirror."""
-    flipped = keypoints[..., list(SKELETONS[contract.joints].mirror), :].clone()
-    flipped[..., 0].neg_()
-    return flipped
 
 
 def _cut(tracks: Sequence[Floats], starts: Ints, frames: int) -> Tensor:
