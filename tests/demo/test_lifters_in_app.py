@@ -154,9 +154,8 @@ def test_the_number_of_views_must_be_the_lifters():
 @pytest.mark.parametrize(
     ("lifter", "words"),
     [
-        ("ktpformer", "--lifter-weights FILE"),
         ("ktpformer:27f", "--lifter-weights FILE"),
-        ("esmformer", "4 synchronised clips with --views"),
+        ("esmformer:published", "4 synchronised clips with --views"),
         ("ktpformer:99f", "choose one of: ktpformer:243f"),
         ("nosuch", "neither a file nor a known lifter.*ktpformer"),
     ],

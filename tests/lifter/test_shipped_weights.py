@@ -1,0 +1,45 @@
+"""The weights that ship: one for every lifter, unharmed, and as good as the manifest says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lifter.checkpoints import load_checkpoint
+from lifter.datasets.motion_folders import load_motion
+from lifter.datasets.noise import NoiseModel
+from lifter.evaluation import evaluate, virtual_clips, virtual_views
+from lifter.registry import REGISTRY
+from lifter.weights import FOLDER, manifest, sha256
+
+
+@pytest.fixture(scope="module")
+def takes(shared):
+    """Every twelfth held-out take: enough to notice a broken lifter."""
+    return load_motion(shared / "mocap", "test")[::12]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_file_is_the_lifter_it_says(name):
+    path = FOLDER / manifest()[name].file
+    assert sha256(path) == manifest()[name].sha256
+    assert path.stat().st_size == manifest()[name].size_bytes
+    lifter, found, config = load_checkpoint(path)
+    assert found.name == name
+    assert type(lifter) is type(found.build(config))
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_some_held_out_takes_are_measured_about_as_all_were(name, takes):
+    lifter, found, config = load_checkpoint(FOLDER / manifest()[name].file)
+    contract = found.contract(config)
+    if contract.views == 1:
+        clips = virtual_clips(takes, 1, NoiseModel())
+    else:
+        clips = virtual_views(takes, 1, NoiseModel(), contract.views)
+    *_, (_, measured) = evaluate(lifter, contract, clips)
+    said = re.search(r"MPJPE ([\d.]+) mm, P-MPJPE ([\d.]+) mm", manifest()[name].figures)
+    assert said is not None
+    assert measured.mpjpe == pytest.approx(float(said[1]), rel=0.2)
+    assert measured.p_mpjpe == pytest.approx(float(said[2]), rel=0.2)
