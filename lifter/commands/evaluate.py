@@ -168,7 +168,10 @@ def _on_mocap(
         f"{'on' if flip else 'off'}, smoothing {'on' if smooth else 'off'}; root-relative, camera axes, 17 "
         "joints, mean over frames"
     )
-    table = Table("model", "MPJPE mm", "P-MPJPE mm", "N-MPJPE mm", "MPJVE mm/frame", "PCK@150 %", "up deg")
+    table = Table()
+    table.add_column("model", no_wrap=True)
+    for column in ("MPJPE mm", "P-MPJPE mm", "N-MPJPE mm", "MPJVE mm/frame", "PCK@150 %", "up deg"):
+        table.add_column(column, justify="right")
     for name, m in rows.items():
         values = (m.mpjpe, m.p_mpjpe, m.n_mpjpe, m.mpjve, m.pck, m.up_degrees)
         table.add_row(name, *(f"{value:.1f}" for value in values))

@@ -211,7 +211,7 @@ ENTRY = Entry(
     licence="none stated",
     published="243 frames: 40.1 mm MPJPE / 31.9 P-MPJPE on CPN, 19.0 MPJPE on true 2D",
     variants={f"{n}f": KTPFormerConfig(frames=n) for n in (243, 81, 27)}
-    | {"small": KTPFormerConfig(frames=27, width=64, depth=4, channels=3, person_relative=True)},
+    | {"small": KTPFormerConfig(frames=9, width=64, depth=3, channels=3, person_relative=True)},
     infer=infer,
     wrap=wrapped("model_pos", "module."),
 )
