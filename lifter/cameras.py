@@ -92,16 +92,17 @@ def centre_people(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
     people in the middle need not learn that ("Perspective Crop Layers", Yu et al., CVPR 2021).
 
     Args:
-        keypoints: (B, T, 17, 3) screen-normalised x, y, score. Joints of score 0 do not count.
+        keypoints: (B, T, 17, C) screen-normalised x, y[, score]. Joints of score 0 do not count.
         focal: (B,) focal lengths in screen units, 2 f / width.
 
     Returns:
-        The turned keypoints (B, T, 17, 3), and for each window one rotation (B, 3, 3): turned = rotation @
+        The turned keypoints (B, T, 17, C), and for each window one rotation (B, 3, 3): turned = rotation @
         camera axes.
     """
     f = focal[:, None, None, None]
     rays = torch.cat((keypoints[..., :2] / f, torch.ones_like(keypoints[..., :1])), -1)
-    middle = (keypoints[..., 2:] * rays).sum((1, 2)) + rays.new_tensor((0.0, 0.0, 1e-6))
+    weight = keypoints[..., 2:] if keypoints.shape[-1] > 2 else torch.ones_like(rays[..., :1])
+    middle = (weight * rays).sum((1, 2)) + rays.new_tensor((0.0, 0.0, 1e-6))
     x, y, z = (middle / middle.norm(dim=-1, keepdim=True)).unbind(-1)
     # The smallest turn that brings (x, y, z) to the optical axis.
     k = 1 / (1 + z)

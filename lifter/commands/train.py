@@ -186,7 +186,7 @@ def _build(found: Entry, config: Any) -> Lifter:
 
 
 def _sources(
-    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int, noise: bool = True
+    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int, noise: bool
 ) -> tuple[Source, Source | None]:
     """What to train on, and held-out subjects to watch (with noise in any case), if there are any."""
     from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m

@@ -87,7 +87,7 @@ class Views:
 def film_around(
     joints: Tensor, fps: Tensor, views: int, noise: NoiseModel | None, generator: torch.Generator
 ) -> Views:
-    """World motion (B, T, 17, 3), z up, seen from all sides by cameras in any order around the person."""
+    """World motion (B, T, 17, 3), z up, seen by cameras that stand around the person, counterclockwise."""
     batch = joints.shape[0]
     joints = _spun(joints, 2 * torch.pi * torch.rand(batch, generator=generator))
     coco, ahead = coco_joints(joints, generator)

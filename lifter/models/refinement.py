@@ -32,7 +32,7 @@ REFINER = JointFormerConfig(
 
 @dataclass(frozen=True)
 class RefinementConfig:
-    """Both stages. The second reads 8 channels: x, y, the pose and its error per coordinate."""
+    """Both stages. The second reads x, y[, score], the pose and its error per coordinate."""
 
     pose: JointFormerConfig = field(default_factory=JointFormerConfig)
     refiner: JointFormerConfig = REFINER
@@ -48,7 +48,7 @@ class Refinement(Lifter):
         self.refiner = JointTransformer(config.refiner)
 
     def first_stage(self, x: Tensor) -> Tensor:
-        """What the second stage reads: (B, 17, 8)."""
+        """What the second stage reads: (B, 17, 8), or 9 with scores."""
         poses, _, errors = self.pose(x)
         return torch.cat([self.pose.normalised(x), poses[-1], errors[-1]], -1)
 
