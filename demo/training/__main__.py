@@ -22,7 +22,7 @@ _Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 @app.command()
 def pose(
-    data: _Data,
+    data: Annotated[list[Path], typer.Option(help="Folder of labelled crops; may be given again.")],
     out: _Out,
     variant: Annotated[str, typer.Option(help="Shape of the network; see demo/hrnet.py.")] = "w32s-192x144",
     steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
@@ -66,7 +66,7 @@ def pose(
         if replace(shape, input_size=config.input_size) != config:
             raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
         model.load_state_dict(known.state_dict())
-    people, held_out = load_people(data, "train"), load_people(data, "val")
+    people, held_out = load_people(data, "train"), load_people(data[:1], "val")
     with Progress() as bars:
         task = bars.add_task("training", total=steps)
         for state in train(model, config, people, held_out, out, settings):
@@ -80,6 +80,28 @@ def pose(
 
 
 @app.command()
+def relabel(
+    pictures: Annotated[Path, typer.Option(help="Folder of a detector's pictures, unpacked.")],
+    out: Annotated[Path, typer.Option(help="Folder for the crops and their labels.")],
+    teacher: Annotated[Path, typer.Option(help="Weights of a keypoint network.")],
+    device: _Device = "cpu",
+) -> None:
+    """Let a keypoint network label the people in a detector's pictures, for `pose --data`."""
+    from rich.progress import Progress
+
+    from demo.pose2d import load_pose
+    from demo.training.relabel import label_people
+
+    looking = load_pose(teacher, device, flip_test=True)
+    with Progress() as bars:
+        task = bars.add_task("the teacher labels", total=None)
+        count = label_people(
+            pictures, looking, out, lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    typer.echo(f"{out}: {count} people")
+
+
+@app.command()
 def detector(
     data: _Data,
     out: _Out,
@@ -87,8 +109,11 @@ def detector(
     batch: Annotated[int, typer.Option(min=1, help="Pictures a batch.")] = 16,
     image_size: Annotated[int, typer.Option(min=64, help="Long side in pixels.")] = 320,
     teacher: Annotated[
-        Path | None, typer.Option(help="Weights of a detector that labels people whom nobody labelled.")
+        Path | None,
+        typer.Option(help="Weights of a detector that labels people whom nobody labelled, and is imitated."),
     ] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make the pictures.")] = 1,
     seed: _Seed = 1,
     device: _Device = "cpu",
 ) -> None:
@@ -98,7 +123,7 @@ def detector(
     from demo.detection import load_detector
     from demo.training.detector import DetectorTraining, prepare, train
 
-    settings = DetectorTraining(epochs, batch, image_size, seed=seed, device=device)
+    settings = DetectorTraining(epochs, batch, image_size, seed=seed, device=device, workers=workers)
     looking = load_detector(teacher, device) if teacher else None
     with Progress() as bars:
         task = bars.add_task("unpacking", total=None)
@@ -111,7 +136,7 @@ def detector(
 
         description = prepare(data, out / "pictures", looking, pictures)
         bars.update(task, completed=0, total=epochs, description="training, epochs")
-        target = train(description, out, settings, epochs_done)
+        target = train(description, out, settings, epochs_done, teacher=teacher, init=init)
     typer.echo(str(target))
 
 

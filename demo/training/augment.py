@@ -1,9 +1,10 @@
 """A labelled person as another camera might have seen them, cut out for the network.
 
 The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, turns up to 45 degrees, mirror
-images, and now and then only the upper or the lower half of a body (Wang et al. 2018). Boxes that are off
-by some pixels, as detectors' are, and the light and blur of video come on top. Pictures of sports are full
-of people upside down, whom videos show more rarely: most of them are set upright.
+images, and now and then only the upper or the lower half of a body (Wang et al. 2018), or any other part of
+it, as where the picture ends or somebody is half hidden. Boxes that are off by some pixels, as detectors'
+are, things in front, and the light and blur of video come on top. Pictures of sports are full of people
+upside down, whom videos show more rarely: most of them are set upright.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
 _UPPER = np.arange(17) < 11  # face, shoulders, arms
+_PART_JOINTS = 3  # a part of a box without as many is no person
+_NOWHERE = -1e4  # pixels: out of every picture
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,15 @@ class Augmentation:
 
     scale: tuple[float, float] = (0.65, 1.35)
     turn_degrees: float = 45.0
-    turn_chance: float = 0.6
+    turn_chance: float = 0.5
     upright_chance: float = 0.6  # that somebody who lies or hangs upside down is set upright
     shift: float = 0.08  # of the box, standard deviation
-    half_body_chance: float = 0.25
+    half_body_chance: float = 0.15
     half_body_joints: int = 8  # no half of fewer labelled joints
+    part_chance: float = 0.25  # that only a part of the box is in the picture
     grey_chance: float = 0.1
-    blur_chance: float = 0.25
-    hole_chance: float = 0.3
+    blur_chance: float = 0.35
+    hole_chance: float = 0.4
 
 
 def augmented(
@@ -59,6 +63,8 @@ def augmented(
             low, high = points.min(axis=0), points.max(axis=0)
             margin = 0.2 * (high - low).max()
             box = np.concatenate([low - margin, high + margin])
+    elif generator.random() < how.part_chance:
+        picture, keypoints, box = _part(picture, keypoints, box, generator)
     window = crop_windows(box[None], input_size)[0]
     zoom = generator.uniform(*how.scale)
     shift = np.clip(generator.normal(0, how.shift, 2), -2 * how.shift, 2 * how.shift) * window[2:]
@@ -70,6 +76,31 @@ def augmented(
         turn -= lean
     image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), input_size)
     return _recoloured(image, generator, how), points
+
+
+def _part(
+    picture: Image, keypoints: Floats, box: Floats, generator: np.random.Generator
+) -> tuple[Image, Floats, Floats]:
+    """As if the picture, or what is to be seen of somebody, ended within the box.
+
+    Joints beyond are moved far out of the picture: it is known that they are not to be seen.
+    """
+    size = (box[2:] - box[:2]) * generator.uniform((0.5, 0.3), (1.0, 0.8))
+    low = box[:2] + generator.uniform(0, 1, 2) * (box[2:] - box[:2] - size)
+    part = np.concatenate([low, low + size]).astype(np.float32)
+    within = ((keypoints[:, :2] >= part[:2]) & (keypoints[:, :2] <= part[2:])).all(axis=1)
+    if (within & (keypoints[:, 2] > 0)).sum() < _PART_JOINTS:
+        return picture, keypoints, box
+    if generator.random() < 0.5:  # the rest is still there, around the box
+        return picture, keypoints, part
+    height, width = picture.shape[:2]
+    left, top = np.clip(np.floor(part[:2]), 0, None).astype(int)
+    right, bottom = np.minimum(np.ceil(part[2:]), (width, height)).astype(int)
+    ended = np.zeros_like(picture)
+    ended[top:bottom, left:right] = picture[top:bottom, left:right]
+    keypoints = keypoints.copy()
+    keypoints[~within, :2] = _NOWHERE
+    return ended, keypoints, part
 
 
 def lean_degrees(keypoints: Floats) -> float:
@@ -110,6 +141,17 @@ def _cut(
     return np.asarray(image, np.uint8), points.astype(np.float32)
 
 
+def _hidden(image: Image, generator: np.random.Generator) -> Image:
+    """Something before the person: one colour, or another place of the picture."""
+    height, width = image.shape[:2]
+    h, w = (int(generator.uniform(0.08, 0.4) * side) for side in (height, width))
+    (y, x), (v, u) = generator.integers(0, (height - h + 1, width - w + 1), (2, 2))
+    covered = image.copy()
+    other = image[v : v + h, u : u + w] if generator.random() < 0.7 else generator.integers(0, 256, 3)
+    covered[y : y + h, x : x + w] = other
+    return covered
+
+
 def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
     """Other light, other colours, less sharpness, something in front."""
     height, width = image.shape[:2]
@@ -117,14 +159,11 @@ def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation)
         if generator.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))
         else:
-            coarse = generator.uniform(0.3, 0.8)
+            coarse = generator.uniform(0.25, 0.8)
             small = cv2.resize(image, None, fx=coarse, fy=coarse, interpolation=cv2.INTER_AREA)
             image = cv2.resize(small, (width, height))
     if generator.random() < how.hole_chance:
-        image = image.copy()
-        h, w = (int(generator.uniform(0.08, 0.35) * side) for side in (height, width))
-        y, x = generator.integers(0, height - h + 1), generator.integers(0, width - w + 1)
-        image[y : y + h, x : x + w] = generator.integers(0, 256, 3)
+        image = _hidden(image, generator)
     if generator.random() < how.grey_chance:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)

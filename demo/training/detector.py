@@ -2,11 +2,12 @@
 
 People whom nobody labelled, small ones mostly, are in many pictures, and a detector that is told they are
 background learns to miss them. So a teacher may look first: whom it finds beside the labels is labelled too.
+It may also teach all along: the features that the new network sees where the teacher sees something are
+drawn to the teacher's (ultralytics' distillation).
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class DetectorTraining:
     shape: str = "yolo11n.yaml"
     seed: int = 1
     device: str = "cpu"
+    workers: int = 1  # processes that make the pictures
 
 
 def prepare(
@@ -101,19 +103,28 @@ def _iou(box: Floats, others: Floats) -> Floats:
 
 
 def train(
-    description: Path, folder: Path, settings: DetectorTraining, done: Callable[[int, int], None]
+    description: Path,
+    folder: Path,
+    settings: DetectorTraining,
+    done: Callable[[int, int], None],
+    *,
+    teacher: Path | None = None,
+    init: Path | None = None,
 ) -> Path:
-    """Train from random weights, or go on where an interrupted run in `folder` was; returns the weights.
+    """Train, or go on where an interrupted run in `folder` was; returns the weights.
 
     Args:
         done: is told (epochs done, of how many) after each.
+        teacher: a detector of ultralytics whose features are taught.
+        init: weights of an earlier training to start from, instead of random ones.
     """
     ultralytics = ultralytics_offline()
     last = folder / "run" / "weights" / "last.pt"
-    network = ultralytics.YOLO(str(last) if last.is_file() else settings.shape, task="detect", verbose=False)
+    start = str(init) if init else settings.shape
+    network = ultralytics.YOLO(str(last) if last.is_file() else start, task="detect", verbose=False)
     network.add_callback("on_train_epoch_end", lambda trainer: done(trainer.epoch + 1, settings.epochs))
     network.train(
-        trainer=_trainer(),
+        trainer=_trainer(torch.get_num_threads()),
         data=str(description),
         epochs=settings.epochs,
         batch=settings.batch,
@@ -124,9 +135,10 @@ def train(
         project=str(folder.resolve()),
         name="run",
         exist_ok=True,
-        pretrained=False,
+        pretrained=init is not None,
+        distill_model=str(teacher) if teacher else None,
         amp=settings.device != "cpu",
-        workers=1,
+        workers=settings.workers,
         plots=False,
         val=False,
         verbose=False,
@@ -170,7 +182,7 @@ class _LossInFloat32:
             return self.loss(tree_map(exact, found), batch)
 
 
-def _trainer() -> type:
+def _trainer(threads: int) -> type:
     """ultralytics' trainer, which on a CPU computes in bfloat16: half the time."""
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -178,7 +190,7 @@ def _trainer() -> type:
         def _setup_train(self) -> None:
             super()._setup_train()
             if self.device.type == "cpu":
-                torch.set_num_threads(os.cpu_count() or 1)  # ultralytics leaves it at one
+                torch.set_num_threads(threads)  # ultralytics leaves it at one
                 self.amp = True
                 self.model.criterion = _LossInFloat32(self.model.init_criterion())
                 self.model.to(memory_format=torch.channels_last)

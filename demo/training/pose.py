@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.augment import Augmentation, augmented
 from demo.training.labels import LabelledPeople
+from demo.training.muon import Muon
 from demo.training.targets import heatmap_loss
 from demo.types import Floats
 from lifter.training_state import TrainingState, warmup_cosine
@@ -103,7 +104,7 @@ def train(
     """
     device = torch.device(settings.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), settings.learning_rate)
+    optimizer = Muon(model.parameters(), settings.learning_rate, settings.weight_decay)
     state = TrainingState(model, optimizer, folder, asdict(settings), "held_out_pck")
     network: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compiled else model
     for inputs, keypoints in _batches(people, config, state.step, settings):
@@ -144,13 +145,6 @@ def _batches(
             if step + 1 < settings.steps:
                 drawn = ahead.submit(batch, step + 1)
             yield ready
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for kernels only, not for biases and normalisations."""
-    kernels = [weight for weight in model.parameters() if weight.ndim > 1]
-    others = [weight for weight in model.parameters() if weight.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def held_out_pck(model: HRNet, config: HRNetConfig, people: LabelledPeople, settings: PoseTraining) -> float:

@@ -1,5 +1,7 @@
 """Augmentation moves picture and labels together."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from demo.training.augment import Augmentation, augmented, lean_degrees
 from tests.demo.test_following import FIGURE
 
 SIZE = (144, 192)
-STEADY = Augmentation(grey_chance=0, blur_chance=0, hole_chance=0, half_body_chance=0, upright_chance=0)
+WHOLE = Augmentation(half_body_chance=0, part_chance=0)
+STEADY = replace(WHOLE, grey_chance=0, blur_chance=0, hole_chance=0, upright_chance=0)
 
 
 def one_dot(joint=9):
@@ -38,7 +41,7 @@ def test_mirror_images_swap_left_and_right():
     image, keypoints, box = one_dot()
     wanted = {False, True}
     for seed in range(40):
-        plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 8, 0, 0, 0)
+        plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 8, 0, 0, 0, 0)
         _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), plain)
         # the left shoulder of somebody seen from the front is on the picture's right, mirrored or not
         assert points[5, 0] > points[6, 0]
@@ -66,9 +69,28 @@ def test_people_upside_down_are_set_upright():
     body = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
     body[:, 1] = 260 - body[:, 1]
     image = np.zeros((260, 200, 3), np.uint8)
-    always = Augmentation(upright_chance=1, turn_chance=0, half_body_chance=0)
+    always = replace(WHOLE, upright_chance=1, turn_chance=0)
     for seed in range(5):
         _, points = augmented(
             image, body, np.float32([60, 50, 150, 230]), SIZE, np.random.default_rng(seed), always
         )
         assert abs(lean_degrees(points)) < 1
+
+
+def test_where_the_picture_ends_joints_beyond_are_nowhere():
+    image, keypoints, box = one_dot()
+    image[:] = np.maximum(image, 200)  # nowhere black
+    parts = replace(STEADY, part_chance=1, turn_chance=0)
+    ended = 0
+    for seed in range(30):
+        picture, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), parts)
+        gone = (points[:, :2] < -1000).any(axis=1) | (points[:, :2] > 1000).any(axis=1)
+        assert (~gone).sum() >= 3
+        if gone.any():
+            ended += 1
+            black = picture.max(axis=-1) < 50  # or nearly, in another light
+            assert black.any()
+            for x, y in points[~gone, :2].round().astype(int):
+                if 0 <= x < SIZE[0] and 0 <= y < SIZE[1]:
+                    assert not black[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].all()
+    assert 5 < ended < 25

@@ -48,6 +48,23 @@ def test_short_training(tmp_path):
     assert found[0].boxes.shape[1] == 4
 
 
+def test_a_teacher_is_imitated_and_a_training_begins_where_another_ended(tmp_path):
+    pictures = write_pictures(tmp_path / "data", train=4)
+    flags = ["--data", str(pictures), "--epochs", "1", "--batch", "2", "--image-size", "64", "--workers", "0"]
+    first = CliRunner().invoke(app, ["detector", *flags, "--out", str(tmp_path / "first")])
+    assert first.exit_code == 0, first.output
+    earlier = str(tmp_path / "first" / "yolo-person.pt")
+    more = ["--teacher", earlier, "--init", earlier, "--out", str(tmp_path / "second")]
+    second = CliRunner().invoke(app, ["detector", *flags, *more])
+    assert second.exit_code == 0, second.output
+    with (tmp_path / "second" / "run" / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["train/dis_loss"]) > 0
+    weights = tmp_path / "second" / "yolo-person.pt"
+    assert weights.stat().st_size < 8e6  # the teacher is not in it
+    load_detector(weights, "cpu")
+
+
 class Teacher:
     """Finds two people in every picture, one where the label is and a sure one beside, and a doubtful one."""
 

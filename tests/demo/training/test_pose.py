@@ -30,7 +30,8 @@ def run(folder, data, settings, stop_after=None):
     torch.manual_seed(0)
     model = build(TINY)
     states = []
-    for state in train(model, TINY, load_people(data, "train"), load_people(data, "val"), folder, settings):
+    known, held_out = load_people([data], "train"), load_people([data], "val")
+    for state in train(model, TINY, known, held_out, folder, settings):
         states.append(state)
         if state.step == stop_after:
             break
@@ -95,13 +96,13 @@ def test_a_training_begins_where_another_ended(people, tmp_path, monkeypatch):
 
 
 def test_small_sets_are_drawn_more_often_than_their_size(people, tmp_path):
-    assert np.allclose(load_people(people, "train").chances, 1 / 12)
+    assert np.allclose(load_people([people], "train").chances, 1 / 12)
     shutil.copytree(people, tmp_path / "two")
     with np.load(people / "labels.npz") as table:
         columns = dict(table)
     columns["source"] = np.array(["rare"] * 3 + ["common"] * 13)  # of the 12 to train with: 3 and 9
     np.savez(tmp_path / "two" / "labels.npz", **columns)
-    chances = load_people(tmp_path / "two", "train").chances
+    chances = load_people([tmp_path / "two"], "train").chances
     assert chances.sum() == pytest.approx(1)
     assert chances[:3].sum() / chances[3:].sum() == pytest.approx((3 / 9) ** 0.5)
 
@@ -116,11 +117,11 @@ def test_an_unknown_variant_is_told_in_one_line(tmp_path):
 
 def test_what_is_missing_is_named(people, tmp_path):
     with pytest.raises(InputMissing, match=r"crops\.zip"):
-        load_people(tmp_path, "train")
+        load_people([tmp_path], "train")
     (tmp_path / "crops.zip").write_bytes(b"no zip")
     (tmp_path / "labels.npz").write_bytes((people / "labels.npz").read_bytes())
     with pytest.raises(DataError):
-        load_people(tmp_path, "train")
+        load_people([tmp_path], "train")
 
 
 def test_a_folder_of_another_training_is_refused(people, tmp_path):
