@@ -1,0 +1,56 @@
+"""The comparison of two sets of networks on a clip, on results made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from demo.result import assemble
+from demo.types import Status, Track2D, Track3D
+from tools.measure_clips import compare
+
+FRAMES = 10
+
+
+def person(number, left, height):
+    """Somebody who stands still, all joints in the middle of the box, seen in every frame."""
+    box = np.float32([left, 0, left + 50, height])
+    points = np.tile(np.float32([left + 25, height / 2, 0.9]), (FRAMES, 17, 1))
+    flat = Track2D(number, np.tile(box, (FRAMES, 1)), points)
+    world = np.zeros((FRAMES, 17, 3), np.float32)
+    return flat, Track3D(number, world, world, None, np.full(FRAMES, Status.MEASURED, np.uint8))
+
+
+def result(*people):
+    flat, solid = zip(*people, strict=True)
+    return assemble(flat, solid, np.arange(FRAMES) / 25, {})
+
+
+def test_the_same_findings_agree_wholly_in_any_order():
+    large, small = (1, 0, 200), (2, 300, 80)
+    score = compare(result(person(*small), person(*large)), result(person(*large), person(*small)))
+    assert (score.frames, score.found, score.near) == (FRAMES, 100, 100)
+
+
+def test_frames_without_the_main_person_count_against_ours():
+    theirs = result(person(1, 0, 200), person(2, 300, 80))
+    ours = result(person(1, 0, 200), person(2, 300, 80))
+    ours.status[0, :3] = Status.INTERPOLATED
+    ours.status[1] = Status.LOST  # the other person does not matter
+    assert compare(theirs, ours).found == pytest.approx(70)
+    # frames that theirs do not see are not asked for
+    theirs.status[0, :3] = Status.ABSENT
+    score = compare(theirs, ours)
+    assert (score.frames, score.found) == (7, 100)
+
+
+def test_a_box_elsewhere_is_another_person():
+    assert compare(result(person(1, 0, 200)), result(person(1, 40, 200))).found == 0
+
+
+def test_joints_beyond_a_tenth_of_the_box_are_not_near():
+    theirs = result(person(1, 0, 200))
+    moved = theirs.keypoints_2d.copy()
+    moved[0, :, :4, 0] += 21  # the box is 200 high
+    moved[0, :, 4:8, 0] += 19
+    assert compare(theirs, replace(theirs, keypoints_2d=moved)).near == pytest.approx(100 * 13 / 17)
