@@ -7,18 +7,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
-STANDINS ?= ../shared/weights
 
 .PHONY: demo test check mmpose clean
 
-# Where the official detector and HRNet cannot be downloaded (exit status 10), the stand-ins serve.
+# Where the official detector and HRNet cannot be downloaded (exit status 10), those that ship serve.
 demo: $(VENV)/ready
 	@$(BIN)/python app.py --overwrite $(DEMO_FLAGS) || { \
 	  status=$$?; \
-	  if [ $$status -ne 10 ] || [ ! -d "$(STANDINS)" ]; then exit $$status; fi; \
-	  echo "The official weights cannot be reached: running on the stand-ins in $(STANDINS)."; \
-	  $(BIN)/python app.py --overwrite $(DEMO_FLAGS) \
-	    --detector $(STANDINS)/yolo11n-standin.pt --pose $(STANDINS)/tinypose_256x192.onnx; }
+	  if [ $$status -ne 10 ]; then exit $$status; fi; \
+	  echo "The official weights cannot be reached: running on those that come with the program."; \
+	  $(BIN)/python app.py --overwrite $(DEMO_FLAGS) --quality shipped; }
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest

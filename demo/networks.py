@@ -68,10 +68,15 @@ def find_weights(settings: Settings) -> WeightFiles:
         with suppress(DownloadError):
             resolve(name, kind, offline=True)
 
-    detector = resolve(settings.detector, "detector", settings.offline)
     pose: Path | str = settings.pose
-    if not settings.pose.startswith("mmpose:"):
-        pose = resolve(settings.pose, "pose", settings.offline)
+    try:
+        detector = resolve(settings.detector, "detector", settings.offline)
+        if not settings.pose.startswith("mmpose:"):
+            pose = resolve(settings.pose, "pose", settings.offline)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}; or run with --quality shipped: less precise networks that come with the program"
+        ) from error
     lifter = settings.lifter_weights or resolve(settings.lifter, "lifter", settings.offline)
     used = [
         WeightUsed("detector", settings.detector, detector.name, sha256(detector)),

@@ -11,6 +11,7 @@ VERSION = "0.1.0"
 
 # What the networks are that the user does not name.
 NETWORKS = {
+    "shipped": {"detector": "yolo-person", "pose": "hrnet-wild", "lifter": "wild"},
     "standard": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
     "best": {"detector": "yolo11x", "pose": "hrnet-w48-384", "lifter": "wild"},
 }
@@ -25,8 +26,10 @@ class Settings(BaseModel):
     person: str = Field(
         "all", description="Who: all, largest, or a person's id as the first run numbered them."
     )
-    quality: Literal["standard", "best"] = Field(
-        "standard", description="Networks that look at the pictures: standard, or best (larger, slower)."
+    quality: Literal["shipped", "standard", "best"] = Field(
+        "standard",
+        description="Networks that look at the pictures: standard; best (larger, slower); "
+        "shipped (ours, less precise, nothing is downloaded).",
     )
     detector: str = Field(
         "auto",

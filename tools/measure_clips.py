@@ -64,7 +64,7 @@ def compare(theirs: Result, ours: Result) -> ClipScore:
 @app.command()
 def main(theirs: Path, ours: Path) -> None:
     """Print a row for each result that lies in both folders."""
-    names = [file.relative_to(theirs) for file in sorted(theirs.rglob("*.npz"))]
+    names = [file.relative_to(theirs) for file in sorted(theirs.rglob("[!.]*.npz"))]
     names = [name for name in names if (ours / name).is_file()]
     if not names:
         raise InputMissing(f"{theirs} and {ours} hold no results (.npz) of the same clips")

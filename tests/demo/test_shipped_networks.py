@@ -1,0 +1,50 @@
+"""The detector and the keypoint network that come with the program: no network, no cache, no flag but one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demo.pose2d import load_pose
+from demo.result import read_result
+from demo.types import Status
+from lifter.metrics import p_mpjpe
+from lifter.skeletons import LIMBS_H36M
+from lifter.weights import resolve
+from tests.demo.test_cli import app
+from tools import measure_detector, measure_pose
+
+VIDEOS = Path(__file__).resolve().parents[2] / "videos"
+
+
+def test_the_sample_clip_runs_without_any_download(tmp_path):
+    flags = ("--quality", "shipped", "--offline", "--no-render", "--output", tmp_path / "out")
+    done = app("--video", VIDEOS / "sample.mp4", *flags, XDG_CACHE_HOME=tmp_path / "cache", MOTION_WEIGHTS="")
+    assert done.returncode == 0, done.stderr
+    assert "yolo-person, hrnet-wild, wild" in " ".join(done.stderr.split())
+    result = read_result(next((tmp_path / "out").rglob("[!.]*.npz")))
+    assert len(result.person_ids) == 1
+    assert (result.status[0] == Status.MEASURED).mean() > 0.98
+    with np.load(VIDEOS / "sample_truth.npz") as truth:
+        wanted = truth["joints_world"][:, LIMBS_H36M].astype(np.float64)
+    found = result.joints_world[0][:, LIMBS_H36M].astype(np.float64)
+    seen = np.isfinite(found).all((1, 2))
+    assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 80  # 68 when they were made
+
+
+def test_an_unreachable_network_names_the_way_out(tmp_path):
+    flags = ("--video", VIDEOS / "sample.mp4", "--offline", "--output", tmp_path / "out")
+    done = app(*flags, XDG_CACHE_HOME=tmp_path / "cache", MOTION_WEIGHTS="")
+    assert done.returncode == 10
+    assert "--quality shipped" in done.stderr
+
+
+def test_they_find_people_in_pictures_with_human_labels(shared):
+    people = shared / "people" / "test"
+    if not people.is_dir():
+        pytest.skip(f"{people} is absent")
+    found = measure_detector.measure(resolve("yolo-person", "detector", True), people, "cpu", None)
+    assert found.ap50 > 0.32
+    right = measure_pose.measure(load_pose(resolve("hrnet-wild", "pose", True), "cpu"), people)
+    assert right.pck > 0.66
+    assert right.ap > 0.22
