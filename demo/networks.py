@@ -75,7 +75,8 @@ def find_weights(settings: Settings) -> WeightFiles:
             pose = resolve(settings.pose, "pose", settings.offline)
     except DownloadError as error:
         raise DownloadError(
-            f"{error}; or run with --quality shipped: less precise networks that come with the program"
+            f"{error}; or, without --detector and --pose, run with --quality shipped: less precise networks "
+            "that come with the program"
         ) from error
     lifter = settings.lifter_weights or resolve(settings.lifter, "lifter", settings.offline)
     used = [

@@ -42,9 +42,11 @@ class ClipScore:
 
 
 def compare(theirs: Result, ours: Result) -> ClipScore:
-    """The main person of `theirs`, looked for among everybody in `ours`."""
+    """The main person of `theirs`, looked for among everybody in `ours`; NaN where theirs see nobody."""
     seen = theirs.status == Status.MEASURED
     sizes = np.where(seen, area(np.nan_to_num(theirs.boxes.astype(np.float64))), 0).sum(axis=1)
+    if not sizes.any():
+        return ClipScore(0, np.nan, np.nan)
     main = int(np.argmax(sizes))
     found, near = [], []
     for frame in np.flatnonzero(seen[main]):
@@ -58,7 +60,7 @@ def compare(theirs: Result, ours: Result) -> ClipScore:
             apart = theirs.keypoints_2d[main, frame] - ours.keypoints_2d[same, frame]
             reach = _NEAR * (box[2:] - box[:2]).max()
             near += (np.linalg.norm(apart[joints, :2], axis=1) < reach).tolist()
-    return ClipScore(len(found), 100 * float(np.mean(found)), 100 * float(np.mean(near)) if near else 0.0)
+    return ClipScore(len(found), 100 * float(np.mean(found)), 100 * float(np.mean(near)) if near else np.nan)
 
 
 @app.command()

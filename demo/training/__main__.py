@@ -27,7 +27,7 @@ def pose(
     variant: Annotated[str, typer.Option(help="Shape of the network; see demo/hrnet.py.")] = "w32s-192x144",
     steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="People a batch.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon.")] = 2e-3,
     init: Annotated[
         Path | None,
         typer.Option(help="Start from these weights, ours or the authors', and use the full size only."),
@@ -66,7 +66,7 @@ def pose(
         if replace(shape, input_size=config.input_size) != config:
             raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
         model.load_state_dict(known.state_dict())
-    people, held_out = load_people(data, "train"), load_people(data[:1], "val")
+    people, held_out = load_people(data, "train"), load_people(data, "val")
     with Progress() as bars:
         task = bars.add_task("training", total=steps)
         for state in train(model, config, people, held_out, out, settings):

@@ -55,7 +55,7 @@ def augmented(
     """
     if how is None:
         return _cut(picture, keypoints, crop_windows(box[None], input_size)[0], 0.0, False, input_size)
-    labelled = keypoints[:, 2] > 0
+    labelled, lean = keypoints[:, 2] > 0, lean_degrees(keypoints)
     if labelled.sum() >= how.half_body_joints and generator.random() < how.half_body_chance:
         half = labelled & (_UPPER if generator.random() < 0.5 else ~_UPPER)
         if half.sum() >= 4:
@@ -72,7 +72,7 @@ def augmented(
     turn = 0.0
     if generator.random() < how.turn_chance:
         turn = float(generator.uniform(-how.turn_degrees, how.turn_degrees))
-    if abs(lean := lean_degrees(keypoints)) > how.turn_degrees and generator.random() < how.upright_chance:
+    if abs(lean) > how.turn_degrees and generator.random() < how.upright_chance:
         turn -= lean
     image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), input_size)
     return _recoloured(image, generator, how), points

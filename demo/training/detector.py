@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
-from demo.detection import PersonDetector, ultralytics_offline
+from demo.detection import PersonDetector, check_checkpoint, ultralytics_offline
 from demo.types import Floats
 from lifter.errors import DataError, InputMissing
 from lifter.files import replace_file
@@ -80,6 +80,12 @@ def prepare(
     return description
 
 
+def read_boxes(labels: Path) -> Floats:
+    """ultralytics' labels (class, x and y of the middle, width, height) -> (n, 4), parts of the picture."""
+    rows = [line.split()[1:5] for line in labels.read_text("utf-8").splitlines()]
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
 def _add_labels(picture: Path, labels: Path, teacher: PersonDetector) -> None:
     image = cv2.imread(str(picture))
     if image is None:
@@ -88,7 +94,7 @@ def _add_labels(picture: Path, labels: Path, teacher: PersonDetector) -> None:
     size = np.array(image.shape[1::-1] * 2, np.float32)
     sure = found.boxes[found.scores >= _SURE] / size
     boxes = np.concatenate([(sure[:, :2] + sure[:, 2:]) / 2, sure[:, 2:] - sure[:, :2]], axis=1)
-    known = np.loadtxt(labels, ndmin=2)[:, 1:].astype(np.float32) if labels.stat().st_size else boxes[:0]
+    known = read_boxes(labels)
     new = [box for box in boxes if not len(known) or _iou(box, known).max() < _SAME]
     with labels.open("a", encoding="utf-8") as file:
         file.writelines("0 {:.5f} {:.5f} {:.5f} {:.5f}\n".format(*box) for box in new)
@@ -117,7 +123,14 @@ def train(
         done: is told (epochs done, of how many) after each.
         teacher: a detector of ultralytics whose features are taught.
         init: weights of an earlier training to start from, instead of random ones.
+
+    Raises:
+        InputMissing, WeightsError: `init` is not there, or is no checkpoint that may be opened.
     """
+    if init is not None and not init.is_file():
+        raise InputMissing(f"{init}: no such detector file")
+    if init is not None:
+        check_checkpoint(init)
     ultralytics = ultralytics_offline()
     last = folder / "run" / "weights" / "last.pt"
     start = str(init) if init else settings.shape

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from demo.pose2d import KeypointEstimator
+from demo.pose2d import KeypointEstimator, crop_windows, to_crop
+from demo.training.detector import read_boxes
 from demo.types import Floats, Image
 from lifter.errors import DataError, InputMissing
 from lifter.files import replace_file
@@ -84,27 +84,25 @@ def label_people(
 
 
 def _boxes(labels: Path, image: Image) -> Floats:
-    """ultralytics' lines (class, middle x, y, width, height in parts of the picture) -> (n, 4) corners."""
-    rows = [[float(value) for value in line.split()[1:5]] for line in labels.read_text().splitlines()]
-    middle_size = np.array(rows, np.float32).reshape(-1, 4)
-    scale = np.array(image.shape[1::-1] * 2, np.float32)
-    low = middle_size[:, :2] - middle_size[:, 2:] / 2
-    corners = np.concatenate([low, low + middle_size[:, 2:]], axis=1) * scale
+    """The labelled boxes that are large enough, (n, 4) corners in pixels."""
+    boxes = read_boxes(labels)
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    corners = np.concatenate([low, high], axis=1) * np.array(image.shape[1::-1] * 2, np.float32)
     return corners[(corners[:, 2:] - corners[:, :2]).max(axis=1, initial=0) >= _SMALLEST]
 
 
-def _crop(image: Image, keypoints: Floats, box: Floats) -> tuple[Image, Floats, NDArray[np.float32]]:
+def _crop(image: Image, keypoints: Floats, box: Floats) -> tuple[Image, Floats, Floats]:
     """The box, brought to 3:4 and enlarged, cut out of the picture as far as that goes."""
-    middle, (width, height) = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    half = np.array([max(width, height * 3 / 4), max(height, width * 4 / 3)]) * _ROOM / 2
+    window = crop_windows(box[None], (3, 4), _ROOM)[0]
     size = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(middle - half), 0, size - 1).astype(int)
-    high = np.clip(np.ceil(middle + half), low + 1, size).astype(int)
+    low = np.clip(np.floor(window[:2]), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(window[:2] + window[2:]), low + 1, size).astype(int)
     crop = image[low[1] : high[1], low[0] : high[0]]
     scale = min(_LONG_SIDE / max(crop.shape[:2]), 1.0)
     if scale < 1:
         crop = np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    shown = np.concatenate([low, high - low])
     points = keypoints.copy()
-    points[:, :2] = (points[:, :2] + 0.5 - low) * scale - 0.5
-    corners = ((box.reshape(2, 2) - low) * scale).reshape(4)
-    return crop, points, corners.astype(np.float32)
+    points[:, :2] = to_crop(keypoints[:, :2], shown, crop.shape[1::-1])
+    corners = to_crop(box.reshape(2, 2) - 0.5, shown, crop.shape[1::-1]) + 0.5  # edges, not pixel centres
+    return crop, points, corners.reshape(4).astype(np.float32)

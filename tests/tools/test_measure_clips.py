@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from demo.result import assemble
+from demo.result import assemble, write_result
 from demo.types import Status, Track2D, Track3D
-from tools.measure_clips import compare
+from tools.measure_clips import app, compare
 
 FRAMES = 10
 
@@ -48,9 +49,28 @@ def test_a_box_elsewhere_is_another_person():
     assert compare(result(person(1, 0, 200)), result(person(1, 40, 200))).found == 0
 
 
+def test_a_clip_without_anybody_has_no_score():
+    theirs = result(person(1, 0, 200))
+    theirs.status[:] = Status.ABSENT
+    score = compare(theirs, result(person(1, 0, 200)))
+    assert score.frames == 0
+    assert np.isnan([score.found, score.near]).all()
+
+
 def test_joints_beyond_a_tenth_of_the_box_are_not_near():
     theirs = result(person(1, 0, 200))
     moved = theirs.keypoints_2d.copy()
     moved[0, :, :4, 0] += 21  # the box is 200 high
     moved[0, :, 4:8, 0] += 19
     assert compare(theirs, replace(theirs, keypoints_2d=moved)).near == pytest.approx(100 * 13 / 17)
+
+
+def test_the_command_reads_results_and_not_what_the_program_keeps_beside_them(tmp_path):
+    for folder in ("theirs", "ours"):
+        (tmp_path / folder / "clip").mkdir(parents=True)
+        write_result(tmp_path / folder / "clip" / "clip.npz", result(person(1, 0, 200)))
+        (tmp_path / folder / "clip" / ".clip.analysis.npz").write_bytes(b"no result")
+    done = CliRunner().invoke(app, [str(tmp_path / "theirs"), str(tmp_path / "ours")])
+    assert done.exit_code == 0, done.output
+    assert "clip/clip" in done.output
+    assert done.output.count("100.0") == 2

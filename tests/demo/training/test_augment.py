@@ -94,3 +94,16 @@ def test_where_the_picture_ends_joints_beyond_are_nowhere():
                 if 0 <= x < SIZE[0] and 0 <= y < SIZE[1]:
                     assert not black[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].all()
     assert 5 < ended < 25
+
+
+def test_people_whose_picture_ends_stay_upright():
+    image, keypoints, box = one_dot()
+    parts = replace(STEADY, part_chance=1, turn_chance=0, upright_chance=1)
+    shown = 0
+    for seed in range(60):
+        _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), parts)
+        nose, shoulders = points[0], points[5:7]
+        if np.abs(points[[0, 5, 6], :2]).max() < 1000:
+            shown += 1
+            assert nose[1] < shoulders[:, 1].min()
+    assert shown > 10

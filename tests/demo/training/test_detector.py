@@ -1,18 +1,21 @@
 """A short training of the detector: its loss falls, and the program loads what it writes."""
 
 import csv
+import subprocess
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from demo.detection import load_detector
 from demo.training.__main__ import app
-from demo.training.detector import prepare
+from demo.training.detector import DetectorTraining, prepare, train
 from demo.types import Detections
-from lifter.errors import DataError, InputMissing
+from lifter.errors import DataError, InputMissing, WeightsError
+from lifter.weights import resolve
 
 
 def write_pictures(folder, train=12, val=2):
@@ -63,6 +66,33 @@ def test_a_teacher_is_imitated_and_a_training_begins_where_another_ended(tmp_pat
     weights = tmp_path / "second" / "yolo-person.pt"
     assert weights.stat().st_size < 8e6  # the teacher is not in it
     load_detector(weights, "cpu")
+
+
+def test_an_interrupted_imitation_goes_on(tmp_path):
+    description = prepare(
+        write_pictures(tmp_path / "data", train=4), tmp_path / "pictures", None, lambda *counts: None
+    )
+    settings = DetectorTraining(epochs=3, batch=2, image_size=64, workers=0)
+    teacher = resolve("yolo-person", "detector", offline=True)
+
+    def interrupt(done, total):
+        if done == 2:  # told before the second epoch is saved
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(description, tmp_path, settings, interrupt, teacher=teacher)
+    told = []
+    weights = train(description, tmp_path, settings, lambda done, total: told.append(done), teacher=teacher)
+    assert told == [2, 3]
+    load_detector(weights, "cpu")
+
+
+def test_weights_to_start_from_are_looked_at_first(tmp_path):
+    with pytest.raises(InputMissing, match="no such detector"):
+        train(tmp_path, tmp_path, DetectorTraining(), lambda *counts: None, init=tmp_path / "a.pt")
+    torch.save({"model": subprocess.run}, tmp_path / "b.pt")
+    with pytest.raises(WeightsError, match="refused"):
+        train(tmp_path, tmp_path, DetectorTraining(), lambda *counts: None, init=tmp_path / "b.pt")
 
 
 class Teacher:
