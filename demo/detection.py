@@ -84,6 +84,7 @@ class PersonDetector:
         image_size: int = 640,
         batch: int = 16,
     ) -> None:
+        self.person = person
         self._network = network
         self._options = {
             "classes": [person],
@@ -97,6 +98,11 @@ class PersonDetector:
             "save": False,
         }
         self._batch = batch
+
+    @property
+    def network(self) -> Any:
+        """The layers alone, in float32: a `torch.nn.Module` of ultralytics."""
+        return self._network.model.float()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Boxes of the people in each image, strongest first.

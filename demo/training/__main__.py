@@ -1,4 +1,4 @@
-"""The command line: python -m demo.training pose | detector --help"""
+"""The command line: python -m demo.training --help"""
 
 from __future__ import annotations
 
@@ -138,6 +138,49 @@ def detector(
         bars.update(task, completed=0, total=epochs, description="training, epochs")
         target = train(description, out, settings, epochs_done, teacher=teacher, init=init)
     typer.echo(str(target))
+
+
+@app.command()
+def imitate(
+    pictures: Annotated[list[Path], typer.Option(help="Zip of JPEG pictures; may be given again.")],
+    teacher: Annotated[Path, typer.Option(help="Weights of the detector to imitate.")],
+    init: Annotated[Path, typer.Option(help="Weights to start from, of `detector`.")],
+    out: _Out,
+    steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 10_000,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a batch.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon.")] = 2e-3,
+    seed: _Seed = 1,
+    device: _Device = "cpu",
+) -> None:
+    """Let a YOLO of one class answer like its teacher in any pictures, and write OUT/yolo-person.pt."""
+    import torch
+    from rich.progress import Progress
+
+    from demo.detection import load_detector
+    from demo.training.collage import read_pictures
+    from demo.training.detector import save_detector
+    from demo.training.imitation import Imitation, train
+    from lifter.plots import draw_log
+
+    settings = Imitation(steps, batch, learning_rate=learning_rate, seed=seed, device=device)
+    torch.manual_seed(seed)
+    model = load_detector(init, device).network
+    if len(model.names) != 1:
+        raise UserError(f"--init {init} finds {len(model.names)} classes: give one that finds people only")
+    theirs = load_detector(teacher, device)
+    pool = [read_pictures(archive, "train") for archive in pictures]
+    held_out = read_pictures(pictures[0], "val")
+    with Progress() as bars:
+        task = bars.add_task("training", total=steps)
+        for step, loss, measured in train(
+            model, theirs.network, theirs.person, pool, held_out, out, settings
+        ):
+            bars.update(task, completed=step, description=f"loss {loss:.3f}")
+            if measured is not None:
+                bars.console.print(f"step {step}: loss of held-out pictures {measured:.3f}")
+    save_detector(model, 320, out / "yolo-person.pt")
+    draw_log(out / "log.csv", out / "log.png")
+    typer.echo(str(out / "yolo-person.pt"))
 
 
 if __name__ == "__main__":

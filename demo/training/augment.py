@@ -75,7 +75,7 @@ def augmented(
     if abs(lean) > how.turn_degrees and generator.random() < how.upright_chance:
         turn -= lean
     image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), input_size)
-    return _recoloured(image, generator, how), points
+    return recoloured(image, generator, how), points
 
 
 def _part(
@@ -152,7 +152,7 @@ def _hidden(image: Image, generator: np.random.Generator) -> Image:
     return covered
 
 
-def _recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
+def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
     """Other light, other colours, less sharpness, something in front."""
     height, width = image.shape[:2]
     if generator.random() < how.blur_chance:

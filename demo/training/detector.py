@@ -172,13 +172,22 @@ def export(checkpoint: Path, target: Path) -> Path:
     ultralytics = ultralytics_offline()
     shutil.copyfile(checkpoint, target)
     stripped = ultralytics.utils.torch_utils.strip_optimizer(target)
-    model = stripped["model"]
-    size = int(_SIZE * stripped["train_args"]["imgsz"]) // 32 * 32
+    save_detector(stripped["model"], stripped["train_args"]["imgsz"], target)
+    return target
+
+
+def save_detector(model: Any, image_size: int, target: Path) -> None:
+    """Write a network, and how large its pictures are to be, as ultralytics' checkpoints hold them."""
+    size = int(_SIZE * image_size) // 32 * 32
     model.args = {"task": "detect", "imgsz": size}  # instead of all settings with our folders
     model.pt_path = target.name
+    checkpoint = {
+        "model": model.half(),
+        "train_args": model.args,
+        "version": ultralytics_offline().__version__,
+    }
     with replace_file(target) as temporary, temporary.open("wb") as file:  # a file: torch would keep its name
-        torch.save({"model": model, "train_args": model.args, "version": stripped.get("version")}, file)
-    return target
+        torch.save(checkpoint, file)
 
 
 class _LossInFloat32:

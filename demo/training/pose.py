@@ -8,7 +8,6 @@ number of the step alone, so a run that was killed and resumed ends like one tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
+from demo.training.ahead import drawn_ahead
 from demo.training.augment import Augmentation, augmented
 from demo.training.labels import LabelledPeople
 from demo.training.muon import Muon
@@ -107,7 +107,13 @@ def train(
     optimizer = Muon(model.parameters(), settings.learning_rate, settings.weight_decay)
     state = TrainingState(model, optimizer, folder, asdict(settings), "held_out_pck")
     network: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compiled else model
-    for inputs, keypoints in _batches(people, config, state.step, settings):
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        generator = np.random.default_rng([settings.seed, step])
+        size = size_at(step, config, settings)
+        return draw(people, size, settings.batch, generator, Augmentation())
+
+    for inputs, keypoints in drawn_ahead(batch, state.step, settings.steps):
         now = size_at(state.step, config, settings)
         inputs = inputs.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
@@ -126,25 +132,6 @@ def train(
             state.save()
         yield Progress(state.step, loss.item(), pck)
     state.finish()
-
-
-def _batches(
-    people: LabelledPeople, config: HRNetConfig, first: int, settings: PoseTraining
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches from step `first` to the last, each drawn while the network works on the one before."""
-
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        generator = np.random.default_rng([settings.seed, step])
-        size = size_at(step, config, settings)
-        return draw(people, size, settings.batch, generator, Augmentation())
-
-    with ThreadPoolExecutor(1) as ahead:
-        drawn = ahead.submit(batch, first)
-        for step in range(first, settings.steps):
-            ready = drawn.result()
-            if step + 1 < settings.steps:
-                drawn = ahead.submit(batch, step + 1)
-            yield ready
 
 
 def held_out_pck(model: HRNet, config: HRNetConfig, people: LabelledPeople, settings: PoseTraining) -> float:
