@@ -169,9 +169,17 @@ class HRNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, joints, H / 4, W / 4)."""
+        return self.final_layer(self.stages(x)[-1][0])
+
+    def stages(self, x: Tensor) -> list[list[Tensor]]:
+        """The branches after stages 2, 3 and 4, each half as fine as the one before and twice as wide.
+
+        (N, 3, H, W) -> (N, width, H / 4, W / 4), (N, 2 width, H / 8, W / 8) ...
+        """
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         branches = [self.layer1(x)]
+        after = []
         for transition, stage in (
             (self.transition1, self.stage2),
             (self.transition2, self.stage3),
@@ -180,7 +188,8 @@ class HRNet(nn.Module):
             # a branch that is new grows out of the coarsest one there is
             branches = [layer(branches[min(i, len(branches) - 1)]) for i, layer in enumerate(transition)]
             branches = stage(branches)
-        return self.final_layer(branches[0])
+            after.append(branches)
+        return after
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from demo.heatmaps import Decoding, decode
 from demo.hrnet import Alignment, load_hrnet
@@ -111,6 +111,12 @@ def normalise(crops: NDArray[np.uint8]) -> Floats:
     """BGR crops (N, H, W, 3) -> what networks eat (N, 3, H, W)."""
     scaled = (crops[..., ::-1] / np.float32(255) - _MEAN) / _STD
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def denormalised(inputs: Tensor) -> Tensor:
+    """What networks eat (N, 3, H, W) -> RGB from 0 to 1."""
+    mean, std = (inputs.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
+    return inputs * std + mean
 
 
 def usable_boxes(boxes: Floats, image: Image) -> NDArray[np.bool_]:

@@ -32,6 +32,10 @@ def pose(
         Path | None,
         typer.Option(help="Start from these weights, ours or the authors', and use the full size only."),
     ] = None,
+    hints: Annotated[
+        Path | None,
+        typer.Option(help="Weights of a detector whose features are learnt as well, at the full size only."),
+    ] = None,
     seed: _Seed = 1,
     device: _Device = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
@@ -42,7 +46,9 @@ def pose(
     import torch
     from rich.progress import Progress
 
+    from demo.detection import load_detector
     from demo.hrnet import VARIANTS, build, load_hrnet, save_hrnet
+    from demo.training.hints import Hints
     from demo.training.labels import load_people
     from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
     from lifter.plots import draw_log
@@ -54,7 +60,7 @@ def pose(
         seed=seed,
         device=device,
         compiled=compiled,
-        sizes=SMALL_FIRST if init is None else FULL_SIZE,
+        sizes=SMALL_FIRST if init is None and hints is None else FULL_SIZE,
     )
     torch.manual_seed(seed)
     if variant not in VARIANTS:
@@ -67,9 +73,10 @@ def pose(
             raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
         model.load_state_dict(known.state_dict())
     people, held_out = load_people(data, "train"), load_people(data, "val")
+    detector = Hints(model, load_detector(hints, device).network, config.input_size) if hints else None
     with Progress() as bars:
         task = bars.add_task("training", total=steps)
-        for state in train(model, config, people, held_out, out, settings):
+        for state in train(model, config, people, held_out, out, settings, detector):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.pck is not None:
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")

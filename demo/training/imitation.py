@@ -113,7 +113,7 @@ def imitation_loss(found: Answer, wanted: Answer, person: int) -> Tensor:
         off = (true.exp() * (true - own)).sum((1, 2))
         answers = answers + (off * logits.sigmoid()).sum()
     hints = [
-        _unexplained(mine.float(), theirs.float())
+        unexplained(mine.float(), theirs.float())
         for mine, theirs in zip(found.features, wanted.features, strict=True)
     ]
     return answers / people + _HINTS * torch.stack(hints).mean()
@@ -126,7 +126,7 @@ def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
     return surprise - functional.binary_cross_entropy_with_logits(wanted, chance, reduction="none")
 
 
-def _unexplained(found: Tensor, wanted: Tensor) -> Tensor:
+def unexplained(found: Tensor, wanted: Tensor) -> Tensor:
     """Squared error of (N, c, h, w) by the variance of each channel: 1 for who knows the mean alone."""
     variance = wanted.var((0, 2, 3))
     error = ((found - wanted) ** 2).mean((0, 2, 3))

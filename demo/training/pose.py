@@ -7,18 +7,19 @@ number of the step alone, so a run that was killed and resumed ends like one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.ahead import drawn_ahead
 from demo.training.augment import Augmentation, augmented
+from demo.training.hints import Hints
 from demo.training.labels import LabelledPeople
 from demo.training.muon import Muon
 from demo.training.targets import heatmap_loss
@@ -42,6 +43,7 @@ class PoseTraining:
     warmup: int = 300
     clip_norm: float = 1.0
     ema: float = 0.998
+    hint_weight: float = 0.2
     seed: int = 1
     bf16: bool = True
     device: str = "cpu"
@@ -94,19 +96,22 @@ def train(
     held_out: LabelledPeople,
     folder: Path,
     settings: PoseTraining,
+    hints: Hints | None = None,
 ) -> Iterator[Progress]:
     """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
 
-    Writes `state.pt` (to resume from) and `log.csv` into `folder`.
+    With `hints`, it also learns what they ask for. Writes `state.pt` (to resume from) and `log.csv` into
+    `folder`.
 
     Raises:
         WeightsError: the folder holds the state of another training.
     """
     device = torch.device(settings.device)
-    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = Muon(model.parameters(), settings.learning_rate, settings.weight_decay)
-    state = TrainingState(model, optimizer, folder, asdict(settings), "held_out_pck")
-    network: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compiled else model
+    learning = model if hints is None else nn.ModuleDict({"network": model, "hints": hints})
+    learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
+    state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck")
+    stages = torch.compile(model.stages) if settings.compiled else model.stages
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng([settings.seed, step])
@@ -117,8 +122,10 @@ def train(
         now = size_at(state.step, config, settings)
         inputs = inputs.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-            found = network(inputs)
-        loss = heatmap_loss(found.float(), keypoints.to(device), now)
+            seen = stages(inputs)
+            found = model.final_layer(seen[-1][0])
+            unlike = hints(inputs, seen) if hints is not None else 0.0
+        loss = heatmap_loss(found.float(), keypoints.to(device), now) + settings.hint_weight * unlike
         rate = warmup_cosine(state.step, settings.steps, settings.learning_rate, settings.warmup)
         state.update(loss, rate, settings.clip_norm, settings.ema)
 
