@@ -10,13 +10,8 @@ DEMO_FLAGS ?=
 
 .PHONY: demo test check mmpose clean
 
-# Where the official detector and HRNet cannot be downloaded (exit status 10), those that ship serve.
 demo: $(VENV)/ready
-	@$(BIN)/python app.py --overwrite $(DEMO_FLAGS) || { \
-	  status=$$?; \
-	  if [ $$status -ne 10 ]; then exit $$status; fi; \
-	  echo "The official weights cannot be reached: running on those that come with the program."; \
-	  $(BIN)/python app.py --overwrite $(DEMO_FLAGS) --quality shipped; }
+	$(BIN)/python app.py --overwrite $(DEMO_FLAGS)
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest

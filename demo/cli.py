@@ -168,12 +168,13 @@ def process(
     for clip in clips:  # a wrong path is told before anything is loaded
         probe(clip)
     with console.working("loading the program"):
-        from demo.networks import LoadedNetworks, find_weights, out_of_memory
+        from demo.networks import LoadedNetworks, find_any_weights, out_of_memory
         from demo.pipeline import process_clip
         from demo.views import process_views
         from lifter.errors import UserError
     stages = partial(process_clip, clips[0]) if len(clips) == 1 else partial(process_views, clips)
-    files = find_weights(settings)
+    settings, files, missing = find_any_weights(settings)
+    console.standing_in(files, missing)
     for used in files.used:
         console.detail(f"{used.role}: {used.name} ({used.file})")
     networks = LoadedNetworks(files, settings, lambda: console.working("loading the networks"))
@@ -205,7 +206,7 @@ def run_many(
 
     from demo import batch
     from demo.batch_report import exit_status
-    from demo.networks import find_weights
+    from demo.networks import find_any_weights
     from demo.worker import Orders
     from lifter.errors import OutputError, UserError
 
@@ -216,7 +217,9 @@ def run_many(
             raise OutputError(f"{output} is a file: --output is the folder for the results")
         count = jobs or batch.worker_count()
         threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
-        orders = Orders(settings, find_weights(settings), overwrite, threads)
+        settings, files, missing = find_any_weights(settings)
+        console.standing_in(files, missing)
+        orders = Orders(settings, files, overwrite, threads)
         with console.counting("looking at the clips", len(found.jobs)) as looked:
             plan = batch.plan(found, orders, looked)
         console.planned(plan, found)

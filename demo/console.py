@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from demo.batch import Planned
     from demo.batch_report import Row
     from demo.folders import Found, Job
+    from demo.networks import WeightFiles
     from demo.outputs import ClipReport
     from lifter.weights import WeightInfo
 
@@ -96,6 +97,14 @@ class Console:
         for path in (done.outputs.video, done.outputs.result, done.outputs.summary):
             if path.is_file() and not self._quiet:
                 self._out.print(str(path), markup=False, soft_wrap=True)
+
+    def standing_in(self, files: WeightFiles, missing: str) -> None:
+        """That the networks which ship are in use, where the larger ones are missing."""
+        if not missing:
+            return
+        names = " and ".join(used.name for used in files.used if used.role != "lifter")
+        line = f"Running on {names}, which come with the program and are less precise: {missing}"
+        self._err.print(line, style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

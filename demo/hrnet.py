@@ -55,6 +55,7 @@ VARIANTS = {
     "w16-192x144": W16_SMALL,
     "w32s-192x144": W32_SMALL,
     "w32s-128x96": replace(W32_SMALL, input_size=(96, 128)),
+    "w32s-160x120": replace(W32_SMALL, input_size=(120, 160)),
 }
 
 

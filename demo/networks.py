@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.settings import Settings
+from demo.settings import NETWORKS, Settings
 from lifter.errors import DownloadError, UserError, WeightsError
 from lifter.weights import manifest, resolve, sha256
 
@@ -52,6 +52,28 @@ class Networks:
     batch: int = BATCH
 
 
+def find_any_weights(settings: Settings) -> tuple[Settings, WeightFiles, str]:
+    """As `find_weights`; with the quality "auto", those that ship stand in for what cannot be downloaded.
+
+    Returns:
+        The settings with the networks in use, their files, and why others stand in: "" where none do.
+
+    Raises:
+        WeightsError, DownloadError: see `lifter.weights.resolve`.
+    """
+    try:
+        return settings, find_weights(settings), ""
+    except DownloadError as error:
+        if settings.quality != "auto":
+            raise DownloadError(
+                f"{error}; or run with --quality shipped, without --detector and --pose: "
+                "less precise networks that come with the program"
+            ) from error
+        names = {role: NETWORKS["shipped"][role] for role in ("detector", "pose")}
+        settings = settings.model_copy(update={"quality": "shipped", **names})
+        return settings, find_weights(settings), str(error)
+
+
 def find_weights(settings: Settings) -> WeightFiles:
     """Resolves the three weights, downloading what must be and may be.
 
@@ -69,15 +91,9 @@ def find_weights(settings: Settings) -> WeightFiles:
             resolve(name, kind, offline=True)
 
     pose: Path | str = settings.pose
-    try:
-        detector = resolve(settings.detector, "detector", settings.offline)
-        if not settings.pose.startswith("mmpose:"):
-            pose = resolve(settings.pose, "pose", settings.offline)
-    except DownloadError as error:
-        raise DownloadError(
-            f"{error}; or, without --detector and --pose, run with --quality shipped: less precise networks "
-            "that come with the program"
-        ) from error
+    detector = resolve(settings.detector, "detector", settings.offline)
+    if not settings.pose.startswith("mmpose:"):
+        pose = resolve(settings.pose, "pose", settings.offline)
     lifter = settings.lifter_weights or resolve(settings.lifter, "lifter", settings.offline)
     used = [
         WeightUsed("detector", settings.detector, detector.name, sha256(detector)),

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VERSION = "0.1.0"
 
-# What the networks are that the user does not name.
+# What the networks are that the user does not name; those of "auto" where they can be had, else "shipped".
 NETWORKS = {
+    "auto": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
     "shipped": {"detector": "yolo-person", "pose": "hrnet-wild", "lifter": "wild"},
     "standard": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
     "best": {"detector": "yolo11x", "pose": "hrnet-w48-384", "lifter": "wild"},
@@ -26,10 +27,10 @@ class Settings(BaseModel):
     person: str = Field(
         "all", description="Who: all, largest, or a person's id as the first run numbered them."
     )
-    quality: Literal["shipped", "standard", "best"] = Field(
-        "standard",
-        description="Networks that look at the pictures: standard; best (larger, slower); "
-        "shipped (ours, less precise, nothing is downloaded).",
+    quality: Literal["auto", "shipped", "standard", "best"] = Field(
+        "auto",
+        description="Networks that look at the pictures: standard; best (larger, slower); shipped (ours, "
+        "less precise, nothing is downloaded); auto: standard, and shipped where that cannot be downloaded.",
     )
     detector: str = Field(
         "auto",
@@ -71,9 +72,16 @@ class Settings(BaseModel):
     @classmethod
     def _name_networks(cls, given: Any) -> Any:
         """Networks that are "auto" get the names that `quality` gives them."""
-        named = NETWORKS.get(given.get("quality", "standard"), {}) if isinstance(given, dict) else {}
+        if not isinstance(given, dict):
+            return given
+        quality = given.get("quality", "auto")
+        chosen = any(given.get(role, "auto") != "auto" for role in ("detector", "pose"))
+        if quality == "auto" and chosen:  # nothing stands in for what the user chose
+            quality = "standard"
+        named = NETWORKS.get(quality, {})
         return {
             **given,
+            "quality": quality,
             **{role: name for role, name in named.items() if given.get(role, "auto") == "auto"},
         }
 

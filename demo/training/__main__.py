@@ -156,6 +156,9 @@ def imitate(
     steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 10_000,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a batch.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon.")] = 2e-3,
+    size: Annotated[
+        list[int] | None, typer.Option(min=64, help="Side of the collages in pixels; several: any of them.")
+    ] = None,
     seed: _Seed = 1,
     device: _Device = "cpu",
 ) -> None:
@@ -169,7 +172,8 @@ def imitate(
     from demo.training.imitation import Imitation, train
     from lifter.plots import draw_log
 
-    settings = Imitation(steps, batch, learning_rate=learning_rate, seed=seed, device=device)
+    sizes = tuple(size or Imitation.sizes)
+    settings = Imitation(steps, batch, sizes, learning_rate=learning_rate, seed=seed, device=device)
     torch.manual_seed(seed)
     model = load_detector(init, device).network
     if len(model.names) != 1:

@@ -1,5 +1,6 @@
 """The detector and the keypoint network that come with the program: no network, no cache, no flag but one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,23 @@ def test_the_sample_clip_runs_without_any_download(tmp_path):
     assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 80  # 68 when they were made
 
 
-def test_an_unreachable_network_names_the_way_out(tmp_path):
-    flags = ("--video", VIDEOS / "sample.mp4", "--offline", "--output", tmp_path / "out")
+def test_they_stand_in_for_what_cannot_be_downloaded_and_say_so(tmp_path):
+    flags = ("--offline", "--no-render", "--end", "0.5", "--output", tmp_path / "out")
+    done = app("--video", VIDEOS / "sample.mp4", *flags, XDG_CACHE_HOME=tmp_path / "cache", MOTION_WEIGHTS="")
+    assert done.returncode == 0, done.stderr
+    assert "Running on yolo-person and hrnet-wild" in done.stderr
+    assert "yolo11n.pt" in done.stderr  # what is missing
+    summary = json.loads(next((tmp_path / "out").rglob("*.json")).read_text("utf-8"))
+    assert "hrnet-wild" in json.dumps(summary)
+
+
+@pytest.mark.parametrize("flag", [("--quality", "standard"), ("--pose", "hrnet-w32"), ("--quality", "best")])
+def test_nothing_stands_in_for_what_was_asked_for(tmp_path, flag):
+    flags = ("--video", VIDEOS / "sample.mp4", "--offline", "--output", tmp_path / "out", *flag)
     done = app(*flags, XDG_CACHE_HOME=tmp_path / "cache", MOTION_WEIGHTS="")
     assert done.returncode == 10
     assert "--quality shipped" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_they_find_people_in_pictures_with_human_labels(shared):
