@@ -189,7 +189,7 @@ def imitate(
             bars.update(task, completed=step, description=f"loss {loss:.3f}")
             if measured is not None:
                 bars.console.print(f"step {step}: loss of held-out pictures {measured:.3f}")
-    save_detector(model, 320, out / "yolo-person.pt")
+    save_detector(model, int(1.2 * max(sizes)), out / "yolo-person.pt")  # the program's are larger pictures
     draw_log(out / "log.csv", out / "log.png")
     typer.echo(str(out / "yolo-person.pt"))
 

@@ -172,13 +172,13 @@ def export(checkpoint: Path, target: Path) -> Path:
     ultralytics = ultralytics_offline()
     shutil.copyfile(checkpoint, target)
     stripped = ultralytics.utils.torch_utils.strip_optimizer(target)
-    save_detector(stripped["model"], stripped["train_args"]["imgsz"], target)
+    save_detector(stripped["model"], int(_SIZE * stripped["train_args"]["imgsz"]), target)
     return target
 
 
 def save_detector(model: Any, image_size: int, target: Path) -> None:
     """Write a network, and how large its pictures are to be, as ultralytics' checkpoints hold them."""
-    size = int(_SIZE * image_size) // 32 * 32
+    size = image_size // 32 * 32
     model.args = {"task": "detect", "imgsz": size}  # instead of all settings with our folders
     model.pt_path = target.name
     checkpoint = {
