@@ -173,9 +173,9 @@ class HRNet(nn.Module):
         return self.final_layer(self.stages(x)[-1][0])
 
     def stages(self, x: Tensor) -> list[list[Tensor]]:
-        """The branches after stages 2, 3 and 4, each half as fine as the one before and twice as wide.
+        """For each of the stages 2, 3 and 4 its branches, from pictures (N, 3, H, W).
 
-        (N, 3, H, W) -> (N, width, H / 4, W / 4), (N, 2 width, H / 8, W / 8) ...
+        The first branch is (N, width, H / 4, W / 4), each further one half as fine and twice as wide.
         """
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))

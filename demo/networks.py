@@ -90,8 +90,8 @@ def find_weights(settings: Settings) -> WeightFiles:
         with suppress(DownloadError):
             resolve(name, kind, offline=True)
 
-    pose: Path | str = settings.pose
     detector = resolve(settings.detector, "detector", settings.offline)
+    pose: Path | str = settings.pose
     if not settings.pose.startswith("mmpose:"):
         pose = resolve(settings.pose, "pose", settings.offline)
     lifter = settings.lifter_weights or resolve(settings.lifter, "lifter", settings.offline)

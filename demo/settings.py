@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VERSION = "0.1.0"
 
-# What the networks are that the user does not name; those of "auto" where they can be had, else "shipped".
+# What the networks are that the user does not name. "auto" is "standard" where that can be had, or "shipped".
 NETWORKS = {
-    "auto": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
     "shipped": {"detector": "yolo-person", "pose": "hrnet-wild", "lifter": "wild"},
     "standard": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
     "best": {"detector": "yolo11x", "pose": "hrnet-w48-384", "lifter": "wild"},
@@ -78,7 +77,7 @@ class Settings(BaseModel):
         chosen = any(given.get(role, "auto") != "auto" for role in ("detector", "pose"))
         if quality == "auto" and chosen:  # nothing stands in for what the user chose
             quality = "standard"
-        named = NETWORKS.get(quality, {})
+        named = NETWORKS.get("standard" if quality == "auto" else quality, {})
         return {
             **given,
             "quality": quality,

@@ -4,7 +4,11 @@ labels      people's crops with keypoints, as they lie on disk
 augment     a crop as it might have been photographed
 targets     heatmaps to learn, and how far a network is from them
 muon        the optimiser
+ahead       batches drawn while the networks work
 pose        the training of HRNet
+hints       what HRNet may borrow from a detector's features
 relabel     more crops: a teacher's keypoints on the detector's pictures
 detector    the training of the person detector, by ultralytics' own trainer
+collage     pictures put together from others
+imitation   a detector learns to answer like another in collages
 """

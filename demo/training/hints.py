@@ -8,6 +8,7 @@ same resolutions in the same crop (Romero et al., "FitNets: hints for thin deep 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class Hints(nn.Module):
 
     def __init__(self, network: HRNet, detector: nn.Module, input_size: tuple[int, int]) -> None:
         super().__init__()
-        self._ask = lambda inputs: ask(detector, inputs)
+        self._ask = partial(ask, detector)  # no submodule: it is neither trained nor saved
         width, height = input_size
         if width % _CELL or height % _CELL:
             raise UserError(f"hints need crops of multiples of {_CELL} pixels, not {width} x {height}")

@@ -27,7 +27,7 @@ from lifter.errors import UserError
 from lifter.training_state import TrainingState, warmup_cosine
 
 _HINTS = 3.0  # weight of the features against that of the answers
-_HELD_OUT = 64  # collages to measure on
+_HELD_OUT, _HELD_OUT_BATCH = 64, 16  # collages to measure on, and how many at a time: the loss is per batch
 _HELD_OUT_SIZE = 320
 
 
@@ -191,7 +191,8 @@ def train(
         last = state.step == settings.steps
         if last or state.step % settings.validate_every == 0:
             with state.averaged():
-                measured = float(np.mean([loss(unseen[i : i + 16]).item() for i in range(0, _HELD_OUT, 16)]))
+                starts = range(0, _HELD_OUT, _HELD_OUT_BATCH)
+                measured = float(np.mean([loss(unseen[i : i + _HELD_OUT_BATCH]).item() for i in starts]))
         state.log(value.item(), measured)
         if last or state.step % settings.save_every == 0:
             state.save()
