@@ -6,6 +6,7 @@ targets     heatmaps to learn, and how far a network is from them
 muon        the optimiser
 ahead       batches drawn while the networks work
 pose        the training of HRNet
+teacher     what another keypoint network sees in the same crops
 hints       what HRNet may borrow from a detector's features
 relabel     more crops: a teacher's keypoints on the detector's pictures
 detector    the training of the person detector, by ultralytics' own trainer

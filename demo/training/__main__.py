@@ -36,6 +36,10 @@ def pose(
         Path | None,
         typer.Option(help="Weights of a detector whose features are learnt as well, at the full size only."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="ONNX weights of a keypoint network to imitate, instead of the labels."),
+    ] = None,
     seed: _Seed = 1,
     device: _Device = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
@@ -51,6 +55,7 @@ def pose(
     from demo.training.hints import Hints
     from demo.training.labels import load_people
     from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
+    from demo.training.teacher import Teacher
     from lifter.plots import draw_log
 
     settings = PoseTraining(
@@ -76,7 +81,8 @@ def pose(
     detector = Hints(model, load_detector(hints, device).network, config.input_size) if hints else None
     with Progress() as bars:
         task = bars.add_task("training", total=steps)
-        for state in train(model, config, people, held_out, out, settings, detector):
+        looking = Teacher(teacher) if teacher else None
+        for state in train(model, config, people, held_out, out, settings, detector, looking):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.pck is not None:
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")

@@ -3,12 +3,13 @@
 The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, turns up to 45 degrees, mirror
 images, and now and then only the upper or the lower half of a body (Wang et al. 2018), or any other part of
 it, as where the picture ends or somebody is half hidden. Boxes that are off by some pixels, as detectors'
-are, things in front, and the light and blur of video come on top. Pictures of sports are full of people
-upside down, whom videos show more rarely: most of them are set upright.
+are, things in front, other people around, and the light and blur of video come on top. Pictures of sports
+are full of people upside down, whom videos show more rarely: most of them are set upright.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,8 +38,11 @@ class Augmentation:
     half_body_joints: int = 8  # no half of fewer labelled joints
     part_chance: float = 0.25  # that only a part of the box is in the picture
     grey_chance: float = 0.1
-    blur_chance: float = 0.35
+    blur_chance: float = 0.5
+    coarse: tuple[float, float] = (0.15, 0.8)  # of the pixels' number a side, where that is the blur
     hole_chance: float = 0.4
+    surrounded_chance: float = 0.6  # that another picture goes on where the own one ends
+    crowd_chance: float = 0.35  # that a part of another picture lies over this one
 
 
 def augmented(
@@ -48,13 +52,16 @@ def augmented(
     input_size: tuple[int, int],
     generator: np.random.Generator,
     how: Augmentation | None,
+    around: Image | None = None,
 ) -> tuple[Image, Floats]:
     """One draw: the network's input (h, w, 3) BGR and keypoints (17, 3) in its pixels and confidence.
 
-    Without `how`, the plain crop that the program itself would make of the box.
+    Where the picture ends, that of `around` goes on. Without `how`, the plain crop that the program itself
+    would make of the box.
     """
+    ground = np.zeros((input_size[1], input_size[0], 3), np.uint8)
     if how is None:
-        return _cut(picture, keypoints, crop_windows(box[None], input_size)[0], 0.0, False, input_size)
+        return _cut(picture, keypoints, crop_windows(box[None], input_size)[0], 0.0, False, ground)
     labelled, lean = keypoints[:, 2] > 0, lean_degrees(keypoints)
     if labelled.sum() >= how.half_body_joints and generator.random() < how.half_body_chance:
         half = labelled & (_UPPER if generator.random() < 0.5 else ~_UPPER)
@@ -74,7 +81,9 @@ def augmented(
         turn = float(generator.uniform(-how.turn_degrees, how.turn_degrees))
     if abs(lean) > how.turn_degrees and generator.random() < how.upright_chance:
         turn -= lean
-    image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), input_size)
+    if around is not None:
+        ground = np.asarray(cv2.resize(around, input_size), np.uint8)
+    image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), ground)
     return recoloured(image, generator, how), points
 
 
@@ -118,9 +127,13 @@ def _cut(
     window: NDArray[np.float64],
     turn: float,
     mirrored: bool,
-    input_size: tuple[int, int],
+    ground: Image,
 ) -> tuple[Image, Floats]:
-    """The window (left, top, width, height) of the picture, turned by degrees about its middle."""
+    """The window (left, top, width, height) of the picture, turned by degrees about its middle.
+
+    It is drawn on `ground`, which is changed.
+    """
+    input_size = (ground.shape[1], ground.shape[0])
     size = np.asarray(input_size, dtype=np.float64)
     scale = size / window[2:]
     origin = to_crop(np.zeros(2), window, input_size)
@@ -133,7 +146,14 @@ def _cut(
     if mirrored:
         affine[0] *= -1
         affine[0, 2] += size[0] - 1
-    image = cv2.warpAffine(picture, affine, input_size, flags=cv2.INTER_LINEAR)
+    image = cv2.warpAffine(
+        picture,
+        affine,
+        input_size,
+        dst=ground,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_TRANSPARENT,
+    )
     points = keypoints.astype(np.float64)
     points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
     if mirrored:
@@ -152,6 +172,20 @@ def _hidden(image: Image, generator: np.random.Generator) -> Image:
     return covered
 
 
+def crowded(pictures: Sequence[Image], generator: np.random.Generator, chance: float) -> list[Image]:
+    """Pictures of one size, over which now and then a part of the next one lies."""
+    height, width = pictures[0].shape[:2]
+    crowd = []
+    for picture, other in zip(pictures, [*pictures[1:], pictures[0]], strict=True):
+        if generator.random() < chance:
+            h, w = (int(generator.uniform(0.2, 0.65) * side) for side in (height, width))
+            (y, x), (v, u) = generator.integers(0, (height - h + 1, width - w + 1), (2, 2))
+            picture = picture.copy()
+            picture[y : y + h, x : x + w] = other[v : v + h, u : u + w]
+        crowd.append(picture)
+    return crowd
+
+
 def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
     """Other light, other colours, less sharpness, something in front."""
     height, width = image.shape[:2]
@@ -159,7 +193,7 @@ def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) 
         if generator.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))
         else:
-            coarse = generator.uniform(0.25, 0.8)
+            coarse = generator.uniform(*how.coarse)
             small = cv2.resize(image, None, fx=coarse, fy=coarse, interpolation=cv2.INTER_AREA)
             image = cv2.resize(small, (width, height))
     if generator.random() < how.hole_chance:

@@ -7,10 +7,11 @@ number of the step alone, so a run that was killed and resumed ends like one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.ahead import drawn_ahead
-from demo.training.augment import Augmentation, augmented
+from demo.training.augment import Augmentation, augmented, crowded
 from demo.training.hints import Hints
 from demo.training.labels import LabelledPeople
 from demo.training.muon import Muon
-from demo.training.targets import heatmap_loss
-from demo.types import Floats
+from demo.training.targets import heatmap_loss, lesson_loss
+from demo.training.teacher import Lesson, Listener, Teacher, on_grid
+from demo.types import Floats, Image
 from lifter.training_state import TrainingState, warmup_cosine
 
 # (part of the steps, share of the input size)
@@ -71,22 +73,30 @@ def size_at(step: int, config: HRNetConfig, settings: PoseTraining) -> HRNetConf
 
 
 def draw(
-    people: LabelledPeople, config: HRNetConfig, batch: int, generator: np.random.Generator, how: Augmentation
-) -> tuple[Tensor, Tensor]:
-    """Inputs (batch, 3, H, W) and keypoints (batch, 17, 3) in their pixels."""
+    people: LabelledPeople,
+    input_size: tuple[int, int],
+    batch: int,
+    generator: np.random.Generator,
+    how: Augmentation,
+) -> tuple[list[Image], Floats]:
+    """Crops (h, w, 3) BGR and keypoints (batch, 17, 3) in their pixels."""
     pictures, keypoints = [], []
     for index in generator.choice(len(people), batch, p=people.chances):
-        picture, points = augmented(
-            people.picture(index),
-            people.keypoints[index],
-            people.boxes[index],
-            config.input_size,
-            generator,
-            how,
-        )
+        surrounded = generator.random() < how.surrounded_chance
+        around = people.picture(int(generator.integers(len(people)))) if surrounded else None
+        person = people.picture(index), people.keypoints[index], people.boxes[index]
+        picture, points = augmented(*person, input_size, generator, how, around)
         pictures.append(picture)
         keypoints.append(points)
-    return torch.from_numpy(normalise(np.stack(pictures))), torch.from_numpy(np.stack(keypoints))
+    return crowded(pictures, generator, how.crowd_chance), np.stack(keypoints)
+
+
+def taught(pictures: Sequence[Image], teacher: Teacher, config: HRNetConfig) -> tuple[list[Image], Lesson]:
+    """The pictures, of the teacher's size, at the network's, and what the teacher sees in them."""
+    smaller = [cv2.resize(each, config.input_size, interpolation=cv2.INTER_AREA) for each in pictures]
+    return [np.asarray(each, np.uint8) for each in smaller], on_grid(
+        teacher(pictures), teacher.input_size, config
+    )
 
 
 def train(
@@ -97,35 +107,53 @@ def train(
     folder: Path,
     settings: PoseTraining,
     hints: Hints | None = None,
+    teacher: Teacher | None = None,
 ) -> Iterator[Progress]:
     """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
 
-    With `hints`, it also learns what they ask for. Writes `state.pt` (to resume from) and `log.csv` into
-    `folder`.
+    With `hints`, it also learns what they ask for. With a `teacher`, it learns what that one sees instead of
+    the labels. Writes `state.pt` (to resume from) and `log.csv` into `folder`.
 
     Raises:
         WeightsError: the folder holds the state of another training.
     """
     device = torch.device(settings.device)
-    learning = model if hints is None else nn.ModuleDict({"network": model, "hints": hints})
+    learning = nn.ModuleDict({"network": model})
+    if hints is not None:
+        learning["hints"] = hints
+    listener = Listener(model, teacher.channels) if teacher is not None else None
+    if listener is not None:
+        learning["listener"] = listener
     learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
     state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck")
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
-    def batch(step: int) -> tuple[Tensor, Tensor]:
+    def batch(step: int) -> tuple[Tensor, Tensor | Lesson]:
+        """Inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or the teacher's lesson."""
         generator = np.random.default_rng([settings.seed, step])
-        size = size_at(step, config, settings)
-        return draw(people, size, settings.batch, generator, Augmentation())
+        now = size_at(step, config, settings)
+        size = now.input_size if teacher is None else teacher.input_size
+        pictures, keypoints = draw(people, size, settings.batch, generator, Augmentation())
+        target: Tensor | Lesson = torch.from_numpy(keypoints)
+        if teacher is not None:
+            pictures, target = taught(pictures, teacher, now)
+        return torch.from_numpy(normalise(np.stack(pictures))), target
 
-    for inputs, keypoints in drawn_ahead(batch, state.step, settings.steps):
+    for inputs, target in drawn_ahead(batch, state.step, settings.steps):
         now = size_at(state.step, config, settings)
         inputs = inputs.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
             seen = stages(inputs)
             found = model.final_layer(seen[-1][0])
             unlike = hints(inputs, seen) if hints is not None else 0.0
-        loss = heatmap_loss(found.float(), keypoints.to(device), now) + settings.hint_weight * unlike
+            if listener is not None and isinstance(target, Lesson):
+                unlike = unlike + listener(seen, [each.to(device) for each in target.features])
+        if isinstance(target, Lesson):
+            loss = lesson_loss(found.float(), target.heatmaps.to(device))
+        else:
+            loss = heatmap_loss(found.float(), target.to(device), now)
+        loss = loss + settings.hint_weight * unlike
         rate = warmup_cosine(state.step, settings.steps, settings.learning_rate, settings.warmup)
         state.update(loss, rate, settings.clip_norm, settings.ema)
 

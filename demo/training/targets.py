@@ -12,6 +12,7 @@ from demo.pose2d import HeatmapGrid
 # more trust in the peak than in a far cell.
 _SHARPNESS = 12.0
 _PLACE_WEIGHT = 0.02  # of the cross-entropy, against the squared error
+_TAUGHT_PLACE_WEIGHT = 0.05  # a teacher's places are softer
 
 
 def sigma(config: HRNetConfig) -> float:
@@ -48,3 +49,15 @@ def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tenso
     surprise = -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)
     total = weight.sum().clamp(min=1.0)
     return squared.sum() / total * 100 + _PLACE_WEIGHT * (surprise * weight * inside).sum() / total
+
+
+def lesson_loss(found: Tensor, taught: Tensor) -> Tensor:
+    """How far heatmaps (N, 17, h, w) are from a teacher's.
+
+    Squared error and the cross-entropy of where the joints are, as in `heatmap_loss`; what the teacher does
+    not know, it spreads over the cells.
+    """
+    squared = ((found - taught) ** 2).mean()
+    places = torch.softmax(taught.flatten(-2) * _SHARPNESS, -1)
+    surprise = -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)
+    return squared * 100 + _TAUGHT_PLACE_WEIGHT * surprise.mean()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.training.augment import Augmentation, augmented, lean_degrees
+from demo.training.augment import Augmentation, augmented, crowded, lean_degrees
 from tests.demo.test_following import FIGURE
 
 SIZE = (144, 192)
@@ -107,3 +107,14 @@ def test_people_whose_picture_ends_stay_upright():
             shown += 1
             assert nose[1] < shoulders[:, 1].min()
     assert shown > 10
+
+
+def test_a_crowd_is_made_of_parts_of_the_next_picture():
+    pictures = [np.full((96, 72, 3), colour, np.uint8) for colour in (10, 20, 30)]
+    assert all(map(np.array_equal, crowded(pictures, np.random.default_rng(0), 0.0), pictures))
+    crowd = crowded(pictures, np.random.default_rng(0), 1.0)
+    for own, other, picture in zip((10, 20, 30), (20, 30, 10), crowd, strict=True):
+        share = (picture == other).mean()
+        assert 0.2**2 * 0.9 < share < 0.65**2
+        assert ((picture == own) | (picture == other)).all()
+    assert [picture.mean() for picture in pictures] == [10, 20, 30]  # their own pictures are as they were

@@ -1,0 +1,139 @@
+"""A keypoint network that is there already teaches another, in any crop of anybody.
+
+Its heatmaps say where it sees a joint and how sure it is, in every crop that augmentation makes, and its
+features say what it saw on the way. Both are richer than labels (Hinton, Vinyals, Dean, "Distilling the
+knowledge in a neural network", 2015; Romero et al., "FitNets: hints for thin deep nets", 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from demo.hrnet import HRNet, HRNetConfig
+from demo.pose2d import HeatmapGrid, normalise
+from demo.training.imitation import unexplained
+from demo.types import Image
+from lifter.errors import MissingExtra, WeightsError
+
+_STRIDES = (4, 8, 16)  # of the features that are learnt
+_AT_ONCE = 4  # crops: more fall out of a processor's cache
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher sees in N crops."""
+
+    heatmaps: Tensor  # (N, 17, h, w)
+    features: tuple[Tensor, ...]  # (N, c, H / stride, W / stride) for the strides 4, 8 and 16
+
+
+class Teacher:
+    """An ONNX heatmap network that also tells its last activations at the strides 4, 8 and 16.
+
+    Args:
+        path: a top-down network for COCO-17: ImageNet's mean and deviation, heatmap cell i at pixel 4 i.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+        WeightsError: the file is no such network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnx
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtra("a teacher needs onnx: pip install -r requirements-train.txt") from error
+        try:
+            model = onnx.shape_inference.infer_shapes(onnx.load(path))
+        except Exception as error:  # protobuf's errors have no common class
+            raise WeightsError(f"{path} cannot be read as an ONNX model: give a keypoint network") from error
+        graph = model.graph
+        height, width = (each.dim_value for each in graph.input[0].type.tensor_type.shape.dim[2:])
+        self.input_size = (int(width), int(height))
+        shapes = {
+            value.name: tuple(each.dim_value for each in value.type.tensor_type.shape.dim)
+            for value in graph.value_info
+        }
+        last = {shapes[node.output[0]][2:]: node.output[0] for node in graph.node if node.op_type == "Relu"}
+        wanted = [(height // stride, width // stride) for stride in _STRIDES]
+        if 0 in self.input_size or any(size not in last for size in wanted):
+            raise WeightsError(f"{path} has no activations of {wanted} cells: it cannot teach HRNet")
+        self._outputs = [graph.output[0].name, *(last[size] for size in wanted)]
+        self.channels = [shapes[name][1] for name in self._outputs[1:]]
+        graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in self._outputs[1:])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # it works beside the network that learns
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=onnxruntime.get_available_providers()
+        )
+        self._input = graph.input[0].name
+
+    def __call__(self, crops: Sequence[Image]) -> Lesson:
+        """Crops (h, w, 3) BGR of `input_size`."""
+        batch = normalise(np.stack(crops))
+        parts = [
+            self._session.run(self._outputs, {self._input: batch[first : first + _AT_ONCE]})
+            for first in range(0, len(batch), _AT_ONCE)
+        ]
+        heatmaps, *features = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
+        return Lesson(heatmaps, tuple(features))
+
+
+def on_grid(lesson: Lesson, taught: tuple[int, int], config: HRNetConfig) -> Lesson:
+    """The lesson on crops of `taught` (width, height) pixels, on the cells of a network of another size."""
+    places = []
+    for pixels, own, cells in zip(taught, config.input_size, lesson.heatmaps.shape[:1:-1], strict=True):
+        grid = HeatmapGrid.of(config.alignment, own, own // 4)
+        on_own = grid.to_crop(np.arange(own // 4, dtype=np.float32))
+        theirs = HeatmapGrid.of("index", pixels, cells)
+        cell = (((on_own + 0.5) * pixels / own - 0.5) - theirs.offset) / theirs.stride
+        places.append(torch.from_numpy(cell * 2 / (cells - 1) - 1).float())
+    x, y = places
+    where = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    heatmaps = functional.grid_sample(
+        lesson.heatmaps,
+        where.expand(len(lesson.heatmaps), -1, -1, -1),
+        padding_mode="border",
+        align_corners=True,
+    )
+    width, height = config.input_size
+    features = tuple(
+        functional.interpolate(each, (-(-height // stride), -(-width // stride)), mode="bilinear")
+        for each, stride in zip(lesson.features, _STRIDES, strict=True)
+    )
+    return Lesson(heatmaps, features)
+
+
+class Listener(nn.Module):
+    """What brings HRNet's branches to a teacher's features; it is learnt with HRNet."""
+
+    def __init__(self, network: HRNet, channels: Sequence[int]) -> None:
+        super().__init__()
+        with torch.no_grad():
+            own = _told(network.eval().stages(torch.zeros(1, 3, 64, 64)))
+        self.towards = nn.ModuleList(
+            nn.Conv2d(mine.shape[1], theirs, 1) for mine, theirs in zip(own, channels, strict=True)
+        )
+        for each in self.towards.parameters():
+            nn.init.zeros_(each)  # nothing is asked of HRNet before it is known what it has to offer
+
+    def forward(self, stages: Sequence[Sequence[Tensor]], features: Sequence[Tensor]) -> Tensor:
+        """The part of the teacher's features that HRNet's stages for the same crops do not explain."""
+        left = [
+            unexplained(layer(mine).float(), theirs.float())
+            for layer, mine, theirs in zip(self.towards, _told(stages), features, strict=True)
+        ]
+        return torch.stack(left).mean()
+
+
+def _told(stages: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """HRNet's branches of the strides 4, 8 and 16 that know most."""
+    return [stages[-1][0], *stages[-2][1:]]
