@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from lifter.errors import MissingExtra
@@ -36,9 +37,12 @@ class Team:
         """Puts the mean of all processes' gradients into every one of them."""
         if self.accelerator is None:
             return
-        for weight in network.parameters():
-            if weight.grad is not None:
-                weight.grad = self.accelerator.reduce(weight.grad, reduction="mean")
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])  # one talk instead of hundreds
+        mean = self.accelerator.reduce(together, reduction="mean")
+        parts = mean.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
 
 ALONE = Team()

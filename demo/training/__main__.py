@@ -56,14 +56,16 @@ def pose(
     from demo.training.labels import load_people
     from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
     from demo.training.teacher import Teacher
+    from lifter.parallel import join_team
     from lifter.plots import draw_log
 
+    team = join_team()
     settings = PoseTraining(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
         seed=seed,
-        device=device,
+        device=team.device(device),
         compiled=compiled,
         sizes=SMALL_FIRST if init is None and hints is None else FULL_SIZE,
     )
@@ -78,14 +80,18 @@ def pose(
             raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
         model.load_state_dict(known.state_dict())
     people, held_out = load_people(data, "train"), load_people(data, "val")
-    detector = Hints(model, load_detector(hints, device).network, config.input_size) if hints else None
-    with Progress() as bars:
+    detector = (
+        Hints(model, load_detector(hints, settings.device).network, config.input_size) if hints else None
+    )
+    with Progress(disable=not team.first) as bars:
         task = bars.add_task("training", total=steps)
         looking = Teacher(teacher) if teacher else None
-        for state in train(model, config, people, held_out, out, settings, detector, looking):
+        for state in train(model, config, people, held_out, out, settings, detector, looking, team):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.pck is not None:
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")
+    if not team.first:
+        return
     target = out / "hrnet.safetensors"
     save_hrnet(model.to(memory_format=torch.contiguous_format).half(), config, target)
     draw_log(out / "log.csv", out / "log.png")

@@ -26,6 +26,7 @@ from demo.training.muon import Muon
 from demo.training.targets import heatmap_loss, lesson_loss
 from demo.training.teacher import Lesson, Listener, Teacher, on_grid
 from demo.types import Floats, Image
+from lifter.parallel import ALONE, Team
 from lifter.training_state import TrainingState, warmup_cosine
 
 # (part of the steps, share of the input size)
@@ -108,11 +109,13 @@ def train(
     settings: PoseTraining,
     hints: Hints | None = None,
     teacher: Teacher | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Progress]:
     """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
 
     With `hints`, it also learns what they ask for. With a `teacher`, it learns what that one sees instead of
-    the labels. Writes `state.pt` (to resume from) and `log.csv` into `folder`.
+    the labels. Writes `state.pt` (to resume from) and `log.csv` into `folder`. Each process of a team draws
+    its own batches; the first one measures.
 
     Raises:
         WeightsError: the folder holds the state of another training.
@@ -126,12 +129,12 @@ def train(
         learning["listener"] = listener
     learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
-    state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck")
+    state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck", team=team)
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
     def batch(step: int) -> tuple[Tensor, Tensor | Lesson]:
         """Inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or the teacher's lesson."""
-        generator = np.random.default_rng([settings.seed, step])
+        generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
         size = now.input_size if teacher is None else teacher.input_size
         pictures, keypoints = draw(people, size, settings.batch, generator, Augmentation())
@@ -159,7 +162,7 @@ def train(
 
         pck = None
         last = state.step == settings.steps
-        if last or state.step % settings.validate_every == 0:
+        if team.first and (last or state.step % settings.validate_every == 0):
             with state.averaged():
                 pck = held_out_pck(model, now, held_out, settings)
         state.log(loss.item(), pck)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
 import sys
 
 import pytest
@@ -14,6 +12,7 @@ from lifter.checkpoints import load_checkpoint
 from lifter.errors import MissingExtra
 from lifter.parallel import ALONE, join_team
 from tests.lifter.motions import write_mocap
+from tests.processes import launch
 
 pytest.importorskip("accelerate", reason="needs requirements-train.txt")
 
@@ -28,15 +27,6 @@ loss.backward()
 team.average_gradients(network)
 torch.save((team.count, team.first, network.weight.grad), f"{sys.argv[1]}/{team.rank}.pt")
 """
-
-
-def launch(*arguments):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*torchrun, *(str(each) for each in arguments)]
-    known = os.environ | {"PYTHONPATH": ".", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=known)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 def test_gradients_become_the_mean_of_all_processes(tmp_path):

@@ -1,5 +1,6 @@
 """A short training of HRNet: it learns, an interruption changes nothing, and the program loads the file."""
 
+import csv
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from demo.training.labels import load_people
 from demo.training.pose import PoseTraining, size_at, train
 from lifter.errors import DataError, InputMissing, UserError, WeightsError
 from tests.demo.training.people import write_people
+from tests.processes import launch
 
 TINY = HRNetConfig(width=8, modules=(1, 1, 1), blocks=1, input_size=(96, 128), alignment="centre")
 
@@ -56,6 +58,18 @@ def test_killed_and_resumed_equals_uninterrupted(people, tmp_path):
     assert states[0].step == 3
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_two_processes_train_and_one_writes(people, tmp_path):
+    pytest.importorskip("accelerate", reason="needs requirements-train.txt")
+    weights = tmp_path / "start.safetensors"
+    save_hrnet(build(VARIANTS["w16-192x144"]), VARIANTS["w16-192x144"], weights)
+    flags = ["--variant", "w16-192x144", "--init", weights, "--steps", 3, "--batch", 2]
+    done = launch("--module", "demo.training", "pose", "--data", people, "--out", tmp_path / "out", *flags)
+    assert done.stdout.count("hrnet.safetensors") == 1
+    with (tmp_path / "out" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["3"]
+    assert load_hrnet(tmp_path / "out" / "hrnet.safetensors")[1] == VARIANTS["w16-192x144"]
 
 
 def test_small_pictures_come_first():
