@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from demo.hrnet import HRNet
 from demo.pose2d import denormalised
-from demo.training.imitation import ask, unexplained
+from demo.training.imitation import ask, mean_unexplained, zeroed_projections
 from lifter.errors import UserError
 
 _STAGE = 1  # of those that HRNet.stages gives: stage 3, with strides 4, 8 and 16
@@ -48,11 +48,7 @@ class Hints(nn.Module):
             own = network.eval().stages(crops)[_STAGE]
             detector.eval()
             wanted = self._wanted(crops, own)
-        self.towards = nn.ModuleList(
-            nn.Conv2d(mine.shape[1], theirs.shape[1], 1) for mine, theirs in zip(own, wanted, strict=True)
-        )
-        for each in self.towards.parameters():
-            nn.init.zeros_(each)  # nothing is asked of HRNet before it is known what it has to offer
+        self.towards = zeroed_projections([each.shape[1] for each in own], [each.shape[1] for each in wanted])
 
     def _wanted(self, crops: Tensor, own: Sequence[Tensor]) -> list[Tensor]:
         seen = functional.interpolate(denormalised(crops), scale_factor=_ENLARGED, mode="bilinear")
@@ -65,8 +61,4 @@ class Hints(nn.Module):
         own = [branch[::_EVERY] for branch in stages[_STAGE]]
         with torch.no_grad():
             wanted = self._wanted(crops[::_EVERY], own)
-        left = [
-            unexplained(layer(mine).float(), theirs.float())
-            for layer, mine, theirs in zip(self.towards, own, wanted, strict=True)
-        ]
-        return torch.stack(left).mean()
+        return mean_unexplained(self.towards, own, wanted)

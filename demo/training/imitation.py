@@ -133,6 +133,26 @@ def unexplained(found: Tensor, wanted: Tensor) -> Tensor:
     return (error / (variance + 0.01 * variance.mean())).mean()
 
 
+def zeroed_projections(own: Sequence[int], wanted: Sequence[int]) -> nn.ModuleList:
+    """What brings a network's features to the wanted numbers of channels.
+
+    They are 0 at first: nothing is asked of a trained network before it is known what it has to offer.
+    """
+    layers = nn.ModuleList(nn.Conv2d(mine, theirs, 1) for mine, theirs in zip(own, wanted, strict=True))
+    for each in layers.parameters():
+        nn.init.zeros_(each)
+    return layers
+
+
+def mean_unexplained(layers: nn.ModuleList, own: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """`unexplained` of features through their projections, on average."""
+    left = [
+        unexplained(layer(mine).float(), theirs.float())
+        for layer, mine, theirs in zip(layers, own, wanted, strict=True)
+    ]
+    return torch.stack(left).mean()
+
+
 def train(
     network: nn.Module,
     teacher: nn.Module,

@@ -95,9 +95,8 @@ def draw(
 def taught(pictures: Sequence[Image], teacher: Teacher, config: HRNetConfig) -> tuple[list[Image], Lesson]:
     """The pictures, of the teacher's size, at the network's, and what the teacher sees in them."""
     smaller = [cv2.resize(each, config.input_size, interpolation=cv2.INTER_AREA) for each in pictures]
-    return [np.asarray(each, np.uint8) for each in smaller], on_grid(
-        teacher(pictures), teacher.input_size, config
-    )
+    lesson = on_grid(teacher(pictures), teacher.input_size, config)
+    return [np.asarray(each, np.uint8) for each in smaller], lesson
 
 
 def train(

@@ -46,7 +46,7 @@ def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tenso
     squared = ((found - wanted) ** 2).mean((-2, -1)) * weight
     places = wanted.flatten(-2)
     places = places / places.sum(-1, keepdim=True).clamp(min=1e-6)
-    surprise = -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)
+    surprise = _surprise(found, places)
     total = weight.sum().clamp(min=1.0)
     return squared.sum() / total * 100 + _PLACE_WEIGHT * (surprise * weight * inside).sum() / total
 
@@ -59,5 +59,9 @@ def lesson_loss(found: Tensor, taught: Tensor) -> Tensor:
     """
     squared = ((found - taught) ** 2).mean()
     places = torch.softmax(taught.flatten(-2) * _SHARPNESS, -1)
-    surprise = -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)
-    return squared * 100 + _TAUGHT_PLACE_WEIGHT * surprise.mean()
+    return squared * 100 + _TAUGHT_PLACE_WEIGHT * _surprise(found, places).mean()
+
+
+def _surprise(found: Tensor, places: Tensor) -> Tensor:
+    """The cross-entropy (N, 17) of heatmaps (N, 17, h, w) to chances of places (N, 17, h * w)."""
+    return -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from demo.hrnet import HRNet, HRNetConfig
-from demo.pose2d import HeatmapGrid, normalise
-from demo.training.imitation import unexplained
+from demo.pose2d import HeatmapGrid, OnnxNetwork, normalise
+from demo.training.imitation import mean_unexplained, zeroed_projections
 from demo.types import Image
 from lifter.errors import MissingExtra, WeightsError
 
@@ -51,20 +51,19 @@ class Teacher:
             import onnxruntime
         except ImportError as error:
             raise MissingExtra("a teacher needs onnx: pip install -r requirements-train.txt") from error
-        try:
-            model = onnx.shape_inference.infer_shapes(onnx.load(path))
-        except Exception as error:  # protobuf's errors have no common class
-            raise WeightsError(f"{path} cannot be read as an ONNX model: give a keypoint network") from error
+        self.input_size = OnnxNetwork(path, "cpu").input_size  # and whether it is a keypoint network at all
+        width, height = self.input_size
+        model = onnx.shape_inference.infer_shapes(onnx.load(path))
         graph = model.graph
-        height, width = (each.dim_value for each in graph.input[0].type.tensor_type.shape.dim[2:])
-        self.input_size = (int(width), int(height))
+        if graph.input[0].type.tensor_type.shape.dim[0].dim_value:
+            raise WeightsError(f"{path} takes a fixed number of crops at a time: export it for any number")
         shapes = {
             value.name: tuple(each.dim_value for each in value.type.tensor_type.shape.dim)
             for value in graph.value_info
         }
         last = {shapes[node.output[0]][2:]: node.output[0] for node in graph.node if node.op_type == "Relu"}
         wanted = [(height // stride, width // stride) for stride in _STRIDES]
-        if 0 in self.input_size or any(size not in last for size in wanted):
+        if any(size not in last for size in wanted):
             raise WeightsError(f"{path} has no activations of {wanted} cells: it cannot teach HRNet")
         self._outputs = [graph.output[0].name, *(last[size] for size in wanted)]
         self.channels = [shapes[name][1] for name in self._outputs[1:]]
@@ -119,19 +118,11 @@ class Listener(nn.Module):
         super().__init__()
         with torch.no_grad():
             own = _told(network.eval().stages(torch.zeros(1, 3, 64, 64)))
-        self.towards = nn.ModuleList(
-            nn.Conv2d(mine.shape[1], theirs, 1) for mine, theirs in zip(own, channels, strict=True)
-        )
-        for each in self.towards.parameters():
-            nn.init.zeros_(each)  # nothing is asked of HRNet before it is known what it has to offer
+        self.towards = zeroed_projections([each.shape[1] for each in own], channels)
 
     def forward(self, stages: Sequence[Sequence[Tensor]], features: Sequence[Tensor]) -> Tensor:
         """The part of the teacher's features that HRNet's stages for the same crops do not explain."""
-        left = [
-            unexplained(layer(mine).float(), theirs.float())
-            for layer, mine, theirs in zip(self.towards, _told(stages), features, strict=True)
-        ]
-        return torch.stack(left).mean()
+        return mean_unexplained(self.towards, _told(stages), features)
 
 
 def _told(stages: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -34,7 +34,7 @@ KERNELS = {
 }
 
 
-def write_teacher(path, strides=(4, 8, 16)):
+def write_teacher(path, strides=(4, 8, 16), batch="N"):
     """Three convolutions, each with a Relu, to the strides 4, 8 and 16; heatmaps off the finest."""
     nodes, seen = [], "image"
     for stride in strides:
@@ -43,8 +43,8 @@ def write_teacher(path, strides=(4, 8, 16)):
         nodes.append(helper.make_node("Relu", [f"{name}_in"], [f"{name}_out"]))
         seen = f"{name}_out"
     nodes.append(helper.make_node("Conv", ["at4_out", "head"], ["heatmap"]))
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ("N", 3, SIZE[1], SIZE[0]))
-    shape = ("N", 17, SIZE[1] // 4, SIZE[0] // 4)
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (batch, 3, SIZE[1], SIZE[0]))
+    shape = (batch, 17, SIZE[1] // 4, SIZE[0] // 4)
     heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, shape)
     kernels = [onnx.numpy_helper.from_array(kernel, name) for name, kernel in KERNELS.items()]
     graph = helper.make_graph(nodes, "pose", [image], [heatmap], kernels)
@@ -170,6 +170,8 @@ def test_what_cannot_teach_is_refused(tmp_path, monkeypatch):
         Teacher(tmp_path / "a.onnx")
     with pytest.raises(WeightsError, match=r"b\.onnx has no activations"):
         Teacher(write_teacher(tmp_path / "b.onnx", strides=(4, 8)))
+    with pytest.raises(WeightsError, match=r"c\.onnx takes a fixed number"):
+        Teacher(write_teacher(tmp_path / "c.onnx", batch=1))
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtra, match=r"requirements-train\.txt"):
         Teacher(tmp_path / "a.onnx")
