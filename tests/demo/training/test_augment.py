@@ -118,3 +118,20 @@ def test_a_crowd_is_made_of_parts_of_the_next_picture():
         assert 0.2**2 * 0.9 < share < 0.65**2
         assert ((picture == own) | (picture == other)).all()
     assert [picture.mean() for picture in pictures] == [10, 20, 30]  # their own pictures are as they were
+
+
+def test_where_the_picture_ends_another_goes_on():
+    """The same draw, alone and surrounded: the own picture is the same, and nothing around it stays black."""
+    _, keypoints, box = one_dot()
+    own, around = np.full((260, 200, 3), 120, np.uint8), np.full((90, 70, 3), 200, np.uint8)
+    filled = 0
+    for seed in range(20):
+        alone, points = augmented(own, keypoints, box, SIZE, np.random.default_rng(seed), STEADY)
+        among, same = augmented(own, keypoints, box, SIZE, np.random.default_rng(seed), STEADY, around)
+        np.testing.assert_array_equal(points, same)
+        border = (alone != among).any(-1)
+        colours = np.unique(among[~border], axis=0)
+        assert len(colours) == 1
+        assert (among[border] >= colours[0]).all()  # the other picture is lighter, and so is where they blend
+        filled += border.sum()
+    assert filled > 1000
