@@ -6,6 +6,7 @@ are averaged here rather than by wrapping the network, since losses call whateve
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -63,4 +64,6 @@ def join_team() -> Team:
             "training in several processes needs accelerate: pip install -r requirements-train.txt"
         ) from None
     accelerator = Accelerator()
+    # A process that ends without leaving its group may die on the way (SIGABRT; PyTorch issue 190489).
+    atexit.register(accelerator.end_training)
     return Team(accelerator.num_processes, accelerator.process_index, accelerator)

@@ -17,8 +17,11 @@ from tests.processes import launch
 pytest.importorskip("accelerate", reason="needs requirements-train.txt")
 
 SCRIPT = """
-import sys, torch
+import atexit, sys, torch
+from pathlib import Path
 from lifter.parallel import join_team
+from torch.distributed import is_initialized
+atexit.register(lambda: Path(sys.argv[1], f"{team.rank}.in").write_text(str(is_initialized())))
 team = join_team()
 network = torch.nn.Linear(2, 1, bias=False)
 torch.nn.init.ones_(network.weight)
@@ -37,6 +40,7 @@ def test_gradients_become_the_mean_of_all_processes(tmp_path):
         count, first, gradient = torch.load(tmp_path / f"{rank}.pt")
         assert (count, first) == (2, rank == 0)
         assert gradient.tolist() == [[2.0, 20.0]]
+        assert (tmp_path / f"{rank}.in").read_text() == "False"  # it had left the group before it ended
 
 
 def test_two_processes_train_and_one_writes(tmp_path):
