@@ -6,6 +6,7 @@ sees the whole clip and turns these ids into people.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from demo.boxes import centre, iou
 from demo.types import Detections, Floats, TrackedBox
 
 Doubles = NDArray[np.float64]
+
+_SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
 
 
 @dataclass
@@ -40,7 +43,8 @@ class PersonTracker:
     Args:
         fps: average frame rate.
         detect_every: the detector runs on every n-th frame (`update` gets None on the others).
-        start: a detection below this score never starts a person; weaker ones only continue one.
+        start: a detection below this score never starts a person; weaker ones only continue one, or find one
+            again where they were lost.
         lost: seconds after which an unseen person's id is given up.
         coast: seconds for which an unseen person still gets a box, moved on at constant velocity.
     """
@@ -59,12 +63,13 @@ class PersonTracker:
             minimum_consecutive_frames=1,
         )
         self._start = start
+        self._lost = lost
         self._coast = coast
         self._time = -np.inf
         self._detected = -np.inf  # when the detector ran last
         self._seen: dict[int, _Seen] = {}
         self._ids: dict[int, int] = {}  # the library's id -> ours
-        self._newborn: dict[int, Doubles] = {}  # our id -> box, not yet confirmed by the library
+        self._newborn: dict[int, Doubles] = {}  # our id -> box, which the library has no number for yet
 
     def update(self, detections: Detections | None, time: float) -> list[TrackedBox]:
         """Ids for one frame's detections, and moved-on boxes (`observed` False) for people not seen in it.
@@ -98,19 +103,36 @@ class PersonTracker:
         ids = np.empty(0, int) if tracked.tracker_id is None else tracked.tracker_id
         scores = np.empty(0) if tracked.confidence is None else tracked.confidence
         newborn, self._newborn = self._newborn, {}
-        boxes = []
-        for box, score, number in zip(tracked.xyxy, scores, ids, strict=True):
-            if number >= 0:
-                person = self._known(int(number), box, newborn)
-            elif score >= self._start:
-                # The library holds its id back until the person is seen twice; we need one at once.
-                person = self._new_id()
-                self._newborn[person] = box
-            else:
-                continue
+        boxes: dict[int, TrackedBox] = {}
+
+        def add(person: int, index: int) -> None:
+            box = tracked.xyxy[index]
             self._remember(person, box)
-            boxes.append(TrackedBox(person, box.astype(np.float32), float(score), True))
-        return boxes
+            boxes[person] = TrackedBox(person, box.astype(np.float32), float(scores[index]), True)
+
+        for index in np.flatnonzero(ids >= 0).tolist():
+            add(self._known(int(ids[index]), tracked.xyxy[index], newborn), index)
+        for index in np.flatnonzero(ids < 0).tolist():
+            # The library finds lost people again by sure detections only, but who is in a pose that the
+            # detector hardly knows is still about where they were lost.
+            person = self._lost_at(tracked.xyxy[index], boxes)
+            if person is None:
+                if scores[index] < self._start:
+                    continue
+                person = self._new_id()  # the library holds its id back until somebody is seen twice
+            self._newborn[person] = tracked.xyxy[index]
+            add(person, index)
+        return list(boxes.values())
+
+    def _lost_at(self, box: Doubles, there: Container[int]) -> int | None:
+        """Who was lost a moment ago where the box is, of those who are not there."""
+        overlap = {
+            person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
+            for person, seen in self._seen.items()
+            if person not in there and self._time - seen.time <= self._lost
+        }
+        nearest = max(overlap, key=lambda person: overlap[person], default=None)
+        return nearest if nearest is not None and overlap[nearest] > _SAME_PLACE else None
 
     def _known(self, number: int, box: Doubles, newborn: dict[int, Doubles]) -> int:
         """Our id for the library's; a number met for the first time belongs to the nearest newborn."""
@@ -118,6 +140,8 @@ class PersonTracker:
             nearest = max(newborn, key=lambda person: iou(newborn[person], box), default=None)
             if nearest is not None:
                 del newborn[nearest]
+                # they may have been lost by the library under another number
+                self._ids = {other: person for other, person in self._ids.items() if person != nearest}
             self._ids[number] = self._new_id() if nearest is None else nearest
         return self._ids[number]
 

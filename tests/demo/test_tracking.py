@@ -69,6 +69,33 @@ def test_weak_detections_continue_but_never_start():
     assert tracked.score == pytest.approx(0.2)
 
 
+def test_weak_detections_find_people_again_where_they_were_lost():
+    def lost_for(frames: int) -> PersonTracker:
+        tracker = PersonTracker(30)
+        for frame in range(30):
+            tracker.update(found(box(300), box(700)), frame / 30)
+        for frame in range(30, 30 + frames):
+            tracker.update(found(box(700)), frame / 30)
+        return tracker
+
+    def observed(tracker: PersonTracker, detections: Detections, frame: int) -> list[int]:
+        return sorted(known.person_id for known in tracker.update(detections, frame / 30) if known.observed)
+
+    def with_weak(*boxes: list[float]) -> Detections:
+        scores = np.array([0.9] + [0.2] * len(boxes), np.float32)
+        return Detections(np.array([box(700), *boxes], np.float32), scores)
+
+    tracker = lost_for(20)
+    for frame in range(50, 150):  # and on from there
+        assert observed(tracker, with_weak(box(310 + (frame - 50))), frame) == [1, 2]
+    for frame in range(150, 153):  # sure again, after the library has given the id up: the same person
+        assert observed(tracker, found(box(700), box(410)), frame) == [1, 2]
+
+    assert observed(lost_for(20), with_weak(box(500)), 50) == [2]  # elsewhere: nobody
+    assert observed(lost_for(20), with_weak(box(702)), 50) == [2]  # a second box of somebody who is there
+    assert observed(lost_for(50), with_weak(box(310)), 80) == [2]  # too long ago
+
+
 @pytest.mark.parametrize("fps", [5.0, 15.0, 30.0, 60.0])
 def test_people_who_cross_keep_their_ids(fps):
     tracker = PersonTracker(fps)
