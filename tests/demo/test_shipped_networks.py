@@ -30,7 +30,7 @@ def test_the_sample_clip_runs_without_any_download(tmp_path):
         wanted = truth["joints_world"][:, LIMBS_H36M].astype(np.float64)
     found = result.joints_world[0][:, LIMBS_H36M].astype(np.float64)
     seen = np.isfinite(found).all((1, 2))
-    assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 72  # 63 when they were made
+    assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 70  # 60 when they were made
 
 
 def test_they_stand_in_for_what_cannot_be_downloaded_and_say_so(tmp_path):
@@ -59,5 +59,5 @@ def test_they_find_people_in_pictures_with_human_labels(shared):
     found = measure_detector.measure(resolve("yolo-person", "detector", True), people, "cpu", None)
     assert found.ap50 > 0.45
     right = measure_pose.measure(load_pose(resolve("hrnet-wild", "pose", True), "cpu"), people)
-    assert right.pck > 0.74
-    assert right.ap > 0.31
+    assert right.pck > 0.76
+    assert right.ap > 0.34
