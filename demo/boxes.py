@@ -18,8 +18,13 @@ def centre(boxes: Doubles) -> Doubles:
     return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2, np.float64)
 
 
+def intersection(first: Doubles, second: Doubles) -> Doubles:
+    """Areas (...,) that boxes (..., 4) share, at least a tiny one."""
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    return area(np.concatenate([low, high], axis=-1))
+
+
 def iou(first: Doubles, second: Doubles) -> float:
     """Intersection over union of two boxes."""
-    corners = np.concatenate([np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])])
-    overlap = area(corners)
-    return float(overlap / (area(first) + area(second) - overlap))
+    shared = intersection(first, second)
+    return float(shared / (area(first) + area(second) - shared))

@@ -6,18 +6,19 @@ sees the whole clip and turns these ids into people.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.boxes import centre, iou
+from demo.boxes import area, centre, intersection, iou
 from demo.types import Detections, Floats, TrackedBox
 
 Doubles = NDArray[np.float64]
 
 _SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
+_PART = 0.75  # of the smaller of two boxes within the other: above, they show the same person
 
 
 @dataclass
@@ -115,20 +116,25 @@ class PersonTracker:
         for index in np.flatnonzero(ids < 0).tolist():
             # The library finds lost people again by sure detections only, but who is in a pose that the
             # detector hardly knows is still about where they were lost.
-            person = self._lost_at(tracked.xyxy[index], boxes)
+            sure = scores[index] >= self._start
+            person = self._lost_at(tracked.xyxy[index], newborn if sure else self._seen, boxes)
             if person is None:
-                if scores[index] < self._start:
+                if not sure:
                     continue
                 person = self._new_id()  # the library holds its id back until somebody is seen twice
             self._newborn[person] = tracked.xyxy[index]
             add(person, index)
         return list(boxes.values())
 
-    def _lost_at(self, box: Doubles, there: Container[int]) -> int | None:
-        """Who was lost a moment ago where the box is, of those who are not there."""
+    def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
+        """Who of some people was lost a moment ago where the box is, unless it shows one who is there."""
+        for other in there.values():
+            theirs = other.box.astype(np.float64)
+            if intersection(box, theirs) > _PART * min(area(box), area(theirs)):
+                return None
         overlap = {
             person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
-            for person, seen in self._seen.items()
+            for person, seen in ((person, self._seen[person]) for person in people)
             if person not in there and self._time - seen.time <= self._lost
         }
         nearest = max(overlap, key=lambda person: overlap[person], default=None)
