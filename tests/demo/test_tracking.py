@@ -93,14 +93,18 @@ def test_weak_detections_find_people_again_where_they_were_lost():
 
     assert observed(lost_for(20), with_weak(box(500)), 50) == [2]  # elsewhere: nobody
     assert observed(lost_for(20), with_weak(box(702)), 50) == [2]  # a second box of somebody who is there
-    behind = lost_for(0)
-    for frame in range(30, 50):
-        behind.update(found(box(330)), frame / 30)
-    whole_and_part = Detections(
-        np.array([box(330), box(345, 360, 50, 120)], np.float32), np.float32([0.9, 0.2])
-    )
-    assert observed(behind, whole_and_part, 50) == [1]  # nor a part of them
     assert observed(lost_for(50), with_weak(box(310)), 80) == [2]  # too long ago
+
+
+def test_a_weak_box_within_somebody_who_is_there_is_nobody_else():
+    tracker = PersonTracker(30)
+    for frame in range(30):
+        tracker.update(found(box(300), box(330)), frame / 30)
+    for frame in range(30, 40):
+        tracker.update(found(box(330)), frame / 30)
+    boxes = np.array([box(330), box(318)], np.float32)  # IoU of the second with who was lost: 0.63
+    tracked = tracker.update(Detections(boxes, np.array([0.9, 0.2], np.float32)), 40 / 30)
+    assert [person.person_id for person in tracked if person.observed] == [2]
 
 
 @pytest.mark.parametrize("fps", [5.0, 15.0, 30.0, 60.0])
