@@ -18,13 +18,17 @@ def centre(boxes: Doubles) -> Doubles:
     return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2, np.float64)
 
 
-def intersection(first: Doubles, second: Doubles) -> Doubles:
-    """Areas (...,) that boxes (..., 4) share, at least a tiny one."""
-    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
-    return area(np.concatenate([low, high], axis=-1))
-
-
 def iou(first: Doubles, second: Doubles) -> float:
     """Intersection over union of two boxes."""
-    shared = intersection(first, second)
+    shared = _shared(first, second)
     return float(shared / (area(first) + area(second) - shared))
+
+
+def within(first: Doubles, second: Doubles) -> Doubles:
+    """How much (...,), 0 to 1, of the smaller of two boxes (..., 4) lies within the other."""
+    return np.asarray(_shared(first, second) / np.minimum(area(first), area(second)))
+
+
+def _shared(first: Doubles, second: Doubles) -> Doubles:
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    return area(np.concatenate([low, high], axis=-1))

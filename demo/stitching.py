@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.boxes import area, centre, intersection
+from demo.boxes import area, centre, within
 from demo.types import Floats, Track2D, TrackedBox
 from lifter.errors import UserError
 
@@ -191,10 +191,9 @@ def _absorb(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_
 
 def _same(whole: Doubles, part: Doubles) -> bool:
     """Whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two or more of its edges."""
-    inside = intersection(whole, part) / np.minimum(area(whole), area(part))
     scale = np.tile(whole[:, 2:] - whole[:, :2], 2)
     shared = (np.abs(whole - part) <= 0.15 * scale).sum(1)
-    return bool(np.median(inside) >= 0.75 and np.median(shared) >= 2)
+    return bool(np.median(within(whole, part)) >= 0.75 and np.median(shared) >= 2)
 
 
 def _merge(parts: list[_Tracklet]) -> _Tracklet:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.boxes import area, centre, intersection, iou
+from demo.boxes import centre, iou, within
 from demo.types import Detections, Floats, TrackedBox
 
 Doubles = NDArray[np.float64]
@@ -70,7 +70,7 @@ class PersonTracker:
         self._detected = -np.inf  # when the detector ran last
         self._seen: dict[int, _Seen] = {}
         self._ids: dict[int, int] = {}  # the library's id -> ours
-        self._newborn: dict[int, Doubles] = {}  # our id -> box, which the library has no number for yet
+        self._unnumbered: set[int] = set()  # our ids of the last frame that the library has no number for
 
     def update(self, detections: Detections | None, time: float) -> list[TrackedBox]:
         """Ids for one frame's detections, and moved-on boxes (`observed` False) for people not seen in it.
@@ -103,7 +103,7 @@ class PersonTracker:
         )
         ids = np.empty(0, int) if tracked.tracker_id is None else tracked.tracker_id
         scores = np.empty(0) if tracked.confidence is None else tracked.confidence
-        newborn, self._newborn = self._newborn, {}
+        unnumbered, self._unnumbered = self._unnumbered, set()
         boxes: dict[int, TrackedBox] = {}
 
         def add(person: int, index: int) -> None:
@@ -112,26 +112,24 @@ class PersonTracker:
             boxes[person] = TrackedBox(person, box.astype(np.float32), float(scores[index]), True)
 
         for index in np.flatnonzero(ids >= 0).tolist():
-            add(self._known(int(ids[index]), tracked.xyxy[index], newborn), index)
+            add(self._known(int(ids[index]), tracked.xyxy[index], unnumbered), index)
         for index in np.flatnonzero(ids < 0).tolist():
             # The library finds lost people again by sure detections only, but who is in a pose that the
             # detector hardly knows is still about where they were lost.
             sure = scores[index] >= self._start
-            person = self._lost_at(tracked.xyxy[index], newborn if sure else self._seen, boxes)
+            person = self._lost_at(tracked.xyxy[index], unnumbered if sure else self._seen, boxes)
             if person is None:
                 if not sure:
                     continue
                 person = self._new_id()  # the library holds its id back until somebody is seen twice
-            self._newborn[person] = tracked.xyxy[index]
+            self._unnumbered.add(person)
             add(person, index)
         return list(boxes.values())
 
     def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
         """Who of some people was lost a moment ago where the box is, unless it shows one who is there."""
-        for other in there.values():
-            theirs = other.box.astype(np.float64)
-            if intersection(box, theirs) > _PART * min(area(box), area(theirs)):
-                return None
+        if any(within(box, other.box.astype(np.float64)) > _PART for other in there.values()):
+            return None
         overlap = {
             person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
             for person, seen in ((person, self._seen[person]) for person in people)
@@ -140,12 +138,12 @@ class PersonTracker:
         nearest = max(overlap, key=lambda person: overlap[person], default=None)
         return nearest if nearest is not None and overlap[nearest] > _SAME_PLACE else None
 
-    def _known(self, number: int, box: Doubles, newborn: dict[int, Doubles]) -> int:
-        """Our id for the library's; a number met for the first time belongs to the nearest newborn."""
+    def _known(self, number: int, box: Doubles, unnumbered: set[int]) -> int:
+        """Our id for the library's; a number met for the first time belongs to the nearest without one."""
         if number not in self._ids:
-            nearest = max(newborn, key=lambda person: iou(newborn[person], box), default=None)
+            nearest = max(unnumbered, key=lambda person: iou(self._seen[person].box, box), default=None)
             if nearest is not None:
-                del newborn[nearest]
+                unnumbered.remove(nearest)
                 # they may have been lost by the library under another number
                 self._ids = {other: person for other, person in self._ids.items() if person != nearest}
             self._ids[number] = self._new_id() if nearest is None else nearest
