@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from demo.types import Floats
 
@@ -18,12 +19,12 @@ _SIGMA_PER_ROW = 2 / 64  # networks are trained with Gaussians of 2 cells at 64 
 
 
 def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
-    """The peak of each heatmap and its height.
+    """The peak of each heatmap and its height there.
 
     Args:
         heatmaps: (N, J, h, w), about 1 at a certain joint and 0 far from it.
-        how: "dark" fits a Gaussian to the surroundings of the highest cell, "quarter" moves a quarter cell
-            towards the higher neighbour (Newell et al. 2016, the classic decoding).
+        how: "dark" smoothes the map and fits a Gaussian to the surroundings of its highest cell, "quarter"
+            moves a quarter cell towards the higher neighbour (Newell et al. 2016, the classic decoding).
 
     Returns:
         (N, J, 3): x, y in heatmap cells, and the height clipped to [0, 1]. Where nothing is above zero or a
@@ -31,11 +32,11 @@ def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
     """
     people, joints, height, width = heatmaps.shape
     flat = heatmaps.reshape(people * joints, height, width).astype(np.float32, copy=False)
-    cells = flat.reshape(people * joints, height * width)
-    best = cells.argmax(axis=1)
-    peak = cells[np.arange(len(cells)), best]
+    hills = _smoothed(flat) if how == "dark" else flat
+    best = hills.reshape(people * joints, height * width).argmax(axis=1)
     rows, columns = np.divmod(best, width)
-    step = (_dark_step if how == "dark" else _quarter_step)(flat, rows, columns)
+    peak = flat[np.arange(len(flat)), rows, columns]
+    step = (_dark_step if how == "dark" else _quarter_step)(hills, rows, columns)
     points = np.stack([columns, rows], axis=1) + step
     seen = np.isfinite(peak) & (peak > 0)
     decoded = np.empty((len(flat), 3), dtype=np.float32)
@@ -60,17 +61,20 @@ def _quarter_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp
     return (0.25 * np.sign(slope) * inner[:, None]).astype(np.float32)
 
 
-def _dark_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
-    """(M, 2): from the highest cell to the summit of the Gaussian around it.
+def _dark_step(hills: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """(M, 2): from the highest cell of smoothed maps to the summit of the Gaussian around it.
 
     Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020: blur
     the map with the Gaussian it was trained with, so that it has one smooth summit, and take its logarithm,
     which for a Gaussian is a paraboloid. One Newton step of that (equations 4 to 9) ends on the summit:
-    step = -Hessian^-1 gradient. The blur is only needed on the 5x5 cells that the derivatives read, so it is
-    done on a patch around each peak. The paper's rescaling after the blur adds a constant to the logarithm
-    and drops out of the derivatives.
+    step = -Hessian^-1 gradient. The paper's rescaling after the blur adds a constant to the logarithm and
+    drops out of the derivatives.
     """
-    patch = np.log(np.maximum(_blurred_patches(maps, rows, columns), 1e-10))
+    around = np.arange(5)
+    padded = np.pad(hills, ((0, 0), (2, 2), (2, 2)))
+    each = np.arange(len(hills))[:, None, None]
+    patch = padded[each, (rows[:, None] + around)[:, :, None], (columns[:, None] + around)[:, None, :]]
+    patch = np.log(np.maximum(patch, 1e-10, dtype=np.float64))
     slope_x = 0.5 * (patch[:, 2, 3] - patch[:, 2, 1])
     slope_y = 0.5 * (patch[:, 3, 2] - patch[:, 1, 2])
     bend_xx = 0.25 * (patch[:, 2, 4] - 2 * patch[:, 2, 2] + patch[:, 2, 0])
@@ -87,24 +91,22 @@ def _dark_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) 
         axis=1,
     )
     # The summit of a hill lies within a cell of its highest cell; on the border the hill is cut.
-    height, width = maps.shape[1:]
+    height, width = hills.shape[1:]
     inner = (columns > 1) & (columns < width - 2) & (rows > 1) & (rows < height - 2)
     usable = summit & inner & np.isfinite(step).all(axis=1)
     return np.where(usable[:, None], np.clip(step, -1, 1), 0).astype(np.float32)
 
 
-def _blurred_patches(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(M, 5, 5): the maps blurred by the training Gaussian, around a cell each; zero outside the map."""
+def _smoothed(maps: Floats) -> Floats:
+    """(M, h, w) blurred with the Gaussian of the training.
+
+    The highest cell is then the top of a hill, where a raw map's may be a spike beside it.
+    """
     sigma = _SIGMA_PER_ROW * max(maps.shape[1:])
-    radius = round(2.5 * sigma)
-    reach = radius + 2
-    padded = np.pad(maps, ((0, 0), (reach, reach), (reach, reach)))
-    around = np.arange(2 * reach + 1)
-    each = np.arange(len(maps))[:, None, None]
-    patches = padded[each, (rows[:, None] + around)[:, :, None], (columns[:, None] + around)[:, None, :]]
-    kernel = np.exp(-((np.arange(-radius, radius + 1) / sigma) ** 2) / 2)
-    blur = np.zeros((5, 2 * reach + 1))
-    for row in range(5):
-        blur[row, row : row + len(kernel)] = kernel / kernel.sum()
+    # a blur as two matrix products: much faster than filters over many small maps
+    down, across = (
+        gaussian_filter1d(np.eye(cells, dtype=np.float32), sigma, axis=0, mode="constant", truncate=2.5)
+        for cells in maps.shape[1:]
+    )
     # Networks undershoot zero by noise; a logarithm must not see that.
-    return np.asarray(blur @ np.maximum(patches, 0) @ blur.T)
+    return np.asarray(down @ np.maximum(maps, 0) @ across.T)

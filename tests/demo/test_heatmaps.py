@@ -88,9 +88,24 @@ def test_scores_stay_below_one():
     assert decode(blob(20, 20, peak=1.4)[None, None])[0, 0, 2] == 1
 
 
-def test_a_plateau_stays_on_its_cell():
-    flat = np.full((1, 1, 64, 48), 0.5, np.float32)
-    assert decode(flat)[0, 0].tolist() == [0.0, 0.0, 0.5]
+def test_a_peak_that_is_cut_off_is_found_in_its_middle():
+    flat = np.minimum(blob(20.3, 30.8), 0.3)
+    assert decode(flat[None, None])[0, 0] == pytest.approx([20.3, 30.8, 0.3], abs=0.02)
+
+
+def test_a_spike_of_noise_beside_a_hill_is_no_joint():
+    spiked = blob(20.3, 30.8)
+    spiked[50, 10] = 0.9
+    assert decode(spiked[None, None])[0, 0, :2] == pytest.approx([20.3, 30.8], abs=0.01)
+
+
+@pytest.mark.parametrize("how", ["dark", "quarter"])
+def test_a_map_that_is_not_finite_is_a_missing_joint(how):
+    broken = blob(20.3, 30.8)
+    broken[5, 40] = np.nan
+    x, y, score = decode(broken[None, None], how)[0, 0]
+    assert np.isnan([x, y]).all()
+    assert score == 0
 
 
 def test_no_people():
