@@ -136,6 +136,10 @@ class Figures:
             found.append(people)
         return found
 
+    def candidates(self, items: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """As many numbers as a network gives."""
+        return [np.stack([people, people], axis=1) for people in self.estimate(items)]
+
 
 def made(frames: int, path: Path) -> Path:
     """A clip of 64x64 pixels."""

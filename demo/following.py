@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.boxes import area, iou
-from demo.pose2d import KeypointEstimator
+from demo.pose2d import KeypointEstimator, missing_keypoints
 from demo.types import Floats, Frame, TrackedBox
 
 _SEEN = 0.25  # joints with a lower score say nothing about where a person is
@@ -50,7 +50,7 @@ class Follower:
     def poses(
         self, frames: Sequence[Frame], tracked: Sequence[Sequence[TrackedBox]]
     ) -> Iterator[tuple[list[TrackedBox], Floats]]:
-        """For each of some frames in a row, its people and their keypoints (people, 17, 3).
+        """For each of some frames in a row, its people and the candidates (people, 2, 17, 3) of their joints.
 
         Detected people come as the tracker gave them. Others come with a box from their keypoints, as
         observed, while they can be followed; else with the box that the tracker moved on, if it did.
@@ -66,7 +66,7 @@ class Follower:
             yield [*seen, *followed, *rest], np.concatenate([keypoints, theirs, guessed])
 
     def _estimate(self, frames: Sequence[Frame], people: Sequence[Sequence[TrackedBox]]) -> list[Floats]:
-        return self._pose.estimate(
+        return self._pose.candidates(
             [
                 (frame.image, np.array([box.box for box in boxes], np.float32).reshape(-1, 4))
                 for frame, boxes in zip(frames, people, strict=True)
@@ -75,7 +75,7 @@ class Follower:
 
     def _remember(self, people: Sequence[TrackedBox], keypoints: Floats, time: float) -> None:
         for person, points in zip(people, keypoints, strict=True):
-            self._known[person.person_id] = _Known(points, time, float(points[:, 2].mean()))
+            self._known[person.person_id] = _Known(points[0], time, float(points[0, :, 2].mean()))
 
     def _follow(self, frame: Frame, seen: Sequence[TrackedBox]) -> tuple[list[TrackedBox], Floats]:
         """Everybody who was in the frame before and was not detected in this one."""
@@ -90,9 +90,9 @@ class Follower:
                 del self._known[number]
                 continue
             candidates.append(TrackedBox(number, box, 0.0, True))
-        followed, poses = [], [np.zeros((0, 17, 3), np.float32)]
-        for person, points in zip(candidates, self._estimate([frame], [candidates])[0], strict=True):
-            known = self._known[person.person_id]
+        followed, poses = [], [missing_keypoints(0, 2)]
+        for person, seen_at in zip(candidates, self._estimate([frame], [candidates])[0], strict=True):
+            known, points = self._known[person.person_id], seen_at[0]
             score = float(points[:, 2].mean())
             box = body_box(points, size)
             if box is None or score < _FADED * known.score or _overlap(box, person.box) < _JUMPED:
@@ -100,7 +100,7 @@ class Follower:
                 continue
             self._known[person.person_id] = _Known(points, known.detected, known.score)
             followed.append(TrackedBox(person.person_id, box, score, True))
-            poses.append(points[None])
+            poses.append(seen_at[None])
         return followed, np.concatenate(poses)
 
 

@@ -30,19 +30,40 @@ def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
         (N, J, 3): x, y in heatmap cells, and the height clipped to [0, 1]. Where nothing is above zero or a
         value is not finite the joint is missing: NaN, NaN, 0.
     """
+    return decode_candidates(heatmaps, how)[:, 0]
+
+
+def decode_candidates(heatmaps: Floats, how: Decoding = "dark") -> Floats:
+    """(N, 2, J, 3): `decode`'s peak of each heatmap, and the highest of its other summits.
+
+    Joints are not seldom mixed up with those of the other side: then the second summit is the right place.
+    Where a map has but one summit, the second is missing: NaN, NaN, 0.
+    """
     people, joints, height, width = heatmaps.shape
     flat = heatmaps.reshape(people * joints, height, width).astype(np.float32, copy=False)
     hills = _smoothed(flat) if how == "dark" else flat
-    best = hills.reshape(people * joints, height * width).argmax(axis=1)
-    rows, columns = np.divmod(best, width)
-    peak = flat[np.arange(len(flat)), rows, columns]
-    step = (_dark_step if how == "dark" else _quarter_step)(hills, rows, columns)
-    points = np.stack([columns, rows], axis=1) + step
-    seen = np.isfinite(peak) & (peak > 0)
-    decoded = np.empty((len(flat), 3), dtype=np.float32)
-    decoded[:, :2] = np.where(seen[:, None], points, np.nan)
-    decoded[:, 2] = np.where(seen, np.clip(peak, 0, 1), 0)
-    return decoded.reshape(people, joints, 3)
+    every = np.arange(len(flat))
+    best = hills.reshape(len(flat), height * width).argmax(axis=1)
+    others = np.where(_summits(hills), hills, 0).reshape(len(flat), height * width)
+    others[every, best] = 0
+    found = np.empty((len(flat), 2, 3), dtype=np.float32)
+    for choice, cells in enumerate((best, others.argmax(axis=1))):
+        rows, columns = np.divmod(cells, width)
+        peak = flat[every, rows, columns]
+        step = (_dark_step if how == "dark" else _quarter_step)(hills, rows, columns)
+        seen = np.isfinite(peak) & (peak > 0) & ((choice == 0) | (others[every, cells] > 0))
+        points = np.stack([columns, rows], axis=1) + step
+        found[:, choice, :2] = np.where(seen[:, None], points, np.nan)
+        found[:, choice, 2] = np.where(seen, np.clip(peak, 0, 1), 0)
+    return found.reshape(people, joints, 2, 3).swapaxes(1, 2)
+
+
+def _summits(maps: Floats) -> NDArray[np.bool_]:
+    """(M, h, w) where a cell is higher than its four neighbours; on a plateau one cell is enough."""
+    ringed = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    left, right = ringed[:, 1:-1, :-2], ringed[:, 1:-1, 2:]
+    above, below = ringed[:, :-2, 1:-1], ringed[:, 2:, 1:-1]
+    return np.asarray((maps >= left) & (maps > right) & (maps >= above) & (maps > below))
 
 
 def _quarter_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:

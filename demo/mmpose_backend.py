@@ -19,7 +19,7 @@ from lifter.safe_load import read_tensors
 _PREFIX = "mmpose:"
 
 
-class MMPoseEstimator:
+class MMPoseEstimator(KeypointEstimator):
     """The keypoint stage on a model made by `mmpose.apis.init_model`; all people of a picture are a batch."""
 
     def __init__(self, model: Any) -> None:

@@ -26,11 +26,13 @@ from demo.look import Look, look
 from demo.motion import World, to_world
 from demo.networks import Networks, WeightFiles, check_views
 from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise, settle
+from demo.pose2d import missing_keypoints
 from demo.rendering import PersonPose, Renderer
 from demo.result import assemble, write_result, write_summary
 from demo.scene import View
 from demo.seen import SeenFrames
 from demo.settings import ANALYSIS_KNOBS, VERSION, Settings
+from demo.sides import choose_sides
 from demo.stitching import choose, stitch
 from demo.threads import Prefetch
 from demo.tracking import PersonTracker
@@ -247,17 +249,17 @@ def _people(
 ) -> tuple[Track2D, ...]:
     """Online ids sorted into people; where two ids of one person meet, the observed one is right."""
     stitched = stitch(seen, times, size, detect_every=every)
-    found = {
-        track.person_id: np.full((len(times), 17, 3), (np.nan, np.nan, 0), np.float32)
-        for track in stitched.tracks
-    }
+    found = {track.person_id: missing_keypoints(len(times), 2) for track in stitched.tracks}
     inside = {track.person_id: np.isfinite(track.boxes[:, 0]) for track in stitched.tracks}
     for index, (tracked, poses) in enumerate(zip(seen, seen.keypoints(), strict=True)):
         for box, pose in sorted(zip(tracked, poses, strict=True), key=lambda pair: pair[0].observed):
             person = stitched.mapping.get(box.person_id)
             if person is not None and inside[person][index]:
                 found[person][index] = pose
-    return tuple(Track2D(track.person_id, track.boxes, found[track.person_id]) for track in stitched.tracks)
+    return tuple(
+        Track2D(track.person_id, track.boxes, choose_sides(found[track.person_id], track.boxes))
+        for track in stitched.tracks
+    )
 
 
 def _chosen(analysis: Analysis, settings: Settings) -> tuple[Track2D, ...]:

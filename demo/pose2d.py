@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demo.heatmaps import Decoding, decode
+from demo.heatmaps import Decoding, decode_candidates
 from demo.hrnet import Alignment, load_hrnet
 from demo.types import Floats, Image
 from lifter.errors import InputMissing, MissingExtra, WeightsError
@@ -46,7 +46,13 @@ class PoseNetwork(Protocol):
 class KeypointEstimator(Protocol):
     """What the pipeline needs of a 2D keypoint stage."""
 
-    def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]: ...
+    def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """Keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
+        ...
+
+    def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """(n, 2, 17, 3): these keypoints, and where else each joint may be; here nowhere."""
+        return [np.stack([found, missing_keypoints(len(found))], axis=1) for found in self.estimate(items)]
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def usable_boxes(boxes: Floats, image: Image) -> NDArray[np.bool_]:
     return np.isfinite(boxes).all(axis=1) & inside & (x2 - x1 >= 1) & (y2 - y1 >= 1)
 
 
-class PoseEstimator:
+class PoseEstimator(KeypointEstimator):
     """Top-down keypoints by a heatmap network, many people of many pictures in one batch."""
 
     def __init__(
@@ -157,7 +163,11 @@ class PoseEstimator:
         A joint the network does not see, and all joints of a box that is empty, not finite or outside the
         picture, are NaN, NaN, 0.
         """
-        results = [missing_keypoints(len(boxes)) for _, boxes in items]
+        return [people[:, 0] for people in self.candidates(items)]
+
+    def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """(n, 2, 17, 3): what `estimate` gives, and each joint's second choice, NaN, NaN, 0 without one."""
+        results = [missing_keypoints(len(boxes), 2) for _, boxes in items]
         for batch in self._batches(items):
             crops = np.stack([crop(items[i][0], window, self._input_size) for i, _, window in batch])
             windows = np.stack([window for *_, window in batch])
@@ -182,7 +192,7 @@ class PoseEstimator:
             yield batch
 
     def _keypoints(self, crops: NDArray[np.uint8], windows: NDArray[np.float64]) -> Floats:
-        """Crops (N, H, W, 3) and their windows (N, 4) -> keypoints (N, 17, 3) in their pictures."""
+        """Crops (N, H, W, 3) and their windows (N, 4) -> keypoints (N, 2, 17, 3) in their pictures."""
         batch = normalise(crops)
         heatmaps = self._network(batch)
         columns, rows = (
@@ -193,9 +203,9 @@ class PoseEstimator:
             shift = columns.mirror_shift(self._input_size[0], heatmaps.shape[3])
             mirrored = self._network(mirror(batch, shift))
             heatmaps = np.float32(0.5) * (heatmaps + mirrored[:, COCO_17.mirror, :, ::-1])
-        people = decode(heatmaps, self._decoding)
+        people = decode_candidates(heatmaps, self._decoding)
         on_crop = np.stack([columns.to_crop(people[..., 0]), rows.to_crop(people[..., 1])], axis=-1)
-        people[..., :2] = to_picture(on_crop, windows[:, None], self._input_size)
+        people[..., :2] = to_picture(on_crop, windows[:, None, None], self._input_size)
         return people
 
 
@@ -211,9 +221,9 @@ def mirror(batch: Floats, shift: int) -> Floats:
     return np.ascontiguousarray(np.concatenate([flipped[..., shift:], edge], axis=-1))
 
 
-def missing_keypoints(count: int) -> Floats:
-    """(count, 17, 3) of NaN, NaN, 0: nothing is known of these people."""
-    keypoints = np.full((count, len(COCO_17.joints), 3), np.nan, dtype=np.float32)
+def missing_keypoints(*count: int) -> Floats:
+    """(*count, 17, 3) of NaN, NaN, 0: nothing is known of these people."""
+    keypoints = np.full((*count, len(COCO_17.joints), 3), np.nan, dtype=np.float32)
     keypoints[..., 2] = 0
     return keypoints
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from demo.types import Floats, TrackedBox
 
-_JOINT_NUMBERS = 17 * 3
+_NUMBERS = 2 * 17 * 3  # of a person's keypoints: both candidates of every joint
 
 
 class SeenFrames(Sequence[list[TrackedBox]]):
-    """Everybody's boxes and keypoints in flat arrays that only grow: 250 bytes a person and frame.
+    """Everybody's boxes and keypoints in flat arrays that only grow: 450 bytes a person and frame.
 
     Reads like a list of `TrackedBox` lists, which are made anew each time they are asked for.
     """
@@ -28,7 +28,7 @@ class SeenFrames(Sequence[list[TrackedBox]]):
         self._keypoints = array("f")
 
     def add(self, people: Sequence[TrackedBox], keypoints: Floats) -> None:
-        """The next frame: its people and their keypoints (people, 17, 3)."""
+        """The next frame: its people and their keypoints (people, 2, 17, 3)."""
         for person in people:
             self._ids.append(person.person_id)
             self._boxes.extend(person.box.tolist())
@@ -62,7 +62,7 @@ class SeenFrames(Sequence[list[TrackedBox]]):
         ]
 
     def keypoints(self) -> Iterator[Floats]:
-        """Each frame's keypoints (people, 17, 3)."""
+        """Each frame's keypoints (people, 2, 17, 3)."""
         for first, end in zip(self._ends[:-1], self._ends[1:], strict=True):
-            part = self._keypoints[first * _JOINT_NUMBERS : end * _JOINT_NUMBERS]
-            yield np.array(part, np.float32).reshape(-1, 17, 3)
+            part = self._keypoints[first * _NUMBERS : end * _NUMBERS]
+            yield np.array(part, np.float32).reshape(-1, 2, 17, 3)

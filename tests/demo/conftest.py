@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from demo.networks import Networks, WeightFiles, WeightUsed
+from demo.pose2d import KeypointEstimator
 from demo.types import Detections
 from lifter.checkpoints import save_checkpoint
 from lifter.models.wild import WildConfig, WildLifter, contract
@@ -36,7 +37,7 @@ class SquareDetector:
         return found
 
 
-class StandingPose:
+class StandingPose(KeypointEstimator):
     """Sees a standing figure in every box, but hardly believes it where the picture is dark."""
 
     def estimate(self, items):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from demo.following import Follower, body_box
+from demo.pose2d import KeypointEstimator
 from demo.types import Frame, TrackedBox
 
 SIZE = (640, 480)
@@ -18,7 +19,7 @@ FIGURE = np.array(
 )
 
 
-class Walker:
+class Walker(KeypointEstimator):
     """A keypoint stage that sees somebody 200 pixels high who walks; outside of their box it sees nothing.
 
     The place is written into the picture: its first row holds x of the left edge, 0 when nobody is there.
@@ -66,7 +67,7 @@ def test_follows_a_walker_whom_the_detector_loses_for_a_second(chunk):
     seen = follow(frames, tracked, chunk)
     for left, (people, keypoints) in zip(lefts, seen, strict=True):
         assert [(person.person_id, person.observed) for person in people] == [(1, True)]
-        np.testing.assert_allclose(keypoints[0, :, :2], FIGURE * (100, 200) + (left, 150), atol=1e-3)
+        np.testing.assert_allclose(keypoints[0, 0, :, :2], FIGURE * (100, 200) + (left, 150), atol=1e-3)
         x1, _, x2, _ = people[0].box
         assert abs((x1 + x2) / 2 - (left + 50)) < 6
 
@@ -96,7 +97,7 @@ def test_a_box_that_the_tracker_moved_on_is_kept_as_a_guess():
     guess = TrackedBox(7, np.float32([500, 100, 560, 300]), 0.0, False)
     people, keypoints = follow([frame(0, 100)], [[*detected(100), guess]])[0]
     assert [(person.person_id, person.observed) for person in people] == [(1, True), (7, False)]
-    assert keypoints.shape == (2, 17, 3)
+    assert keypoints.shape == (2, 2, 17, 3)
 
 
 def test_no_box_for_a_body_that_leaves_the_picture():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.heatmaps import decode
+from demo.heatmaps import decode, decode_candidates
 
 
 def blob(x: float, y: float, height: int = 64, width: int = 48, sigma: float = 2.0, peak: float = 0.8):
@@ -82,6 +82,23 @@ def test_an_empty_map_is_a_missing_joint(value, how):
     x, y, score = decode(np.full((1, 1, 64, 48), value, np.float32), how)[0, 0]
     assert np.isnan([x, y]).all()
     assert score == 0
+
+
+@pytest.mark.parametrize(("how", "near"), [("dark", 0.05), ("quarter", 0.3)])
+def test_the_second_candidate_is_the_next_summit(how, near):
+    two = blob(12.3, 20.2, peak=0.8) + blob(33.6, 48.1, peak=0.5)
+    first, second = decode_candidates(two[None, None], how)[0, :, 0]
+    assert first == pytest.approx([12.3, 20.2, 0.8], abs=near)
+    assert second == pytest.approx([33.6, 48.1, 0.5], abs=near)
+    np.testing.assert_array_equal(first, decode(two[None, None], how)[0, 0])
+
+
+@pytest.mark.parametrize("how", ["dark", "quarter"])
+def test_a_single_hill_has_no_second_candidate(how):
+    for heatmap in (blob(20.3, 30.8), blob(0, 0), np.zeros((64, 48))):
+        second = decode_candidates(heatmap[None, None], how)[0, 1, 0]
+        assert np.isnan(second[:2]).all()
+        assert second[2] == 0
 
 
 def test_scores_stay_below_one():

@@ -19,7 +19,7 @@ def test_frames_come_back_as_they_were_put_in():
                 for n in range(count)
             ]
         )
-        poses.append(random.random((count, 17, 3)).astype(np.float32))
+        poses.append(random.random((count, 2, 17, 3)).astype(np.float32))
         seen.add(boxes[-1], poses[-1])
     assert len(seen) == 4
     for index, frame in enumerate(seen):
@@ -38,6 +38,6 @@ def test_frames_come_back_as_they_were_put_in():
 
 def test_missing_keypoints_stay_missing():
     seen = SeenFrames()
-    pose = np.full((1, 17, 3), np.nan, np.float32)
+    pose = np.full((1, 2, 17, 3), np.nan, np.float32)
     seen.add([TrackedBox(1, np.zeros(4, np.float32), 0.5, True)], pose)
     assert np.isnan(next(seen.keypoints())).all()

@@ -1,0 +1,78 @@
+"""Left or right: decided over time, where a single frame does not tell.
+
+A keypoint network finds a foot more easily than it tells whose side it is of. So both feet are not seldom
+found on the same one, and in the next frame on the other. The second summits of the heatmaps hold the foot
+that was overlooked: of the candidates of both sides, those are taken over the whole clip that the network
+believes in, that move little, and that share a place only where it insists (Viterbi 1967).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo.types import Floats
+from lifter.skeletons import COCO_17
+
+_LEFT, _RIGHT = np.array(COCO_17.left[2:]), np.array(COCO_17.right[2:])  # from the shoulders down
+_LEFT_CHOICE, _RIGHT_CHOICE = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # candidates in four states
+
+# in units of a joint's score, which is its heatmap's height
+_JUMP_COST = 1.0  # of a joint that moves from frame to frame by _JUMP or more; in proportion below
+_JUMP = 0.2  # of the box's longer side
+_SHARING_COST = 0.4  # of the higher score, where left and right are within _SAME_PLACE
+_SAME_PLACE = 0.03  # of the box's longer side
+_NO_CANDIDATE = 1e3
+
+
+def choose_sides(candidates: Floats, boxes: Floats) -> Floats:
+    """One person's keypoints over a clip of T frames.
+
+    Args:
+        candidates: (T, 2, 17, 3) COCO-17 x, y in pixels and score: each joint's first and second choice,
+            NaN, NaN, 0 where there is none.
+        boxes: (T, 4) pixels, NaN where the person is not.
+
+    Returns:
+        (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate each; of the face the
+        first.
+    """
+    keypoints = candidates[:, 0].copy()
+    if len(keypoints) == 0:
+        return keypoints
+    size = np.nan_to_num(np.max(boxes[:, 2:] - boxes[:, :2], axis=1), nan=1.0)[:, None, None]
+    left, right = candidates[:, :, _LEFT], candidates[:, :, _RIGHT]  # (T, 2, pairs, 3)
+    shared = _apart(left[:, _LEFT_CHOICE], right[:, _RIGHT_CHOICE]) < _SAME_PLACE * size
+    cost = _SHARING_COST * np.maximum(left[:, :1, :, 2], right[:, :1, :, 2]) * shared
+    change = np.zeros((len(cost) - 1, 4, 4, len(_LEFT)), np.float32)
+    for side, choice in ((left, _LEFT_CHOICE), (right, _RIGHT_CHOICE)):
+        known = side[..., 2].copy()
+        known[:, 1][np.isnan(side[:, 1, :, 0])] = -_NO_CANDIDATE
+        cost -= known[:, choice]
+        moved = np.minimum(_apart(side[:-1, :, None], side[1:, None]) / (_JUMP * size[1:, None]), 1)
+        change += _JUMP_COST * np.nan_to_num(moved)[:, choice][:, :, choice]
+    best = _cheapest(cost, change)[:, None]
+    for side, joints, choice in ((left, _LEFT, _LEFT_CHOICE), (right, _RIGHT, _RIGHT_CHOICE)):
+        keypoints[:, joints] = np.take_along_axis(side, choice[best][..., None], axis=1)[:, 0]
+    return keypoints
+
+
+def _apart(first: Floats, second: Floats) -> Floats:
+    """Distances (...,) of points (..., 3), in pixels."""
+    return np.asarray(np.linalg.norm(first[..., :2] - second[..., :2], axis=-1))
+
+
+def _cheapest(cost: Floats, change: Floats) -> NDArray[np.intp]:
+    """The states (T, P) of P chains whose costs (T, S, P) and changes (T - 1, S, S, P) add up to least."""
+    total = cost[0]
+    before = np.empty((len(change), *cost.shape[1:]), np.int8)
+    for step, (own, moving) in enumerate(zip(cost[1:], change, strict=True)):
+        through = total[:, None] + moving
+        before[step] = through.argmin(axis=0)
+        total = through.min(axis=0) + own
+    chains = np.arange(cost.shape[2])
+    states = np.empty((len(cost), len(chains)), np.intp)
+    states[-1] = total.argmin(axis=0)
+    for step in range(len(before) - 1, -1, -1):
+        states[step] = before[step, states[step + 1], chains]
+    return states

@@ -1,0 +1,95 @@
+"""Feet, hands, hips and shoulders keep their side over a clip, and nothing is made up."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from demo.sides import choose_sides
+from tests.demo.test_following import FIGURE
+
+LEFT_ANKLE, RIGHT_ANKLE = 15, 16
+PAIRS = [(5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)]
+FRAMES = 30
+
+
+def walker():
+    """Somebody 200 pixels high who walks 3 pixels a frame: the truth (T, 17, 2), candidates and boxes.
+
+    The network is right everywhere and has no second choice yet.
+    """
+    truth = FIGURE * (100, 200) + np.arange(FRAMES)[:, None, None] * (3, 0) + (50, 20)
+    candidates = np.full((FRAMES, 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    candidates[:, 0, :, :2], candidates[:, 0, :, 2] = truth, 0.6
+    boxes = np.concatenate([truth.min(axis=1), truth.max(axis=1)], axis=1).astype(np.float32)
+    return truth, candidates, boxes
+
+
+def test_without_second_choices_the_first_stay():
+    _, candidates, boxes = walker()
+    candidates[7:9, 0] = np.nan, np.nan, 0  # not there for two frames
+    boxes[7:9] = np.nan
+    candidates[12, 0, 9] = np.nan, np.nan, 0  # a hand that is not seen
+    candidates[20, 0, 15] = candidates[20, 0, 16]  # both feet at one place
+    np.testing.assert_array_equal(choose_sides(candidates, boxes), candidates[:, 0])
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_what_was_taken_for_the_other_side_is_found_again(left, right):
+    truth, candidates, boxes = walker()
+    for frame in (4, 5, 6, 17):  # both on the right one; the left one is the weaker summit
+        candidates[frame, 1, left] = (*truth[frame, left], 0.4)
+        candidates[frame, 0, left, :2] = truth[frame, right]
+    for frame in (10, 11, 23):  # left and right exchanged
+        for own, other in ((left, right), (right, left)):
+            candidates[frame, 0, own] = (*truth[frame, other], 0.5)
+            candidates[frame, 1, own] = (*truth[frame, own], 0.4)
+    found = choose_sides(candidates, boxes)
+    np.testing.assert_allclose(found[..., :2], truth, atol=1e-3)
+    assert found[10, left, 2] == pytest.approx(0.4)  # the score is that of the choice
+
+
+def test_feet_that_pass_each_other_may_meet():
+    truth, candidates, boxes = walker()
+    swing = 40 * np.cos(np.arange(FRAMES) * np.pi / 12)
+    for ankle, sign in ((LEFT_ANKLE, 1), (RIGHT_ANKLE, -1)):
+        truth[:, ankle, 0] = truth[:, 0, 0] + sign * swing
+        candidates[:, 0, ankle, :2] = truth[:, ankle]
+        candidates[:, 1, ankle] = (0, 0, 0.2)  # something in the background
+    np.testing.assert_allclose(choose_sides(candidates, boxes)[..., :2], truth, atol=1e-3)
+
+
+def test_the_sides_of_a_whole_clip_are_those_that_the_network_saw_more_often():
+    truth, candidates, boxes = walker()
+    for frame in range(FRAMES):
+        exchanged = frame % 3 == 0
+        for own, other in ((LEFT_ANKLE, RIGHT_ANKLE), (RIGHT_ANKLE, LEFT_ANKLE)):
+            places = truth[frame, [other, own]] if exchanged else truth[frame, [own, other]]
+            candidates[frame, :, own, :2] = places
+            candidates[frame, :, own, 2] = 0.5, 0.45
+    np.testing.assert_allclose(choose_sides(candidates, boxes)[..., :2], truth, atol=1e-3)
+
+
+def test_a_sure_network_is_believed_even_if_joints_jump():
+    truth, candidates, boxes = walker()
+    candidates[:, 1, :, :2], candidates[:, 1, :, 2] = truth - 5, 0.05
+    candidates[15:, 0, LEFT_ANKLE, 0] += 80
+    np.testing.assert_array_equal(choose_sides(candidates, boxes), candidates[:, 0])
+
+
+def test_nobody():
+    empty = np.zeros((0, 2, 17, 3), np.float32)
+    assert choose_sides(empty, np.zeros((0, 4), np.float32)).shape == (0, 17, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, (6, 2, 17, 3), elements=st.floats(0, 1, width=32)), st.integers(0, 5))
+def test_every_joint_is_one_of_its_candidates(candidates, gone):
+    candidates[gone] = np.nan, np.nan, 0
+    boxes = np.tile(np.float32([0, 0, 1, 1]), (6, 1))
+    boxes[gone] = np.nan
+    found = choose_sides(candidates, boxes)
+    same = (found[:, None] == candidates) | (np.isnan(found[:, None]) & np.isnan(candidates))
+    assert same.all(axis=-1).any(axis=1).all()
+    np.testing.assert_array_equal(found[:, :5], candidates[:, 0, :5])
