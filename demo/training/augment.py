@@ -43,7 +43,6 @@ class Augmentation:
     hole_chance: float = 0.4
     surrounded_chance: float = 0.6  # that another picture goes on where the own one ends
     crowd_chance: float = 0.35  # that a part of another picture lies over this one
-    coarse_face_chance: float = 0.15
 
 
 def augmented(
@@ -85,8 +84,6 @@ def augmented(
     if around is not None:
         ground = np.asarray(cv2.resize(around, input_size), np.uint8)
     image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), ground)
-    if generator.random() < how.coarse_face_chance:
-        image = _coarse_face(image, points, generator)
     return recoloured(image, generator, how), points
 
 
@@ -162,28 +159,6 @@ def _cut(
     if mirrored:
         points = points[list(COCO_17.mirror)]
     return np.asarray(image, np.uint8), points.astype(np.float32)
-
-
-def _coarse_face(image: Image, keypoints: Floats, generator: np.random.Generator) -> Image:
-    """The head in a few large pixels, as where somebody must not be known by their face.
-
-    Which way they face, the rest of the body has to tell.
-    """
-    face = keypoints[:5][keypoints[:5, 2] > 0, :2]
-    if len(face) < 2:
-        return image
-    middle = face.mean(axis=0)
-    reach = generator.uniform(1.2, 2.5) * np.linalg.norm(face - middle, axis=1).max()
-    left, top = np.clip(middle - reach, 0, None).astype(int)
-    right, bottom = np.clip(middle + reach + 1, 0, image.shape[1::-1]).astype(int)
-    if min(right - left, bottom - top) < 2:
-        return image
-    cells = int(generator.integers(2, 7))
-    small = cv2.resize(image[top:bottom, left:right], (cells, cells), interpolation=cv2.INTER_AREA)
-    kind = cv2.INTER_NEAREST if generator.random() < 0.5 else cv2.INTER_LINEAR
-    covered = image.copy()
-    covered[top:bottom, left:right] = cv2.resize(small, (right - left, bottom - top), interpolation=kind)
-    return covered
 
 
 def _hidden(image: Image, generator: np.random.Generator) -> Image:

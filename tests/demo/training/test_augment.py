@@ -13,7 +13,7 @@ from tests.demo.test_following import FIGURE
 
 SIZE = (144, 192)
 WHOLE = Augmentation(half_body_chance=0, part_chance=0)
-STEADY = replace(WHOLE, grey_chance=0, blur_chance=0, hole_chance=0, upright_chance=0, coarse_face_chance=0)
+STEADY = replace(WHOLE, grey_chance=0, blur_chance=0, hole_chance=0, upright_chance=0)
 
 
 def one_dot(joint=9):
@@ -107,24 +107,6 @@ def test_people_whose_picture_ends_stay_upright():
             shown += 1
             assert nose[1] < shoulders[:, 1].min()
     assert shown > 10
-
-
-def test_a_coarse_face_hides_the_head_alone():
-    _, keypoints, box = one_dot()
-    checkers = np.uint8(np.indices((260, 200)).sum(0) // 2 % 2 * 255)[..., None].repeat(3, axis=-1)
-    upright = replace(STEADY, turn_chance=0, scale=(1, 1))
-    always = replace(upright, coarse_face_chance=1)
-    contrast = []
-    for seed in range(10):
-        sharp, points = augmented(checkers, keypoints, box, SIZE, np.random.default_rng(seed), upright)
-        coarse, same = augmented(checkers, keypoints, box, SIZE, np.random.default_rng(seed), always)
-        np.testing.assert_array_equal(points, same)
-        x, y = points[0, :2].round().astype(int)
-        contrast.append([picture[y - 3 : y + 4, x - 3 : x + 4].std() for picture in (sharp, coarse)])
-        hips = int(points[11:13, 1].max())  # what is below them is in another light only
-        assert np.corrcoef(sharp[hips:].ravel(), coarse[hips:].ravel())[0, 1] > 0.95
-    before, after = np.mean(contrast, axis=0)
-    assert after < 0.5 * before
 
 
 def test_a_crowd_is_made_of_parts_of_the_next_picture():
