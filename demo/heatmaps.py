@@ -23,7 +23,7 @@ def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
 
     Args:
         heatmaps: (N, J, h, w), about 1 at a certain joint and 0 far from it.
-        how: "dark" smoothes the map and fits a Gaussian to the surroundings of its highest cell, "quarter"
+        how: "dark" smooths the map and fits a Gaussian to the surroundings of its highest cell, "quarter"
             moves a quarter cell towards the higher neighbour (Newell et al. 2016, the classic decoding).
 
     Returns:
