@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.heatmaps import decode
+from demo.heatmaps import decode_candidates
 from demo.hrnet import W32, build, load_hrnet
 from demo.pose2d import PoseNetwork, Precision, TorchNetwork
 from demo.types import Floats
@@ -78,7 +78,7 @@ def main(
     maps = np.random.default_rng(0).random((people, 17, height // 4, width // 4), dtype=np.float32)
     for how in ("dark", "quarter"):
         start = time.perf_counter()
-        decode(maps, how)
+        decode_candidates(maps, how)
         table.add_row(f"decode, {how}", f"{(time.perf_counter() - start) * 1000 / people:.2f}", "")
     Console().print(table)
 

@@ -81,7 +81,7 @@ class Follower:
         """Everybody who was in the frame before and was not detected in this one."""
         size = frame.image.shape[1::-1]
         detected = {person.person_id for person in seen}
-        candidates = []
+        lost = []
         for number, known in list(self._known.items()):
             if number in detected:
                 continue
@@ -89,10 +89,10 @@ class Follower:
             if box is None or frame.time - known.detected > self._longest or _taken(box, seen):
                 del self._known[number]
                 continue
-            candidates.append(TrackedBox(number, box, 0.0, True))
+            lost.append(TrackedBox(number, box, 0.0, True))
         followed, poses = [], [missing_keypoints(0, 2)]
-        for person, seen_at in zip(candidates, self._estimate([frame], [candidates])[0], strict=True):
-            known, points = self._known[person.person_id], seen_at[0]
+        for person, candidates in zip(lost, self._estimate([frame], [lost])[0], strict=True):
+            known, points = self._known[person.person_id], candidates[0]
             score = float(points[:, 2].mean())
             box = body_box(points, size)
             if box is None or score < _FADED * known.score or _overlap(box, person.box) < _JUMPED:
@@ -100,7 +100,7 @@ class Follower:
                 continue
             self._known[person.person_id] = _Known(points, known.detected, known.score)
             followed.append(TrackedBox(person.person_id, box, score, True))
-            poses.append(seen_at[None])
+            poses.append(candidates[None])
         return followed, np.concatenate(poses)
 
 
