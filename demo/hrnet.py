@@ -48,6 +48,8 @@ W16 = HRNetConfig(width=16, modules=(1, 2, 1))  # narrow, with half the modules:
 W16_SMALL = HRNetConfig(width=16, modules=(1, 2, 1), input_size=(144, 192))
 # half the blocks and half the modules of W32, heatmap cells centred on their pixels: what is trained here
 W32_SMALL = HRNetConfig(width=32, modules=(1, 2, 1), blocks=2, input_size=(144, 192), alignment="centre")
+# the same, but what all four branches say is looked at once more: left and right take a view of the whole
+W32_MEDIUM = replace(W32_SMALL, modules=(1, 2, 2))
 VARIANTS = {
     "w32-256x192": W32,
     "w48-384x288": W48,
@@ -56,6 +58,7 @@ VARIANTS = {
     "w32s-192x144": W32_SMALL,
     "w32s-128x96": replace(W32_SMALL, input_size=(96, 128)),
     "w32s-160x120": replace(W32_SMALL, input_size=(120, 160)),
+    "w32m-192x144": W32_MEDIUM,
 }
 
 
@@ -171,6 +174,10 @@ class HRNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, joints, H / 4, W / 4)."""
         return self.final_layer(self.stages(x)[-1][0])
+
+    def start(self) -> list[nn.Module]:
+        """The layers before stage 2."""
+        return [self.conv1, self.bn1, self.conv2, self.bn2, self.layer1]
 
     def stages(self, x: Tensor) -> list[list[Tensor]]:
         """For each of the stages 2, 3 and 4 its branches, from pictures (N, 3, H, W).

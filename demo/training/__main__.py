@@ -30,7 +30,10 @@ def pose(
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon.")] = 2e-3,
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from these weights, ours or the authors', and use the full size only."),
+        typer.Option(
+            help="Start from these weights, ours or the authors', and use the full size only. They may be of "
+            "a network with fewer exchange modules."
+        ),
     ] = None,
     hints: Annotated[
         Path | None,
@@ -40,18 +43,20 @@ def pose(
         Path | None,
         typer.Option(help="ONNX weights of a keypoint network to imitate, instead of the labels."),
     ] = None,
+    keep_start: Annotated[
+        bool, typer.Option("--keep-start", help="Train from stage 2 on only: a third less time a step.")
+    ] = False,
     seed: _Seed = 1,
     device: _Device = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
 ) -> None:
     """Train HRNet, and write OUT/hrnet.safetensors. Run again after an interruption, it goes on."""
-    from dataclasses import replace
-
     import torch
     from rich.progress import Progress
 
     from demo.detection import load_detector
-    from demo.hrnet import VARIANTS, build, load_hrnet, save_hrnet
+    from demo.hrnet import VARIANTS, build, save_hrnet
+    from demo.training.growth import grown
     from demo.training.hints import Hints
     from demo.training.labels import load_people
     from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
@@ -67,18 +72,14 @@ def pose(
         seed=seed,
         device=team.device(device),
         compiled=compiled,
+        keep_start=keep_start,
         sizes=SMALL_FIRST if init is None and hints is None else FULL_SIZE,
     )
     torch.manual_seed(seed)
     if variant not in VARIANTS:
         raise UserError(f"--variant {variant}: choose one of {', '.join(VARIANTS)}")
     config = VARIANTS[variant]
-    model = build(config)
-    if init is not None:
-        known, shape = load_hrnet(init)
-        if replace(shape, input_size=config.input_size) != config:
-            raise UserError(f"--init {init} is of another network ({shape}) than --variant {variant}")
-        model.load_state_dict(known.state_dict())
+    model = build(config) if init is None else grown(init, config)
     people, held_out = load_people(data, "train"), load_people(data, "val")
     detector = (
         Hints(model, load_detector(hints, settings.device).network, config.input_size) if hints else None

@@ -20,6 +20,7 @@ from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.ahead import drawn_ahead
 from demo.training.augment import Augmentation, augmented, crowded
+from demo.training.growth import keep_start
 from demo.training.hints import Hints
 from demo.training.labels import LabelledPeople
 from demo.training.muon import Muon
@@ -48,6 +49,7 @@ class PoseTraining:
     ema: float = 0.998
     hint_weight: float = 0.2
     seed: int = 1
+    keep_start: bool = False  # the layers before stage 2 stay as they are: a third less time a step
     bf16: bool = True
     device: str = "cpu"
     compiled: bool = False  # through torch.compile: a third less time a step, minutes at the start
@@ -127,6 +129,8 @@ def train(
     if listener is not None:
         learning["listener"] = listener
     learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    if settings.keep_start:
+        keep_start(model)
     optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
     state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck", team=team)
     stages = torch.compile(model.stages) if settings.compiled else model.stages
@@ -164,6 +168,8 @@ def train(
         if team.first and (last or state.step % settings.validate_every == 0):
             with state.averaged():
                 pck = held_out_pck(model, now, held_out, settings)
+            if settings.keep_start:
+                keep_start(model)
         state.log(loss.item(), pck)
         if last or state.step % settings.save_every == 0:
             state.save()

@@ -1,0 +1,70 @@
+"""A deeper network begins as the smaller one it grew out of, and a part of it may rest."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from demo.hrnet import HRNetConfig, build, save_hrnet
+from demo.training.growth import grown, keep_start
+from demo.training.labels import load_people
+from demo.training.pose import PoseTraining, train
+from lifter.errors import WeightsError
+from tests.demo.training.people import write_people
+
+SMALL = HRNetConfig(width=8, modules=(1, 2, 1), blocks=2, input_size=(96, 128), alignment="centre")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file with a network whose normalisations are not those of a fresh one."""
+    torch.manual_seed(0)
+    model = build(SMALL)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(
+                    torch.rand_like(value) + 0.5 if "running_var" in name else torch.randn_like(value) / 4
+                )
+    save_hrnet(model, SMALL, tmp_path / "small.safetensors")
+    return model.eval(), tmp_path / "small.safetensors"
+
+
+@pytest.mark.parametrize("modules", [(1, 2, 1), (1, 2, 2), (2, 4, 3)])
+def test_grown_gives_the_same_heatmaps(small, modules):
+    model, file = small
+    larger = grown(file, replace(SMALL, modules=modules)).eval()
+    crops = torch.randn(2, 3, 128, 96)
+    wanted = model(crops)
+    assert wanted.std() > 0.01
+    torch.testing.assert_close(larger(crops), wanted, atol=0, rtol=0)
+
+
+def test_what_is_new_learns(small):
+    _, file = small
+    larger = grown(file, replace(SMALL, modules=(1, 2, 2)))
+    larger(torch.randn(2, 3, 128, 96)).square().sum().backward()
+    for name, weight in larger.stage4[0].named_parameters():
+        if name.endswith("bn2.weight"):
+            assert weight.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("change", [{"width": 16}, {"blocks": 1}, {"modules": (1, 1, 1)}])
+def test_another_network_is_refused(small, change):
+    _, file = small
+    with pytest.raises(WeightsError, match="another network"):
+        grown(file, replace(SMALL, **change))
+
+
+def test_the_start_rests_and_the_rest_learns(tmp_path):
+    data = write_people(tmp_path / "people")
+    model = build(SMALL)
+    keep_start(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = PoseTraining(steps=3, batch=2, warmup=1, ema=0.1, validate_every=1, keep_start=True)
+    people, held_out = load_people([data], "train"), load_people([data], "val")
+    for _ in train(model, SMALL, people, held_out, tmp_path / "out", settings):
+        pass
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert not {name for name in changed if name.startswith(("conv", "bn", "layer1"))}
+    assert {"stage2.0.branches.0.0.conv1.weight", "stage2.0.branches.0.0.bn1.running_mean"} <= changed
