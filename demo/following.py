@@ -14,6 +14,7 @@ import numpy as np
 
 from demo.boxes import area, iou
 from demo.pose2d import KeypointEstimator, missing_keypoints
+from demo.tracking import FAINT
 from demo.types import Floats, Frame, TrackedBox
 
 _SEEN = 0.25  # joints with a lower score say nothing about where a person is
@@ -52,10 +53,11 @@ class Follower:
     ) -> Iterator[tuple[list[TrackedBox], Floats]]:
         """For each of some frames in a row, its people and the candidates (people, 2, 17, 3) of their joints.
 
-        Detected people come as the tracker gave them. Others come with a box from their keypoints, as
-        observed, while they can be followed; else with the box that the tracker moved on, if it did.
+        Detected people come as the tracker gave them. Others, who are detected faintly or not at all, come
+        with a box from their keypoints, as observed, while they can be followed; else as the tracker gave
+        them, if it did.
         """
-        detected = [[box for box in boxes if box.observed] for boxes in tracked]
+        detected = [[box for box in boxes if box.observed and box.score > FAINT] for boxes in tracked]
         found = self._estimate(frames, detected)
         for frame, boxes, seen, keypoints in zip(frames, tracked, detected, found, strict=True):
             self._remember(seen, keypoints, frame.time)

@@ -18,6 +18,7 @@ from demo.types import Detections, Floats, TrackedBox
 Doubles = NDArray[np.float64]
 
 _SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
+FAINT = 0.1  # the library drops detections that are no stronger
 _PART = 0.75  # of the smaller of two boxes within the other: above, they show the same person
 
 
@@ -28,6 +29,7 @@ class _Seen:
     time: float
     box: Doubles
     velocity: Doubles
+    clear: float  # when they were last seen more than faintly
 
     def at(self, time: float) -> Floats:
         """The box moved on to `time`, at constant velocity and size."""
@@ -46,7 +48,7 @@ class PersonTracker:
         detect_every: the detector runs on every n-th frame (`update` gets None on the others).
         start: a detection below this score never starts a person; weaker ones only continue one, or find one
             again where they were lost.
-        lost: seconds after which an unseen person's id is given up.
+        lost: seconds after which the id of a person who is not seen, or but faintly, is given up.
         coast: seconds for which an unseen person still gets a box, moved on at constant velocity.
     """
 
@@ -106,13 +108,13 @@ class PersonTracker:
         unnumbered, self._unnumbered = self._unnumbered, set()
         boxes: dict[int, TrackedBox] = {}
 
-        def add(person: int, index: int) -> None:
-            box = tracked.xyxy[index]
-            self._remember(person, box)
-            boxes[person] = TrackedBox(person, box.astype(np.float32), float(scores[index]), True)
+        def add(person: int, box: Doubles, score: float) -> None:
+            self._remember(person, box, score)
+            boxes[person] = TrackedBox(person, box.astype(np.float32), score, True)
 
         for index in np.flatnonzero(ids >= 0).tolist():
-            add(self._known(int(ids[index]), tracked.xyxy[index], unnumbered), index)
+            box = tracked.xyxy[index]
+            add(self._known(int(ids[index]), box, unnumbered), box, float(scores[index]))
         for index in np.flatnonzero(ids < 0).tolist():
             # The library finds lost people again by sure detections only, but who is in a pose that the
             # detector hardly knows is still about where they were lost.
@@ -123,7 +125,17 @@ class PersonTracker:
                     continue
                 person = self._new_id()  # the library holds its id back until somebody is seen twice
             self._unnumbered.add(person)
-            add(person, index)
+            add(person, tracked.xyxy[index], float(scores[index]))
+        # A detector that hardly sees somebody is still right about the place, where they were a moment ago.
+        faint = detections.scores <= FAINT
+        clear = [person for person, seen in self._seen.items() if self._time - seen.clear <= self._lost]
+        for box, score in zip(
+            detections.boxes[faint].astype(np.float64), detections.scores[faint], strict=True
+        ):
+            person = self._lost_at(box, clear, boxes)
+            if person is not None:
+                self._unnumbered.add(person)
+                add(person, box, float(score))
         return list(boxes.values())
 
     def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
@@ -152,12 +164,13 @@ class PersonTracker:
     def _new_id(self) -> int:
         return len(self._seen) + 1
 
-    def _remember(self, person: int, box: Doubles) -> None:
+    def _remember(self, person: int, box: Doubles, score: float) -> None:
         last = self._seen.get(person)
+        clear = self._time if last is None or score > FAINT else last.clear
         velocity = np.zeros(2)
         if last is not None:
             elapsed = self._time - last.time
             measured = (centre(box) - centre(last.box)) / elapsed
             weight = 1 - np.exp(-elapsed / 0.1)  # a tenth of a second evens out the detector's jitter
             velocity = last.velocity + weight * (measured - last.velocity)
-        self._seen[person] = _Seen(self._time, box.astype(np.float64), velocity)
+        self._seen[person] = _Seen(self._time, box.astype(np.float64), velocity, clear)

@@ -100,6 +100,16 @@ def test_a_box_that_the_tracker_moved_on_is_kept_as_a_guess():
     assert keypoints.shape == (2, 2, 17, 3)
 
 
+def test_keypoints_say_more_than_a_faint_detection_unless_they_are_lost():
+    faint = TrackedBox(1, np.float32([230, 150, 330, 350]), 0.05, True)
+    frames = [frame(i, 200, there=i < 3) for i in range(5)]
+    seen = follow(frames, [detected(200), *[[faint]] * 4])
+    centres = [(people[0].box[0] + people[0].box[2]) / 2 for people, _ in seen]
+    assert centres[1:3] == pytest.approx([250, 250], abs=6)  # of the figure
+    assert centres[3:] == [280, 280]  # of the detection
+    assert all(person.observed for people, _ in seen for person in people)
+
+
 def test_no_box_for_a_body_that_leaves_the_picture():
     body = np.concatenate([FIGURE * (100, 200) + (300, 100), np.full((17, 1), 0.9)], 1).astype(np.float32)
     assert body_box(body, SIZE) is not None

@@ -96,6 +96,25 @@ def test_weak_detections_find_people_again_where_they_were_lost():
     assert observed(lost_for(50), with_weak(box(310)), 80) == [2]  # too long ago
 
 
+def test_faint_detections_keep_people_where_they_were_but_not_for_ever():
+    tracker = PersonTracker(30, lost=1.5)
+    for frame in range(30):
+        tracker.update(found(box(300)), frame / 30)
+    observed = []
+    for frame in range(30, 120):
+        people = tracker.update(found(box(310), box(900), score=0.04), frame / 30)
+        observed.append([person.person_id for person in people if person.observed])
+    assert observed[:44] == [[1]] * 44  # 1.5 s; nobody is begun at 900
+    assert observed[46:] == [[]] * 44
+
+
+def test_faint_detections_elsewhere_are_nobody():
+    tracker = PersonTracker(30)
+    for frame in range(30):
+        tracker.update(found(box(300)), frame / 30)
+    assert not [person for person in tracker.update(found(box(360), score=0.04), 1.0) if person.observed]
+
+
 def test_a_weak_box_within_somebody_who_is_there_is_nobody_else():
     tracker = PersonTracker(30)
     for frame in range(30):
