@@ -121,6 +121,10 @@ class Halves:
         boxes = np.array([[8, 8, 24, 56], [40, 8, 56, 56]], np.float32)
         return [Detections(boxes, np.array([0.9, 0.8], np.float32)) for _ in images]
 
+    def look_closer(self, image: np.ndarray, places: np.ndarray) -> list:
+        """Nobody is ever missed."""
+        raise AssertionError("everybody is in every frame")
+
 
 class Figures:
     """Sees seventeen joints in every box, on a grid."""

@@ -29,7 +29,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from demo.types import Detections, Image
+from demo.types import Detections, Floats, Image
 from lifter.errors import InputMissing, MissingExtra, WeightsError
 
 # What checkpoints of ultralytics' detectors are made of: a name is allowed when its module is a key and
@@ -56,6 +56,9 @@ _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, EOFError,
     IndexError, OverflowError, OSError,
 )  # fmt: skip
+
+_AROUND = 1.5  # a closer look shows so many times the longer side of somebody's box
+_CLOSER_SIZE = 416  # pixels a side
 
 
 class PersonDetector:
@@ -113,13 +116,37 @@ class PersonDetector:
         Returns:
             One `Detections` per image; boxes (N, 4) within the image, scores (N,); N may be 0.
         """
+        return self._detect(images, self._options)
+
+    def look_closer(self, image: Image, places: Floats) -> list[Detections]:
+        """Boxes of the people at some places of one image, who may be too small or odd to be found in it.
+
+        Args:
+            places: boxes (N, 4), also beyond the image. Half as much again as each box is looked at.
+
+        Returns:
+            One `Detections` per place, in the image's pixels.
+        """
+        height, width = image.shape[:2]
+        middle = (places[:, :2] + places[:, 2:]) / 2
+        reach = _AROUND / 2 * (places[:, 2:] - places[:, :2]).max(axis=1, keepdims=True)
+        low = np.clip(middle - reach, 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(middle + reach), low + 1, (width, height)).astype(int)
+        windows = [image[y1:y2, x1:x2] for (x1, y1), (x2, y2) in zip(low, high, strict=True)]
+        found = self._detect(windows, {**self._options, "imgsz": _CLOSER_SIZE})
+        return [
+            Detections(near.boxes + np.tile(corner, 2).astype(np.float32), near.scores)
+            for near, corner in zip(found, low, strict=True)
+        ]
+
+    def _detect(self, images: Sequence[Image], options: dict[str, Any]) -> list[Detections]:
         import torch
 
         found: list[Detections] = []
         threads = torch.get_num_threads()
         for start in range(0, len(images), self._batch):
             frames = [np.ascontiguousarray(image) for image in images[start : start + self._batch]]
-            results = self._network.predict(frames, batch=len(frames), **self._options)
+            results = self._network.predict(frames, batch=len(frames), **options)
             found.extend(_detections(result.boxes) for result in results)
         torch.set_num_threads(threads)  # ultralytics takes one away, from the other networks too
         return found

@@ -2,25 +2,29 @@
 
 Detectors lose people who crouch, fly or turn away, for a frame or for a second. Where somebody's keypoints
 were a moment ago is where they still are, nearly: so between detections the keypoints of the frame before
-give the box, for as long as the keypoint network goes on recognising a person in it.
+give the box, for as long as the keypoint network goes on recognising a person in it. Where it does not, the
+detector has a closer look at the place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demo.boxes import area, iou
+from demo.boxes import area, iou, within
 from demo.pose2d import KeypointEstimator, missing_keypoints
-from demo.tracking import FAINT
-from demo.types import Floats, Frame, TrackedBox
+from demo.tracking import FAINT, PART, SAME_PLACE
+from demo.types import Detections, Floats, Frame, Image, TrackedBox
+
+LookCloser = Callable[[Image, Floats], list[Detections]]
 
 _SEEN = 0.25  # joints with a lower score say nothing about where a person is
 _FADED = 0.75  # of the score under the detector's last box: below, the person is not there any more
 _JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
 _TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
+_SOUGHT = 0.5  # seconds for which somebody is looked for where they were, who is nowhere to be seen
 _MARGIN = np.array(
     [0.12, 0.15, 0.12, 0.1], np.float32
 )  # of a body around its joints: left, top, right, bottom
@@ -28,10 +32,11 @@ _MARGIN = np.array(
 
 @dataclass(frozen=True)
 class _Known:
-    """A person in the frame before."""
+    """A person in the frames before."""
 
-    keypoints: Floats
-    detected: float  # when the detector saw them last, seconds
+    box: Floats | None  # where they were seen last; None: leaving the picture, perhaps
+    time: float  # when that was, seconds
+    detected: float  # when the detector saw them last in the whole picture
     score: float  # mean score of their joints then
 
 
@@ -40,11 +45,15 @@ class Follower:
 
     Args:
         pose: the keypoint stage.
+        look_closer: the detector's, at boxes (n, 4) in a picture, where keypoints fail as well.
         longest: seconds for which a person is followed without being detected.
     """
 
-    def __init__(self, pose: KeypointEstimator, longest: float = 2.0) -> None:
+    def __init__(
+        self, pose: KeypointEstimator, look_closer: LookCloser | None = None, longest: float = 2.0
+    ) -> None:
         self._pose = pose
+        self._look_closer = look_closer
         self._longest = longest
         self._known: dict[int, _Known] = {}
 
@@ -60,7 +69,7 @@ class Follower:
         detected = [[box for box in boxes if box.observed and box.score > FAINT] for boxes in tracked]
         found = self._estimate(frames, detected)
         for frame, boxes, seen, keypoints in zip(frames, tracked, detected, found, strict=True):
-            self._remember(seen, keypoints, frame.time)
+            self._remember(frame, seen, keypoints)
             followed, theirs = self._follow(frame, seen)
             there = {box.person_id for box in (*seen, *followed)}
             rest = [box for box in boxes if box.person_id not in there]
@@ -75,35 +84,57 @@ class Follower:
             ]
         )
 
-    def _remember(self, people: Sequence[TrackedBox], keypoints: Floats, time: float) -> None:
+    def _remember(self, frame: Frame, people: Sequence[TrackedBox], keypoints: Floats) -> None:
         for person, points in zip(people, keypoints, strict=True):
-            self._known[person.person_id] = _Known(points[0], time, float(points[0, :, 2].mean()))
+            box = body_box(points[0], frame.image.shape[1::-1])
+            self._known[person.person_id] = _Known(box, frame.time, frame.time, float(points[0, :, 2].mean()))
 
     def _follow(self, frame: Frame, seen: Sequence[TrackedBox]) -> tuple[list[TrackedBox], Floats]:
-        """Everybody who was in the frame before and was not detected in this one."""
-        size = frame.image.shape[1::-1]
+        """Everybody who was in the frames before and was not detected in this one."""
         detected = {person.person_id for person in seen}
         lost = []
         for number, known in list(self._known.items()):
             if number in detected:
                 continue
-            box = body_box(known.keypoints, size)
-            if box is None or frame.time - known.detected > self._longest or _taken(box, seen):
+            late = frame.time - known.detected > self._longest or frame.time - known.time > _SOUGHT
+            if known.box is None or late or _taken(known.box, seen):
                 del self._known[number]
                 continue
-            lost.append(TrackedBox(number, box, 0.0, True))
-        followed, poses = [], [missing_keypoints(0, 2)]
+            lost.append(TrackedBox(number, known.box, 0.0, True))
+        followed, poses, missed = [], [missing_keypoints(0, 2)], []
         for person, candidates in zip(lost, self._estimate([frame], [lost])[0], strict=True):
-            known, points = self._known[person.person_id], candidates[0]
-            score = float(points[:, 2].mean())
-            box = body_box(points, size)
+            known = self._known[person.person_id]
+            score = float(candidates[0, :, 2].mean())
+            box = body_box(candidates[0], frame.image.shape[1::-1])
             if box is None or score < _FADED * known.score or _overlap(box, person.box) < _JUMPED:
-                del self._known[person.person_id]
+                missed.append(person)
                 continue
-            self._known[person.person_id] = _Known(points, known.detected, known.score)
+            self._known[person.person_id] = replace(known, box=box, time=frame.time)
             followed.append(TrackedBox(person.person_id, box, score, True))
             poses.append(candidates[None])
-        return followed, np.concatenate(poses)
+        found = self._find_again(frame, missed, [*seen, *followed])
+        return [*followed, *found], np.concatenate([*poses, *self._estimate([frame], [found])])
+
+    def _find_again(
+        self, frame: Frame, missed: Sequence[TrackedBox], there: Sequence[TrackedBox]
+    ) -> list[TrackedBox]:
+        """Those of some people whom the detector finds about where they were."""
+        if not missed or self._look_closer is None:
+            return []
+        found: list[TrackedBox] = []
+        places = np.stack([person.box for person in missed])
+        for person, near in zip(missed, self._look_closer(frame.image, places), strict=True):
+            others = [other.box.astype(np.float64) for other in (*there, *found)]
+            for box, score in zip(near.boxes, near.scores, strict=True):
+                if _overlap(box, person.box) <= SAME_PLACE:
+                    continue
+                if any(within(box.astype(np.float64), other) > PART for other in others):
+                    continue
+                number = person.person_id
+                self._known[number] = replace(self._known[number], box=box, time=frame.time)
+                found.append(TrackedBox(number, box, float(score), True))
+                break
+        return found
 
 
 def body_box(keypoints: Floats, size: tuple[int, ...]) -> Floats | None:

@@ -144,7 +144,7 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
     chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
-    follower = Follower(networks.pose)
+    follower = Follower(networks.pose, networks.detector.look_closer)
     seen = SeenFrames()
     pts, times = array("q"), array("d")
     with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:

@@ -17,9 +17,9 @@ from demo.types import Detections, Floats, TrackedBox
 
 Doubles = NDArray[np.float64]
 
-_SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
 FAINT = 0.1  # the library drops detections that are no stronger
-_PART = 0.75  # of the smaller of two boxes within the other: above, they show the same person
+SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
+PART = 0.75  # of the smaller of two boxes within the other: above, they show the same person
 
 
 @dataclass
@@ -140,7 +140,7 @@ class PersonTracker:
 
     def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
         """Who of some people was lost a moment ago where the box is, unless it shows one who is there."""
-        if any(within(box, other.box.astype(np.float64)) > _PART for other in there.values()):
+        if any(within(box, other.box.astype(np.float64)) > PART for other in there.values()):
             return None
         overlap = {
             person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
@@ -148,7 +148,7 @@ class PersonTracker:
             if person not in there and self._time - seen.time <= self._lost
         }
         nearest = max(overlap, key=lambda person: overlap[person], default=None)
-        return nearest if nearest is not None and overlap[nearest] > _SAME_PLACE else None
+        return nearest if nearest is not None and overlap[nearest] > SAME_PLACE else None
 
     def _known(self, number: int, box: Doubles, unnumbered: set[int]) -> int:
         """Our id for the library's; a number met for the first time belongs to the nearest without one."""

@@ -36,6 +36,9 @@ class SquareDetector:
             found.append(Detections(np.array([box], np.float32), np.array([0.9], np.float32)))
         return found
 
+    def look_closer(self, image, places):
+        return [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in places]
+
 
 class StandingPose(KeypointEstimator):
     """Sees a standing figure in every box, but hardly believes it where the picture is dark."""

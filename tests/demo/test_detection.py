@@ -17,6 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demo.boxes import iou
 from demo.detection import PersonDetector, check_checkpoint, load_detector
 from demo.types import Image
 from lifter.errors import InputMissing, WeightsError
@@ -75,6 +76,18 @@ def test_nobody(detector, size):
     (found,) = detector.detect([np.zeros((*size, 3), np.uint8)])
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
+
+
+def test_a_closer_look_finds_the_same_person_in_the_same_pixels(detector, frames):
+    whole = detector.detect(frames[:1])[0].boxes[0]
+    beyond = np.float32([-300, -300, -100, -50])  # nothing to be seen there
+    near, nothing = detector.look_closer(
+        frames[0], np.stack([whole + np.float32([20, -15, 20, -15]), beyond])
+    )
+    assert iou(near.boxes[0].astype(np.float64), whole.astype(np.float64)) > 0.8
+    assert len(nothing.boxes) == 0
+    height, width = frames[0].shape[:2]
+    assert (near.boxes >= 0).all() and (near.boxes <= [width, height, width, height]).all()
 
 
 def test_no_frames(detector):

@@ -5,7 +5,7 @@ import pytest
 
 from demo.following import Follower, body_box
 from demo.pose2d import KeypointEstimator
-from demo.types import Frame, TrackedBox
+from demo.types import Detections, Frame, TrackedBox
 
 SIZE = (640, 480)
 # a standing figure of COCO-17 joints in a unit box: x 0.2..0.8, y 0..1
@@ -51,8 +51,8 @@ def detected(left, person=1):
     return [TrackedBox(person, np.float32([left + 10, 140, left + 90, 360]), 0.9, True)]
 
 
-def follow(frames, tracked, chunk=8):
-    follower = Follower(Walker())
+def follow(frames, tracked, chunk=8, look_closer=None):
+    follower = Follower(Walker(), look_closer)
     out = []
     for start in range(0, len(frames), chunk):
         out += follower.poses(frames[start : start + chunk], tracked[start : start + chunk])
@@ -108,6 +108,47 @@ def test_keypoints_say_more_than_a_faint_detection_unless_they_are_lost():
     assert centres[1:3] == pytest.approx([250, 250], abs=6)  # of the figure
     assert centres[3:] == [280, 280]  # of the detection
     assert all(person.observed for people, _ in seen for person in people)
+
+
+def closer_look(*boxes):
+    def look(image, places):
+        return [Detections(np.float32(boxes).reshape(-1, 4), np.full(len(boxes), 0.05, np.float32))] * len(
+            places
+        )
+
+    return look
+
+
+def test_a_closer_look_finds_whom_keypoints_have_lost():
+    frames = [frame(i, 200, there=i < 3) for i in range(6)]
+    tracked = [detected(200) if i == 0 else [] for i in range(6)]
+    box, elsewhere = [210, 145, 295, 355], [400, 145, 495, 355]
+    seen = follow(frames, tracked, look_closer=closer_look(elsewhere, box))
+    assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 6
+    for people, keypoints in seen[3:]:
+        np.testing.assert_array_equal(people[0].box, box)
+        assert people[0].observed and keypoints[0, 0, :, 0] == pytest.approx(252.5)  # joints within the box
+
+
+def test_a_closer_look_does_not_take_one_person_for_another():
+    frames = [frame(i, 200, there=i < 3) for i in range(6)]
+    other = TrackedBox(2, np.float32([215, 145, 300, 300]), 0.9, True)
+    tracked = [detected(200) if i == 0 else [other] if i > 2 else [] for i in range(6)]
+    seen = follow(frames, tracked, look_closer=closer_look([210, 145, 295, 355]))
+    assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 3 + [[2]] * 3
+
+
+def test_nobody_is_looked_for_half_a_second_after_they_were_seen_last():
+    frames = [frame(i, 200, there=i < 3) for i in range(40)]
+    tracked = [detected(200) if i == 0 else [] for i in range(40)]
+    looks = []
+
+    def look(image, places):
+        looks.append(places)
+        return closer_look()(image, places)
+
+    assert [len(people) for people, _ in follow(frames, tracked, look_closer=look)] == [1] * 3 + [0] * 37
+    assert len(looks) == 12  # of 0.04 s
 
 
 def test_no_box_for_a_body_that_leaves_the_picture():
