@@ -100,6 +100,22 @@ def pose(
 
 
 @app.command()
+def blend(
+    first: Annotated[Path, typer.Option(help="Weights of HRNet that a training began from.")],
+    second: Annotated[Path, typer.Option(help="Weights that it ended with.")],
+    out: Annotated[Path, typer.Option(help="File for the weights between them.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="0 is the first, 1 the second.")] = 0.5,
+) -> None:
+    """Average the weights from before and after a training, often better than both on other pictures."""
+    from demo.hrnet import save_hrnet
+    from demo.training.growth import blended
+
+    model, config = blended(first, second, share)
+    save_hrnet(model.half(), config, out)
+    typer.echo(str(out))
+
+
+@app.command()
 def relabel(
     pictures: Annotated[Path, typer.Option(help="Folder of a detector's pictures, unpacked.")],
     out: Annotated[Path, typer.Option(help="Folder for the crops and their labels.")],

@@ -1,4 +1,4 @@
-"""A trained HRNet made deeper, or trained in part.
+"""A trained HRNet made deeper, trained in part, or averaged with what became of it.
 
 Net2Net (Chen, Goodfellow, Shlens, "Net2Net: accelerating learning via knowledge transfer", 2016): a network
 that is grown by layers which change nothing yet starts where the smaller one ended.
@@ -16,8 +16,10 @@ from demo.hrnet import BasicBlock, HighResolutionModule, HRNet, HRNetConfig, bui
 from lifter.errors import WeightsError
 
 
-def grown(path: Path, config: HRNetConfig) -> HRNet:
+def grown(path: Path, config: HRNetConfig, like: HRNet | None = None) -> HRNet:
     """A network of `config` that gives what the one in a file gives; its new exchange modules come first.
+
+    What has no effect yet in the new modules is random, or that of `like`.
 
     Raises:
         WeightsError: the file's network differs in more than its input size, or has more modules.
@@ -37,7 +39,7 @@ def grown(path: Path, config: HRNetConfig) -> HRNet:
             number, _, rest = rest.partition(".")
             name = f"{stage}.{int(number) + new[stage]}.{rest}"
         weights[name] = value
-    model.load_state_dict({**model.state_dict(), **weights})
+    model.load_state_dict({**(model if like is None else like).state_dict(), **weights})
     for stage, count in new.items():
         for module in list(model.get_submodule(stage).children())[:count]:
             _pass_on(module)
@@ -54,6 +56,25 @@ def _pass_on(module: nn.Module) -> None:
         norms = [layer for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)]
         for last in norms[-1:]:  # nothing in a branch's exchange with itself
             last.weight.zero_()
+            last.bias.zero_()
+
+
+def blended(first: Path, second: Path, share: float) -> tuple[HRNet, HRNetConfig]:
+    """`second`'s network, its weights a `share` of the way from `first`'s, which it was trained from.
+
+    Between a network and what further training made of it, weights are often better than both at what
+    neither was trained for (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+
+    Raises:
+        WeightsError: `first` is another network, and none with fewer exchange modules either.
+    """
+    model, config = load_hrnet(second)
+    old, new = grown(first, config, model).state_dict(), model.state_dict()
+    counts = {name: value for name, value in new.items() if not value.is_floating_point()}
+    model.load_state_dict(
+        {name: torch.lerp(old[name].float(), new[name].float(), share) for name in new} | counts
+    )
+    return model, config
 
 
 def keep_start(model: HRNet) -> None:

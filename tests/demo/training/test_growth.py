@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from demo.hrnet import HRNetConfig, build, save_hrnet
-from demo.training.growth import grown, keep_start
+from demo.hrnet import HRNetConfig, build, load_hrnet, save_hrnet
+from demo.training.growth import blended, grown, keep_start
 from demo.training.labels import load_people
 from demo.training.pose import PoseTraining, train
 from lifter.errors import WeightsError
@@ -54,6 +54,26 @@ def test_another_network_is_refused(small, change):
     _, file = small
     with pytest.raises(WeightsError, match="another network"):
         grown(file, replace(SMALL, **change))
+
+
+def test_a_blend_lies_between_a_network_and_the_one_that_grew_out_of_it(small, tmp_path):
+    _, file = small
+    config = replace(SMALL, modules=(1, 2, 2))
+    trained = grown(file, config)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    with torch.no_grad():
+        for value in trained.state_dict().values():
+            value.add_(1)
+    save_hrnet(trained, config, tmp_path / "trained.safetensors")
+    same, _ = blended(file, tmp_path / "trained.safetensors", 0.0)
+    crops = torch.randn(2, 3, 128, 96)
+    torch.testing.assert_close(same.eval()(crops), load_hrnet(file)[0].eval()(crops))
+    model, shape = blended(file, tmp_path / "trained.safetensors", 0.25)
+    assert shape == config
+    for name, value in model.state_dict().items():
+        more = 0.25 if value.is_floating_point() else 1  # how many batches were seen is counted
+        if not name.startswith("stage4.0."):  # that is new
+            torch.testing.assert_close(value, before[name] + more)
 
 
 def test_the_start_rests_and_the_rest_learns(tmp_path):
