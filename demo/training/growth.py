@@ -70,9 +70,11 @@ def blended(first: Path, second: Path, share: float) -> tuple[HRNet, HRNetConfig
     """
     model, config = load_hrnet(second)
     old, new = grown(first, config, model).state_dict(), model.state_dict()
-    counts = {name: value for name, value in new.items() if not value.is_floating_point()}
     model.load_state_dict(
-        {name: torch.lerp(old[name].float(), new[name].float(), share) for name in new} | counts
+        {
+            name: torch.lerp(old[name], value, share) if value.is_floating_point() else value
+            for name, value in new.items()
+        }
     )
     return model, config
 
