@@ -21,10 +21,11 @@ from demo.types import Detections, Floats, Frame, Image, TrackedBox
 LookCloser = Callable[[Image, Floats], list[Detections]]
 
 _SEEN = 0.25  # joints with a lower score say nothing about where a person is
-_FADED = 0.75  # of the score under the detector's last box: below, the person is not there any more
+_FADED = 0.5  # of the score under the detector's last box: below, the person is not there any more
 _JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
 _TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
 _SOUGHT = 0.5  # seconds for which somebody is looked for where they were, who is nowhere to be seen
+_FADING = 0.25  # seconds in which the score of joints that are not seen any more halves
 _MARGIN = np.array(
     [0.12, 0.15, 0.12, 0.1], np.float32
 )  # of a body around its joints: left, top, right, bottom
@@ -35,6 +36,7 @@ class _Known:
     """A person in the frames before."""
 
     box: Floats | None  # where they were seen last; None: leaving the picture, perhaps
+    joints: Floats  # (17, 3) then
     time: float  # when that was, seconds
     detected: float  # when the detector saw them last in the whole picture
     score: float  # mean score of their joints then
@@ -86,8 +88,13 @@ class Follower:
 
     def _remember(self, frame: Frame, people: Sequence[TrackedBox], keypoints: Floats) -> None:
         for person, points in zip(people, keypoints, strict=True):
-            box = body_box(points[0], frame.image.shape[1::-1])
-            self._known[person.person_id] = _Known(box, frame.time, frame.time, float(points[0, :, 2].mean()))
+            joints = points[0]
+            score = float(joints[:, 2].mean())
+            known = self._known.get(person.person_id)
+            if known is not None:
+                joints = _with_what_faded(joints, known, frame.time)
+            box = body_box(joints, frame.image.shape[1::-1])
+            self._known[person.person_id] = _Known(box, joints, frame.time, frame.time, score)
 
     def _follow(self, frame: Frame, seen: Sequence[TrackedBox]) -> tuple[list[TrackedBox], Floats]:
         """Everybody who was in the frames before and was not detected in this one."""
@@ -105,15 +112,20 @@ class Follower:
         for person, candidates in zip(lost, self._estimate([frame], [lost])[0], strict=True):
             known = self._known[person.person_id]
             score = float(candidates[0, :, 2].mean())
-            box = body_box(candidates[0], frame.image.shape[1::-1])
+            joints = _with_what_faded(candidates[0], known, frame.time)
+            box = body_box(joints, frame.image.shape[1::-1])
             if box is None or score < _FADED * known.score or _overlap(box, person.box) < _JUMPED:
                 missed.append(person)
                 continue
-            self._known[person.person_id] = replace(known, box=box, time=frame.time)
+            self._known[person.person_id] = replace(known, box=box, joints=joints, time=frame.time)
             followed.append(TrackedBox(person.person_id, box, score, True))
             poses.append(candidates[None])
         found = self._find_again(frame, missed, [*seen, *followed])
-        return [*followed, *found], np.concatenate([*poses, *self._estimate([frame], [found])])
+        theirs = self._estimate([frame], [found])[0]
+        for person, candidates in zip(found, theirs, strict=True):
+            number = person.person_id
+            self._known[number] = replace(self._known[number], joints=candidates[0])
+        return [*followed, *found], np.concatenate([*poses, theirs])
 
     def _find_again(
         self, frame: Frame, missed: Sequence[TrackedBox], there: Sequence[TrackedBox]
@@ -152,6 +164,18 @@ def body_box(keypoints: Floats, size: tuple[int, ...]) -> Floats | None:
         return None
     box = np.clip(box, 0, np.tile(np.asarray(size), 2)).astype(np.float32)
     return box if area(box.astype(np.float64)) >= 16 else None
+
+
+def _with_what_faded(joints: Floats, known: _Known, time: float) -> Floats:
+    """Joints (17, 3), and in the place of those that are hard to see where they must be: where they were a
+    moment ago, moved along with the others. So legs that fade for some frames are not cut off."""
+    seen, before = joints[:, 2] >= _SEEN, known.joints[:, 2] >= _SEEN
+    if not (seen & before).any():
+        return joints
+    moved = known.joints.copy()
+    moved[:, :2] += np.median((joints - known.joints)[seen & before, :2], axis=0)
+    moved[:, 2] *= 0.5 ** ((time - known.time) / _FADING)
+    return np.where((before & ~seen)[:, None], moved, joints)
 
 
 def _overlap(first: Floats, second: Floats) -> float:

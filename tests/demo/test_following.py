@@ -110,6 +110,32 @@ def test_keypoints_say_more_than_a_faint_detection_unless_they_are_lost():
     assert all(person.observed for people, _ in seen for person in people)
 
 
+class Wader(Walker):
+    """Sees the legs (knees and ankles) for the first frames only."""
+
+    def estimate(self, items):
+        found = super().estimate(items)
+        for (image, _), poses in zip(items, found, strict=True):
+            if image[0, 0, 2] == 0:
+                poses[:, 13:, 2] = 0.1
+        return found
+
+
+def test_legs_that_fade_stay_in_the_box_for_some_frames_and_walk_along():
+    lefts = [100 + 6 * i for i in range(30)]
+    frames = [frame(i, left) for i, left in enumerate(lefts)]
+    for early in frames[:4]:
+        early.image[0, 0, 2] = 1
+    follower = Follower(Wader())
+    tracked = [detected(left) if i < 3 else [] for i, left in enumerate(lefts)]
+    boxes = [people[0].box for people, _ in follower.poses(frames, tracked)]
+    feet = 150 + 200  # the lowest joints
+    assert all(box[3] > feet for box in boxes[:9])  # a fifth of a second after they faded
+    assert all(box[3] < feet for box in boxes[16:])  # half a second after
+    for left, box in zip(lefts[3:], boxes[3:], strict=True):
+        assert abs((box[0] + box[2]) / 2 - (left + 50)) < 6
+
+
 def closer_look(*boxes):
     def look(image, places):
         return [Detections(np.float32(boxes).reshape(-1, 4), np.full(len(boxes), 0.05, np.float32))] * len(
