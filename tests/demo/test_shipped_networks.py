@@ -60,4 +60,4 @@ def test_they_find_people_in_pictures_with_human_labels(shared):
     assert found.ap50 > 0.45
     right = measure_pose.measure(load_pose(resolve("hrnet-wild", "pose", True), "cpu"), people)
     assert right.pck > 0.77
-    assert right.ap > 0.355
+    assert right.ap > 0.36
