@@ -36,7 +36,7 @@ class _Known:
     """A person in the frames before."""
 
     box: Floats | None  # where they were seen last; None: leaving the picture, perhaps
-    joints: Floats  # (17, 3) then
+    joints: Floats  # (17, 3) then; faded ones where they must be, with a falling score
     time: float  # when that was, seconds
     detected: float  # when the detector saw them last in the whole picture
     score: float  # mean score of their joints then
