@@ -43,6 +43,7 @@ class Augmentation:
     hole_chance: float = 0.4
     surrounded_chance: float = 0.6  # that another picture goes on where the own one ends
     crowd_chance: float = 0.35  # that a part of another picture lies over this one
+    covered_head_chance: float = 0.3
 
 
 def augmented(
@@ -184,6 +185,57 @@ def crowded(pictures: Sequence[Image], generator: np.random.Generator, chance: f
             picture[y : y + h, x : x + w] = other[v : v + h, u : u + w]
         crowd.append(picture)
     return crowd
+
+
+def with_covered_heads(
+    pictures: Sequence[Image], keypoints: Floats, generator: np.random.Generator, chance: float
+) -> list[Image]:
+    """Pictures in which now and then a head wears a cap or a hood, or its face is made unknowable.
+
+    Who sees no face is to tell by the body whether somebody is seen from the front or from behind.
+    """
+    covered = []
+    for picture, points in zip(pictures, keypoints, strict=True):
+        head = _head(points) if generator.random() < chance else None
+        covered.append(picture if head is None else _covered(picture, *head, generator))
+    return covered
+
+
+def _head(keypoints: Floats) -> tuple[Floats, float] | None:
+    """Middle (2,) and radius of a head, if two joints of the face and both shoulders are labelled."""
+    face = keypoints[:5][keypoints[:5, 2] > 0, :2]
+    if len(face) < 2 or keypoints[5:7, 2].min() <= 0:
+        return None
+    middle = (face.min(axis=0) + face.max(axis=0)) / 2
+    neck = np.linalg.norm(keypoints[5:7, :2].mean(axis=0) - middle)
+    return middle, float(max(0.7 * np.ptp(face, axis=0).max(), 0.45 * neck))
+
+
+def _covered(picture: Image, middle: Floats, radius: float, generator: np.random.Generator) -> Image:
+    """The square around a head in coarse cells or blurred, or a disc of one colour over it or its top."""
+    height, width = picture.shape[:2]
+    middle, radius = middle.copy(), radius * float(generator.uniform(0.8, 1.2))
+    kind = generator.choice(["cells", "blur", "hood", "cap"])
+    if kind == "cap":
+        middle[1] -= 0.6 * radius
+    left, top = np.maximum(np.floor(middle - radius), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(middle + radius) + 1, (width, height)).astype(int)
+    if right - left < 2 or bottom - top < 2:
+        return picture
+    covered = picture.copy()
+    if kind in ("hood", "cap"):
+        colour = generator.integers(0, 256, 3).tolist()
+        x, y = (round(float(each)) for each in middle)
+        cv2.ellipse(covered, ((x, y), (2 * radius, 2 * radius), 0.0), colour, cv2.FILLED)
+        return covered
+    face = covered[top:bottom, left:right]
+    if kind == "cells":
+        cells = int(generator.integers(2, 7))
+        small = cv2.resize(face, (cells, cells), interpolation=cv2.INTER_AREA)
+        face[:] = cv2.resize(small, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
+    else:
+        face[:] = cv2.GaussianBlur(face, (0, 0), max(0.4 * radius, 1.0))
+    return covered
 
 
 def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:

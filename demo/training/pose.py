@@ -7,7 +7,7 @@ number of the step alone, so a run that was killed and resumed ends like one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.ahead import drawn_ahead
-from demo.training.augment import Augmentation, augmented, crowded
+from demo.training.augment import Augmentation, augmented, crowded, with_covered_heads
 from demo.training.growth import keep_start
 from demo.training.hints import Hints
 from demo.training.labels import LabelledPeople
@@ -94,13 +94,6 @@ def draw(
     return crowded(pictures, generator, how.crowd_chance), np.stack(keypoints)
 
 
-def taught(pictures: Sequence[Image], teacher: Teacher, config: HRNetConfig) -> tuple[list[Image], Lesson]:
-    """The pictures, of the teacher's size, at the network's, and what the teacher sees in them."""
-    smaller = [cv2.resize(each, config.input_size, interpolation=cv2.INTER_AREA) for each in pictures]
-    lesson = on_grid(teacher(pictures), teacher.input_size, config)
-    return [np.asarray(each, np.uint8) for each in smaller], lesson
-
-
 def train(
     model: HRNet,
     config: HRNetConfig,
@@ -140,11 +133,14 @@ def train(
         generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
         size = now.input_size if teacher is None else teacher.input_size
-        pictures, keypoints = draw(people, size, settings.batch, generator, Augmentation())
-        target: Tensor | Lesson = torch.from_numpy(keypoints)
-        if teacher is not None:
-            pictures, target = taught(pictures, teacher, now)
-        return torch.from_numpy(normalise(np.stack(pictures))), target
+        how = Augmentation()
+        pictures, keypoints = draw(people, size, settings.batch, generator, how)
+        covered = with_covered_heads(pictures, keypoints, generator, how.covered_head_chance)
+        seen = [cv2.resize(each, now.input_size, interpolation=cv2.INTER_AREA) for each in covered]
+        inputs = torch.from_numpy(normalise(np.stack(seen).astype(np.uint8, copy=False)))
+        if teacher is None:
+            return inputs, torch.from_numpy(keypoints)
+        return inputs, on_grid(teacher(pictures), size, now)  # the teacher sees the faces
 
     for inputs, target in drawn_ahead(batch, state.step, settings.steps):
         now = size_at(state.step, config, settings)

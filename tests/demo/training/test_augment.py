@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.training.augment import Augmentation, augmented, crowded, lean_degrees
+from demo.training.augment import Augmentation, augmented, crowded, lean_degrees, with_covered_heads
 from tests.demo.test_following import FIGURE
 
 SIZE = (144, 192)
@@ -118,6 +118,33 @@ def test_a_crowd_is_made_of_parts_of_the_next_picture():
         assert 0.2**2 * 0.9 < share < 0.65**2
         assert ((picture == own) | (picture == other)).all()
     assert [picture.mean() for picture in pictures] == [10, 20, 30]  # their own pictures are as they were
+
+
+def test_covered_heads_are_covered_and_nothing_else_is():
+    generator = np.random.default_rng(0)
+    noise = np.asarray(generator.integers(0, 256, (260, 200, 3)), np.uint8)
+    points = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
+    covered = with_covered_heads([noise] * 60, np.stack([points] * 60), generator, 0.5)
+    changed = np.array([(each != noise).any(axis=-1) for each in covered])
+    assert 15 < changed.any(axis=(1, 2)).sum() < 45
+    rows, columns = np.nonzero(changed.any(axis=0))
+    face, shoulders = points[:5, :2], points[5:7, :2]
+    assert rows.max() < shoulders[:, 1].max()
+    assert (
+        rows.min() < face[:, 1].min() and columns.min() < face[:, 0].min() < face[:, 0].max() < columns.max()
+    )
+    assert abs(columns - face[:, 0].mean()).max() < 1.2 * abs(shoulders[1, 0] - shoulders[0, 0])
+
+
+def test_a_head_that_is_not_labelled_is_not_covered():
+    generator = np.random.default_rng(0)
+    noise = np.asarray(generator.integers(0, 256, (260, 200, 3)), np.uint8)
+    points = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
+    faceless, far = points.copy(), points.copy()
+    faceless[1:5, 2] = 0
+    far[:, :2] = -1e4
+    for picture in with_covered_heads([noise] * 2, np.stack([faceless, far]), generator, 1.0):
+        np.testing.assert_array_equal(picture, noise)
 
 
 def test_where_the_picture_ends_another_goes_on():

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +17,7 @@ from demo.hrnet import VARIANTS, HRNetConfig, build, load_hrnet
 from demo.pose2d import HeatmapGrid, normalise
 from demo.training.__main__ import app
 from demo.training.labels import load_people
-from demo.training.pose import PoseTraining, taught, train
+from demo.training.pose import PoseTraining, train
 from demo.training.targets import heatmaps, lesson_loss
 from demo.training.teacher import Lesson, Listener, Teacher, on_grid
 from lifter.errors import MissingExtra, WeightsError
@@ -118,9 +119,9 @@ def test_branches_learn_what_the_teacher_sees(teacher):
     torch.manual_seed(0)
     network = build(TINY)
     listener = Listener(network, teacher.channels)
-    pictures, lesson = taught(crops(4), teacher, TINY)
+    lesson = on_grid(teacher(crops(4)), teacher.input_size, TINY)
+    pictures = [cv2.resize(each, TINY.input_size) for each in crops(4)]
     inputs = torch.from_numpy(normalise(np.stack(pictures)))
-    assert inputs.shape == (4, 3, 128, 96)
     optimizer = torch.optim.Adam([*network.parameters(), *listener.parameters()], lr=0.01)
     unlike = []
     for _ in range(12):
@@ -153,6 +154,23 @@ def test_a_pupil_needs_no_labels(teacher, tmp_path):
     )
     first, last = ([state.loss for state in part] for part in (states[:8], states[-8:]))
     assert sum(last) < 0.8 * sum(first)
+
+
+def test_faces_are_covered_for_the_pupil_alone(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "demo.training.pose.with_covered_heads", lambda pictures, *_: [np.zeros_like(p) for p in pictures]
+    )
+    folder = write_people(tmp_path / "people", train=4, val=2)
+    people, held_out = (load_people([folder], split) for split in ("train", "val"))
+    network, seen, shown = build(TINY), [], []
+    network.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    look = Teacher.__call__
+    monkeypatch.setattr(Teacher, "__call__", lambda self, crops: (shown.extend(crops), look(self, crops))[1])
+    steps = train(network, TINY, people, held_out, tmp_path / "run", PoseTraining(2, 4), None, teacher)
+    seen.clear()  # what Listener asked for
+    next(steps)
+    assert min(np.ptp(each) for each in shown) > 50
+    assert np.ptp(seen[-1].numpy(), axis=(0, 2, 3)).max() == 0
 
 
 def test_the_command_writes_hrnet_alone(teacher_file, tmp_path, monkeypatch):
