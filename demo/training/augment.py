@@ -196,15 +196,20 @@ def with_covered_heads(
     """
     covered = []
     for picture, points in zip(pictures, keypoints, strict=True):
-        head = _head(points) if generator.random() < chance else None
+        head = _head(points, picture.shape[1::-1]) if generator.random() < chance else None
         covered.append(picture if head is None else _covered(picture, *head, generator))
     return covered
 
 
-def _head(keypoints: Floats) -> tuple[Floats, float] | None:
-    """Middle (2,) and radius of a head, if two joints of the face and both shoulders are labelled."""
-    face = keypoints[:5][keypoints[:5, 2] > 0, :2]
-    if len(face) < 2 or keypoints[5:7, 2].min() <= 0:
+def _head(keypoints: Floats, size: tuple[int, ...]) -> tuple[Floats, float] | None:
+    """Middle (2,) and radius of a head, if two joints of the face and both shoulders are in the picture.
+
+    `size` is the picture's (width, height).
+    """
+    points = keypoints[:, :2]
+    there = (keypoints[:, 2] > 0) & (points >= 0).all(axis=1) & (points < size).all(axis=1)
+    face = points[:5][there[:5]]
+    if len(face) < 2 or not there[5:7].all():
         return None
     middle = (face.min(axis=0) + face.max(axis=0)) / 2
     neck = np.linalg.norm(keypoints[5:7, :2].mean(axis=0) - middle)

@@ -140,10 +140,10 @@ def test_a_head_that_is_not_labelled_is_not_covered():
     generator = np.random.default_rng(0)
     noise = np.asarray(generator.integers(0, 256, (260, 200, 3)), np.uint8)
     points = np.concatenate([FIGURE * (80, 160) + (60, 40), np.ones((17, 1))], 1).astype(np.float32)
-    faceless, far = points.copy(), points.copy()
+    faceless, cut = points.copy(), points.copy()
     faceless[1:5, 2] = 0
-    far[:, :2] = -1e4
-    for picture in with_covered_heads([noise] * 2, np.stack([faceless, far]), generator, 1.0):
+    cut[1:5, :2] = -1e4  # the picture ends beside the nose
+    for picture in with_covered_heads([noise] * 20, np.stack([faceless, cut] * 10), generator, 1.0):
         np.testing.assert_array_equal(picture, noise)
 
 
