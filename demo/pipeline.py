@@ -257,7 +257,7 @@ def _people(
             if person is not None and inside[person][index]:
                 found[person][index] = pose
     return tuple(
-        Track2D(track.person_id, track.boxes, choose_sides(found[track.person_id], track.boxes))
+        Track2D(track.person_id, track.boxes, choose_sides(found[track.person_id], track.boxes, times))
         for track in stitched.tracks
     )
 

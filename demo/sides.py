@@ -4,6 +4,11 @@ A keypoint network finds a foot more easily than it tells whose side it is of. S
 found on the same one, and in the next frame on the other. The second summits of the heatmaps hold the foot
 that was overlooked: of the candidates of both sides, those are taken over the whole clip that the network
 believes in, that move little, and that share a place only where it insists (Viterbi 1967).
+
+Then sides are exchanged where bodies would leap otherwise. Who looks down or whose face is covered may be
+taken for somebody seen from behind, and surely so, for a second on end: what the network says in a frame it
+says in the next ones, errors included. So all frames of a second count little more than one look, whereas
+a shoulder that leaps to the other one's place counts in full.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from demo.types import Floats
 from lifter.skeletons import COCO_17
 
 _LEFT, _RIGHT = np.array(COCO_17.left[2:]), np.array(COCO_17.right[2:])  # from the shoulders down
+_FACE = np.arange(5)
 _LEFT_CHOICE, _RIGHT_CHOICE = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # candidates in four states
 
 # in units of a joint's score, which is its heatmap's height
@@ -24,37 +30,69 @@ _SHARING_COST = 0.4  # of the higher score, where left and right are within _SAM
 _SAME_PLACE = 0.03  # of the box's longer side
 _NO_CANDIDATE = 1e3
 
+_LOOK = 1.6  # seconds of frames that count as one look at a person
+_LONGEST_STEP = 0.1  # seconds from frame to frame, after which a body may be anywhere
 
-def choose_sides(candidates: Floats, boxes: Floats) -> Floats:
+
+def choose_sides(candidates: Floats, boxes: Floats, times: NDArray[np.float64]) -> Floats:
     """One person's keypoints over a clip of T frames.
 
     Args:
         candidates: (T, 2, 17, 3) COCO-17 x, y in pixels and score: each joint's first and second choice,
             NaN, NaN, 0 where there is none.
         boxes: (T, 4) pixels, NaN where the person is not.
+        times: (T,) seconds.
 
     Returns:
-        (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate each; of the face the
-        first.
+        (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate of either side each;
+        of eyes and ears the first of either side.
     """
+    if len(candidates) == 0:
+        return candidates[:, 0].copy()
+    size = np.nan_to_num(np.max(boxes[:, 2:] - boxes[:, :2], axis=1), nan=1.0)
+    return _without_leaps(_believed(candidates, size[:, None, None]), size[:, None], times)
+
+
+def _believed(candidates: Floats, size: Floats) -> Floats:
+    """(T, 17, 3) of candidates (T, 2, 17, 3), for boxes of sizes (T, 1, 1)."""
     keypoints = candidates[:, 0].copy()
-    if len(keypoints) == 0:
-        return keypoints
-    size = np.nan_to_num(np.max(boxes[:, 2:] - boxes[:, :2], axis=1), nan=1.0)[:, None, None]
     left, right = candidates[:, :, _LEFT], candidates[:, :, _RIGHT]  # (T, 2, pairs, 3)
     shared = _apart(left[:, _LEFT_CHOICE], right[:, _RIGHT_CHOICE]) < _SAME_PLACE * size
-    cost = _SHARING_COST * np.maximum(left[:, :1, :, 2], right[:, :1, :, 2]) * shared
+    higher = np.maximum(left[:, :1, :, 2], right[:, :1, :, 2])
+    cost: Floats = np.where(shared, np.float32(_SHARING_COST) * higher, np.float32(0))
     change = np.zeros((len(cost) - 1, 4, 4, len(_LEFT)), np.float32)
     for side, choice in ((left, _LEFT_CHOICE), (right, _RIGHT_CHOICE)):
         known = side[..., 2].copy()
         known[:, 1][np.isnan(side[:, 1, :, 0])] = -_NO_CANDIDATE
         cost -= known[:, choice]
-        moved = np.minimum(_apart(side[:-1, :, None], side[1:, None]) / (_JUMP * size[1:, None]), 1)
-        change += _JUMP_COST * np.nan_to_num(moved)[:, choice][:, :, choice]
+        change += _effort(side[:-1, :, None], side[1:, None], size[1:, None])[:, choice][:, :, choice]
     best = _cheapest(cost, change)[:, None]
     for side, joints, choice in ((left, _LEFT, _LEFT_CHOICE), (right, _RIGHT, _RIGHT_CHOICE)):
         keypoints[:, joints] = np.take_along_axis(side, choice[best][..., None], axis=1)[:, 0]
     return keypoints
+
+
+def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) -> Floats:
+    """(T, 17, 3) with left and right exchanged here and there, for boxes of sizes (T, 1)."""
+    left, right = keypoints[:, _LEFT], keypoints[:, _RIGHT]  # (T, pairs, 3)
+    steps = np.diff(times)
+    looks = np.clip(np.append(steps, steps[-1:] if len(steps) else _LOOK) / _LOOK, 0, 1)
+    cost = np.zeros((len(keypoints), 2, len(_LEFT)), np.float32)  # states: as they are, exchanged
+    cost[:, 1] = looks[:, None] * (left[..., 2] + right[..., 2])
+    stay = _effort(left[:-1], left[1:], size[1:]) + _effort(right[:-1], right[1:], size[1:])
+    cross = _effort(left[:-1], right[1:], size[1:]) + _effort(right[:-1], left[1:], size[1:])
+    change = np.stack([np.stack([stay, cross], axis=1), np.stack([cross, stay], axis=1)], axis=1)
+    change[steps > _LONGEST_STEP] = 0
+    best = _cheapest(cost, change) == 1
+    exchanged = np.empty(keypoints.shape[:2], bool)
+    exchanged[:, _LEFT] = exchanged[:, _RIGHT] = best
+    exchanged[:, _FACE] = best[:, :1]  # too small to leap, it goes with the shoulders
+    return np.where(exchanged[..., None], keypoints[:, COCO_17.mirror], keypoints)
+
+
+def _effort(before: Floats, after: Floats, size: Floats) -> Floats:
+    """Of moving from one place (..., 3) to another, for boxes of a size (...,); 0 if either is unknown."""
+    return np.asarray(_JUMP_COST * np.nan_to_num(np.minimum(_apart(before, after) / (_JUMP * size), 1)))
 
 
 def _apart(first: Floats, second: Floats) -> Floats:

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from demo.sides import choose_sides
+from lifter.skeletons import COCO_17
 from tests.demo.test_following import FIGURE
 
 LEFT_ANKLE, RIGHT_ANKLE = 15, 16
 PAIRS = [(5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)]
 FRAMES = 30
+TIMES = np.arange(FRAMES) / 30  # seconds
 
 
 def walker():
@@ -32,7 +34,7 @@ def test_without_second_choices_the_first_stay():
     boxes[7:9] = np.nan
     candidates[12, 0, 9] = np.nan, np.nan, 0  # a hand that is not seen
     candidates[20, 0, 15] = candidates[20, 0, 16]  # both feet at one place
-    np.testing.assert_array_equal(choose_sides(candidates, boxes), candidates[:, 0])
+    np.testing.assert_array_equal(choose_sides(candidates, boxes, TIMES), candidates[:, 0])
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
@@ -45,7 +47,7 @@ def test_what_was_taken_for_the_other_side_is_found_again(left, right):
         for own, other in ((left, right), (right, left)):
             candidates[frame, 0, own] = (*truth[frame, other], 0.5)
             candidates[frame, 1, own] = (*truth[frame, own], 0.4)
-    found = choose_sides(candidates, boxes)
+    found = choose_sides(candidates, boxes, TIMES)
     np.testing.assert_allclose(found[..., :2], truth, atol=1e-3)
     assert found[10, left, 2] == pytest.approx(0.4)  # the score is that of the choice
 
@@ -57,7 +59,7 @@ def test_feet_that_pass_each_other_may_meet():
         truth[:, ankle, 0] = truth[:, 0, 0] + sign * swing
         candidates[:, 0, ankle, :2] = truth[:, ankle]
         candidates[:, 1, ankle] = (0, 0, 0.2)  # something in the background
-    np.testing.assert_allclose(choose_sides(candidates, boxes)[..., :2], truth, atol=1e-3)
+    np.testing.assert_allclose(choose_sides(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 
 def test_the_sides_of_a_whole_clip_are_those_that_the_network_saw_more_often():
@@ -68,28 +70,71 @@ def test_the_sides_of_a_whole_clip_are_those_that_the_network_saw_more_often():
             places = truth[frame, [other, own]] if exchanged else truth[frame, [own, other]]
             candidates[frame, :, own, :2] = places
             candidates[frame, :, own, 2] = 0.5, 0.45
-    np.testing.assert_allclose(choose_sides(candidates, boxes)[..., :2], truth, atol=1e-3)
+    np.testing.assert_allclose(choose_sides(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 
 def test_a_sure_network_is_believed_even_if_joints_jump():
     truth, candidates, boxes = walker()
     candidates[:, 1, :, :2], candidates[:, 1, :, 2] = truth - 5, 0.05
     candidates[15:, 0, LEFT_ANKLE, 0] += 80
-    np.testing.assert_array_equal(choose_sides(candidates, boxes), candidates[:, 0])
+    np.testing.assert_array_equal(choose_sides(candidates, boxes, TIMES), candidates[:, 0])
 
 
 def test_nobody():
     empty = np.zeros((0, 2, 17, 3), np.float32)
-    assert choose_sides(empty, np.zeros((0, 4), np.float32)).shape == (0, 17, 3)
+    assert choose_sides(empty, np.zeros((0, 4), np.float32), np.zeros(0)).shape == (0, 17, 3)
+
+
+def exchanged_sides(frames):
+    """Face, shoulders, elbows and hips of the walker, exchanged in these frames by a network that is sure."""
+    truth, candidates, boxes = walker()
+    for left, right in ((1, 2), (3, 4), (5, 6), (7, 8), (11, 12)):
+        candidates[frames, 0, left, :2], candidates[frames, 0, right, :2] = (
+            truth[frames, right],
+            truth[frames, left],
+        )
+    return truth, candidates, boxes
+
+
+def test_nobody_turns_round_between_two_frames():
+    truth, candidates, boxes = exchanged_sides(slice(8, 20))
+    np.testing.assert_allclose(choose_sides(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
+
+
+def test_where_frames_are_rare_people_may_turn_round():
+    _, candidates, boxes = exchanged_sides(slice(8, 20))
+    np.testing.assert_array_equal(choose_sides(candidates, boxes, TIMES * 6), candidates[:, 0])
+
+
+def test_after_a_gap_sides_start_anew():
+    _, candidates, boxes = exchanged_sides(slice(20, None))
+    candidates[14:20], boxes[14:20] = (np.nan, np.nan, 0), np.nan
+    np.testing.assert_array_equal(choose_sides(candidates, boxes, TIMES), candidates[:, 0])
+
+
+@pytest.mark.parametrize("fps", [24, 60, 240])
+def test_who_turns_round_and_who_walks_past_is_left_alone(fps):
+    """Seen from the side, feet pass each other twice a second; then the body turns round in a second."""
+    times = np.arange(3 * fps) / fps
+    turned = np.clip(times - 2, 0, 1) * np.pi
+    across = np.where(times < 2, 0.15 * np.sin(2 * np.pi * times), 0)[:, None]
+    truth = FIGURE * (100, 200) + np.zeros((len(times), 1, 1)) + (50, 20)
+    truth[..., 0] = 100 + (truth[..., 0] - 100) * np.cos(turned)[:, None]
+    truth[:, [15], 0], truth[:, [16], 0] = 100 + 200 * across, 100 - 200 * across
+    candidates = np.full((len(times), 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    candidates[:, 0, :, :2], candidates[:, 0, :, 2] = truth, 0.6
+    boxes = np.tile(np.float32([50, 20, 150, 220]), (len(times), 1))
+    np.testing.assert_array_equal(choose_sides(candidates, boxes, times), candidates[:, 0])
 
 
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.float32, (6, 2, 17, 3), elements=st.floats(0, 1, width=32)), st.integers(0, 5))
-def test_every_joint_is_one_of_its_candidates(candidates, gone):
+def test_every_joint_is_one_of_the_candidates_of_both_sides(candidates, gone):
     candidates[gone] = np.nan, np.nan, 0
     boxes = np.tile(np.float32([0, 0, 1, 1]), (6, 1))
     boxes[gone] = np.nan
-    found = choose_sides(candidates, boxes)
-    same = (found[:, None] == candidates) | (np.isnan(found[:, None]) & np.isnan(candidates))
+    found = choose_sides(candidates, boxes, TIMES[:6])
+    both = np.concatenate([candidates, candidates[:, :, list(COCO_17.mirror)]], axis=1)
+    same = (found[:, None] == both) | (np.isnan(found[:, None]) & np.isnan(both))
     assert same.all(axis=-1).any(axis=1).all()
-    np.testing.assert_array_equal(found[:, :5], candidates[:, 0, :5])
+    np.testing.assert_array_equal(found[:, 0], candidates[:, 0, 0])
