@@ -24,6 +24,7 @@ _SEEN = 0.25  # joints with a lower score say nothing about where a person is
 _FADED = 0.5  # of the score under the detector's last box: below, the person is not there any more
 _JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
 _TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
+_TAKEN_BY_A_STRANGER = 0.3  # the same for somebody whom it has not seen before
 _SOUGHT = 0.5  # seconds for which somebody is looked for where they were, who is nowhere to be seen
 _FADING = 0.25  # seconds in which the score of joints that are not seen any more halves
 _MARGIN = np.array(
@@ -71,8 +72,9 @@ class Follower:
         detected = [[box for box in boxes if box.observed and box.score > FAINT] for boxes in tracked]
         found = self._estimate(frames, detected)
         for frame, boxes, seen, keypoints in zip(frames, tracked, detected, found, strict=True):
+            strangers = [box for box in seen if box.person_id not in self._known]
             self._remember(frame, seen, keypoints)
-            followed, theirs = self._follow(frame, seen)
+            followed, theirs = self._follow(frame, seen, strangers)
             there = {box.person_id for box in (*seen, *followed)}
             rest = [box for box in boxes if box.person_id not in there]
             guessed = self._estimate([frame], [rest])[0]
@@ -96,15 +98,20 @@ class Follower:
             box = body_box(joints, frame.image.shape[1::-1])
             self._known[person.person_id] = _Known(box, joints, frame.time, frame.time, score)
 
-    def _follow(self, frame: Frame, seen: Sequence[TrackedBox]) -> tuple[list[TrackedBox], Floats]:
-        """Everybody who was in the frames before and was not detected in this one."""
+    def _follow(
+        self, frame: Frame, seen: Sequence[TrackedBox], strangers: Sequence[TrackedBox]
+    ) -> tuple[list[TrackedBox], Floats]:
+        """Everybody who was in the frames before and was not detected in this one.
+
+        `strangers` are those of the seen who were not there before.
+        """
         detected = {person.person_id for person in seen}
         lost = []
         for number, known in list(self._known.items()):
             if number in detected:
                 continue
             late = frame.time - known.detected > self._longest or frame.time - known.time > _SOUGHT
-            if known.box is None or late or _taken(known.box, seen):
+            if known.box is None or late or _taken(known.box, seen, strangers):
                 del self._known[number]
                 continue
             lost.append(TrackedBox(number, known.box, 0.0, True))
@@ -182,5 +189,6 @@ def _overlap(first: Floats, second: Floats) -> float:
     return iou(first.astype(np.float64), second.astype(np.float64))
 
 
-def _taken(box: Floats, seen: Sequence[TrackedBox]) -> bool:
-    return any(_overlap(box, person.box) > _TAKEN for person in seen)
+def _taken(box: Floats, seen: Sequence[TrackedBox], strangers: Sequence[TrackedBox]) -> bool:
+    by_strangers = any(_overlap(box, person.box) > _TAKEN_BY_A_STRANGER for person in strangers)
+    return by_strangers or any(_overlap(box, person.box) > _TAKEN for person in seen)

@@ -36,6 +36,7 @@ from demo.sides import choose_sides
 from demo.stitching import choose, stitch
 from demo.threads import Prefetch
 from demo.tracking import PersonTracker
+from demo.turning import with_turned_looks
 from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D, TrackedBox
 from demo.video import VideoReader
 from lifter.errors import OutputError
@@ -151,7 +152,8 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
         while some := list(islice(frames, chunk)):
             tracked = list(_track(some, tracker, settings.detect_every, networks))
             for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
-                seen.add(people, keypoints)
+                boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
+                seen.add(people, with_turned_looks(networks.pose, frame.image, boxes, keypoints))
                 pts.append(frame.pts)
                 times.append(frame.time)
             report("analyse", len(pts), expected_frames(info, settings))

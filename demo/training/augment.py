@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.pose2d import crop_windows, to_crop
+from demo.turning import lean_degrees
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
@@ -111,15 +112,6 @@ def _part(
     keypoints = keypoints.copy()
     keypoints[~within, :2] = _NOWHERE
     return ended, keypoints, part
-
-
-def lean_degrees(keypoints: Floats) -> float:
-    """How far a trunk leans to the picture's right, -180 to 180 degrees; 0 where it is not labelled."""
-    shoulders, hips = keypoints[5:7], keypoints[11:13]
-    if min(shoulders[:, 2].min(), hips[:, 2].min()) <= 0:
-        return 0.0
-    x, y = (shoulders[:, :2].mean(axis=0) - hips[:, :2].mean(axis=0)).tolist()
-    return float(np.rad2deg(np.arctan2(x, -y)))
 
 
 def _cut(

@@ -93,6 +93,16 @@ def test_somebody_found_again_under_another_id_is_not_there_twice():
     assert ids == [[1]] * 6 + [[2]] * 3
 
 
+@pytest.mark.parametrize(("before", "after"), [([], [[2]] * 3), (detected(400, person=2), [[2, 1]] * 3)])
+def test_a_stranger_beside_somebody_lost_is_that_person(before, after):
+    """The boxes overlap by 0.46; somebody who was there all the time may come as near."""
+    frames = [frame(i, 200) for i in range(9)]
+    tracked = [[*(detected(200) if i < 3 else []), *before] for i in range(6)]
+    tracked += [detected(225, person=2)] * 3
+    ids = [[person.person_id for person in people] for people, _ in follow(frames, tracked)]
+    assert ids[6:] == after
+
+
 def test_a_box_that_the_tracker_moved_on_is_kept_as_a_guess():
     guess = TrackedBox(7, np.float32([500, 100, 560, 300]), 0.0, False)
     people, keypoints = follow([frame(0, 100)], [[*detected(100), guess]])[0]

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demo.detection import load_detector
 from demo.pose2d import load_pose
 from demo.result import read_result
+from demo.turning import with_turned_looks
 from demo.types import Status
+from demo.video import VideoReader
 from lifter.metrics import p_mpjpe
 from lifter.skeletons import LIMBS_H36M
 from lifter.weights import resolve
@@ -31,6 +34,23 @@ def test_the_sample_clip_runs_without_any_download(tmp_path):
     found = result.joints_world[0][:, LIMBS_H36M].astype(np.float64)
     seen = np.isfinite(found).all((1, 2))
     assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 70  # 60 when they were made
+
+
+def test_the_sample_upside_down_gives_the_same_keypoints():
+    """Four moments of the sample, and the same pictures on their heads."""
+    pose = load_pose(resolve("hrnet-wild", "pose", True), "cpu")
+    detector = load_detector(resolve("yolo-person", "detector", True), "cpu")
+    with VideoReader(VIDEOS / "sample.mp4") as reader:
+        images = [frame.image for frame in reader if frame.index % 50 == 25]
+    for image in images:
+        boxes = detector.detect([image])[0].boxes[:1]
+        height, width = image.shape[:2]
+        turned, size = np.ascontiguousarray(image[::-1, ::-1]), np.float32([width, height])
+        over = np.concatenate([size - boxes[:, 2:], size - boxes[:, :2]], axis=1)
+        upright = pose.candidates([(image, boxes)])[0][0, 0]
+        found = with_turned_looks(pose, turned, over, pose.candidates([(turned, over)])[0])[0, 0]
+        apart = np.linalg.norm(size - 1 - found[:, :2] - upright[:, :2], axis=1)
+        assert (apart < 0.05 * (boxes[0, 2:] - boxes[0, :2]).max()).mean() > 0.9
 
 
 def test_they_stand_in_for_what_cannot_be_downloaded_and_say_so(tmp_path):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.training.augment import Augmentation, augmented, crowded, lean_degrees, with_covered_heads
+from demo.training.augment import Augmentation, augmented, crowded, with_covered_heads
+from demo.turning import lean_degrees
 from tests.demo.test_following import FIGURE
 
 SIZE = (144, 192)
@@ -55,14 +55,6 @@ def test_without_augmentation_the_crop_is_the_program_s():
     image, keypoints, box = one_dot()
     picture, _ = augmented(image, keypoints, box, SIZE, np.random.default_rng(0), None)
     np.testing.assert_array_equal(picture, crop(image, crop_windows(box[None], SIZE)[0], SIZE))
-
-
-@pytest.mark.parametrize("angle", [-170, -90, -20, 0, 45, 90, 135])
-def test_lean_is_measured_clockwise_from_upright(angle):
-    body = np.concatenate([FIGURE * (80, 160), np.ones((17, 1))], 1).astype(np.float32)
-    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    body[:, :2] = body[:, :2] @ np.float32([[cos, sin], [-sin, cos]])
-    assert lean_degrees(body) == pytest.approx(angle, abs=1e-3)
 
 
 def test_people_upside_down_are_set_upright():
