@@ -13,7 +13,8 @@ From the top; an arrow never runs up, and stages never import each other, they m
       video      frames in (containers: formats)      encoding     frames out, sound kept
       detection  boxes of people                      tracking     boxes -> ids, stitching: ids -> people
       pose2d     keypoints (heatmaps, hrnet, mmpose_backend)
-      following  keypoints of people whom the detector misses   sides: which are left, which right
+      following  keypoints of people whom the detector misses
+      turning    of those upside down                 sides       which are left, which right
       lifting    keypoints -> 3D in camera axes       motion       smooth, in one level world
       grounding  up, the floor, people standing on it
       rendering  the picture (scene: the 3D panel)    result       the data file
