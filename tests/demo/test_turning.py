@@ -12,11 +12,11 @@ SIZE = (640, 480)
 
 class Sentry(KeypointEstimator):
     """Sees a figure whose head is red and whose feet are blue, if it stands; else it takes the feet for the
-    head, with a low score. `doubted`: its score of those who stand."""
+    head, with a low score. `sure`: its score of those who stand."""
 
-    def __init__(self, doubted=0.8):
+    def __init__(self, sure=0.8):
         self.looks = 0
-        self.standing = doubted
+        self.sure = sure
 
     def estimate(self, items):
         found = []
@@ -31,7 +31,7 @@ class Sentry(KeypointEstimator):
                     head, feet = feet, head
                 share = np.linspace(0, 1, 17)[:, None]
                 pose[:, :2] = head * (1 - share) + feet * share
-                pose[:, 2] = self.standing if stands else 0.35
+                pose[:, 2] = self.sure if stands else 0.35
             found.append(poses)
         return found
 
@@ -76,7 +76,7 @@ def test_who_stands_is_not_looked_at_again():
 
 def test_a_turned_look_that_is_not_sure_changes_nothing():
     image, boxes, *_ = somebody(180)
-    pose = Sentry(doubted=0.5)
+    pose = Sentry(sure=0.5)
     plain = pose.candidates([(image, boxes)])[0]
     np.testing.assert_array_equal(with_turned_looks(pose, image, boxes, plain), plain)
     assert pose.looks == 4
