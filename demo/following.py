@@ -22,7 +22,12 @@ LookCloser = Callable[[Image, Floats], list[Detections]]
 
 _SEEN = 0.25  # joints with a lower score say nothing about where a person is
 _FADED = 0.5  # of the score under the detector's last box: below, the person is not there any more
+_RECOGNISED = 0.4  # mean score of joints: above, they tell where somebody is better than a faint detection
+_TOUCHED = 0.5  # of the smaller of its box and theirs: below, they are not of whom it found
 _JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
+_SHRUNK = 0.75  # of the area a moment ago: a detector's box below that may have lost somebody's legs
+_MOMENT = 0.1  # seconds: longer ago, people may well have crouched
+_INSIDE = 0.8  # of the smaller box: above, it is a part of the larger one
 _TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
 _TAKEN_BY_A_STRANGER = 0.3  # the same for somebody whom it has not seen before
 _SOUGHT = 0.5  # seconds for which somebody is looked for where they were, who is nowhere to be seen
@@ -73,12 +78,15 @@ class Follower:
         found = self._estimate(frames, detected)
         for frame, boxes, seen, keypoints in zip(frames, tracked, detected, found, strict=True):
             strangers = [box for box in seen if box.person_id not in self._known]
+            seen, keypoints = self._whole(frame, seen, keypoints)
             self._remember(frame, seen, keypoints)
             followed, theirs = self._follow(frame, seen, strangers)
-            there = {box.person_id for box in (*seen, *followed)}
-            rest = [box for box in boxes if box.person_id not in there]
+            there = [*seen, *followed]
+            known = {box.person_id for box in there}
+            rest = [box for box in boxes if box.person_id not in known]
             guessed = self._estimate([frame], [rest])[0]
-            yield [*seen, *followed, *rest], np.concatenate([keypoints, theirs, guessed])
+            rest = [self._trusted(*each, frame, there) for each in zip(rest, guessed, strict=True)]
+            yield [*there, *rest], np.concatenate([keypoints, theirs, guessed])
 
     def _estimate(self, frames: Sequence[Frame], people: Sequence[Sequence[TrackedBox]]) -> list[Floats]:
         return self._pose.candidates(
@@ -87,6 +95,43 @@ class Follower:
                 for frame, boxes in zip(frames, people, strict=True)
             ]
         )
+
+    def _whole(
+        self, frame: Frame, people: Sequence[TrackedBox], keypoints: Floats
+    ) -> tuple[list[TrackedBox], Floats]:
+        """The same people and candidates of their joints; of those whose box has shrunk all of a sudden, what
+        is seen in the box of a moment ago, if more is recognised in it."""
+        people, keypoints = list(people), keypoints.copy()
+        rows = [row for row, person in enumerate(people) if self._has_shrunk(person, frame.time)]
+        before = [replace(people[row], box=self._known[people[row].person_id].box) for row in rows]
+        for row, person, candidates in zip(rows, before, self._estimate([frame], [before])[0], strict=True):
+            box = body_box(candidates[0], frame.image.shape[1::-1])
+            if box is None or _overlap(box, person.box) < _JUMPED:
+                continue
+            if candidates[0, :, 2].mean() > keypoints[row, 0, :, 2].mean():
+                people[row], keypoints[row] = replace(person, box=box), candidates
+        return people, keypoints
+
+    def _has_shrunk(self, person: TrackedBox, time: float) -> bool:
+        known = self._known.get(person.person_id)
+        if known is None or known.box is None or time - known.time > _MOMENT:
+            return False
+        now, before = person.box.astype(np.float64), known.box.astype(np.float64)
+        return bool(area(now) < _SHRUNK * area(before) and within(now, before) > _INSIDE)
+
+    def _trusted(
+        self, person: TrackedBox, candidates: Floats, frame: Frame, there: Sequence[TrackedBox]
+    ) -> TrackedBox:
+        """Somebody whom the detector is not sure of: in the box that their joints tell, if these are sure and
+        not those of somebody who is `there`."""
+        joints = candidates[0]
+        box, score = body_box(joints, frame.image.shape[1::-1]), float(joints[:, 2].mean())
+        if not person.observed or box is None or score < _RECOGNISED or _taken(box, there, ()):
+            return person
+        if within(person.box.astype(np.float64), box.astype(np.float64)) < _TOUCHED:
+            return person
+        self._known[person.person_id] = _Known(box, joints, frame.time, frame.time, score)
+        return replace(person, box=box)
 
     def _remember(self, frame: Frame, people: Sequence[TrackedBox], keypoints: Floats) -> None:
         for person, points in zip(people, keypoints, strict=True):

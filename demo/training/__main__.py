@@ -120,6 +120,9 @@ def relabel(
     pictures: Annotated[Path, typer.Option(help="Folder of a detector's pictures, unpacked.")],
     out: Annotated[Path, typer.Option(help="Folder for the crops and their labels.")],
     teacher: Annotated[Path, typer.Option(help="Weights of a keypoint network.")],
+    smallest: Annotated[
+        int, typer.Option(min=1, help="Pixels of a box's long side: of smaller people nobody sees elbows.")
+    ] = 48,
     device: _Device = "cpu",
 ) -> None:
     """Let a keypoint network label the people in a detector's pictures, for `pose --data`."""
@@ -132,7 +135,11 @@ def relabel(
     with Progress() as bars:
         task = bars.add_task("the teacher labels", total=None)
         count = label_people(
-            pictures, looking, out, lambda done, total: bars.update(task, completed=done, total=total)
+            pictures,
+            looking,
+            out,
+            smallest,
+            lambda done, total: bars.update(task, completed=done, total=total),
         )
     typer.echo(f"{out}: {count} people")
 

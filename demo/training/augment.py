@@ -32,18 +32,19 @@ class Augmentation:
 
     scale: tuple[float, float] = (0.65, 1.35)
     turn_degrees: float = 45.0
-    turn_chance: float = 0.5
+    turn_chance: float = 0.35
     upright_chance: float = 0.6  # that somebody who lies or hangs upside down is set upright
     shift: float = 0.08  # of the box, standard deviation
     half_body_chance: float = 0.15
     half_body_joints: int = 8  # no half of fewer labelled joints
-    part_chance: float = 0.25  # that only a part of the box is in the picture
+    part_chance: float = 0.4  # that only a part of the box is in the picture
     grey_chance: float = 0.1
-    blur_chance: float = 0.5
+    light_chance: float = 0.5
+    blur_chance: float = 0.4
     coarse: tuple[float, float] = (0.15, 0.8)  # of the pixels' number a side, where that is the blur
-    hole_chance: float = 0.4
+    hole_chance: float = 0.25
     surrounded_chance: float = 0.6  # that another picture goes on where the own one ends
-    crowd_chance: float = 0.35  # that a part of another picture lies over this one
+    crowd_chance: float = 0.25  # that a part of another picture lies over this one
     covered_head_chance: float = 0.3
 
 
@@ -96,7 +97,7 @@ def _part(
 
     Joints beyond are moved far out of the picture: it is known that they are not to be seen.
     """
-    size = (box[2:] - box[:2]) * generator.uniform((0.5, 0.3), (1.0, 0.8))
+    size = (box[2:] - box[:2]) * generator.uniform((0.4, 0.2), (1.0, 0.8))
     low = box[:2] + generator.uniform(0, 1, 2) * (box[2:] - box[:2] - size)
     part = np.concatenate([low, low + size]).astype(np.float32)
     within = ((keypoints[:, :2] >= part[:2]) & (keypoints[:, :2] <= part[2:])).all(axis=1)
@@ -250,6 +251,8 @@ def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) 
     if generator.random() < how.grey_chance:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    if generator.random() >= how.light_chance:
+        return image
     # gain and offset per channel and a gamma, as one table look-up
     gain = generator.uniform(0.7, 1.3) * generator.uniform(0.9, 1.1, 3)
     offset = generator.uniform(-0.1, 0.1)

@@ -21,20 +21,24 @@ from lifter.errors import DataError, InputMissing
 from lifter.files import replace_file
 
 _ROOM = 1.4  # a crop's size over its box, which augmentation may look around in
-_LONG_SIDE = 196  # pixels of a crop
-_SMALLEST = 48  # pixels of a box's long side: below it nobody, a teacher neither, sees elbows
+_LONG_SIDE = 400  # pixels of a crop: a half of somebody close is sharp still
 _SEEN = 0.2  # a joint below this score has no label
 _JOINTS = 4  # fewer seen joints make no person
 
 
 def label_people(
-    pictures: Path, teacher: KeypointEstimator, out: Path, done: Callable[[int, int], None]
+    pictures: Path,
+    teacher: KeypointEstimator,
+    out: Path,
+    smallest: int,
+    done: Callable[[int, int], None],
 ) -> int:
     """Write `crops.zip` and `labels.npz` (demo.training.labels) of the people in `pictures`.
 
     Args:
         pictures: ultralytics' layout, images/train and labels/train.
         teacher: names the joints.
+        smallest: pixels of a box's long side; smaller people are left out.
         done: is told (pictures looked at, of how many).
 
     Returns:
@@ -58,7 +62,7 @@ def label_people(
             if loaded is None:
                 raise DataError(f"{file}: not a picture that can be read")
             image = np.asarray(loaded, np.uint8)
-            people = _boxes(pictures / "labels" / "train" / f"{file.stem}.txt", image)
+            people = _boxes(pictures / "labels" / "train" / f"{file.stem}.txt", image, smallest)
             for person, (box, found) in enumerate(
                 zip(people, teacher.estimate([(image, people)])[0], strict=True)
             ):
@@ -83,12 +87,12 @@ def label_people(
     return len(names)
 
 
-def _boxes(labels: Path, image: Image) -> Floats:
+def _boxes(labels: Path, image: Image, smallest: int) -> Floats:
     """The labelled boxes that are large enough, (n, 4) corners in pixels."""
     boxes = read_boxes(labels)
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     corners = np.concatenate([low, high], axis=1) * np.array(image.shape[1::-1] * 2, np.float32)
-    return corners[(corners[:, 2:] - corners[:, :2]).max(axis=1, initial=0) >= _SMALLEST]
+    return corners[(corners[:, 2:] - corners[:, :2]).max(axis=1, initial=0) >= smallest]
 
 
 def _crop(image: Image, keypoints: Floats, box: Floats) -> tuple[Image, Floats, Floats]:

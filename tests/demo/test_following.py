@@ -146,6 +146,49 @@ def test_legs_that_fade_stay_in_the_box_for_some_frames_and_walk_along():
         assert abs((box[0] + box[2]) / 2 - (left + 50)) < 6
 
 
+class ShortSighted(Walker):
+    """Sees knees and ankles in boxes only that reach down to them."""
+
+    def estimate(self, items):
+        found = super().estimate(items)
+        for (_, boxes), poses in zip(items, found, strict=True):
+            poses[boxes[:, 3] < 300, 13:, 2] = 0.1
+        return found
+
+
+@pytest.mark.parametrize("chunk", [1, 16])
+def test_legs_that_the_detector_cuts_off_all_of_a_sudden_are_looked_for(chunk):
+    cut = [TrackedBox(1, np.float32([210, 140, 290, 270]), 0.9, True)]
+    whole = detected(200)
+    follower = Follower(ShortSighted())
+    frames = [frame(i, 200) for i in range(6)]
+    tracked = [whole, whole, cut, cut, cut, cut]
+    seen = []
+    for start in range(0, 6, chunk):
+        seen += follower.poses(frames[start : start + chunk], tracked[start : start + chunk])
+    for people, keypoints in seen:
+        assert [person.person_id for person in people] == [1]
+        assert people[0].box[3] > 350 and people[0].observed and people[0].score == pytest.approx(0.9)
+        np.testing.assert_allclose(keypoints[0, 0, :, 2], 0.8)
+    # who was never seen whole, or a moment ago, is where the detector says
+    late = [frame(0, 200), frame(20, 200)]
+    seen = [*Follower(ShortSighted()).poses(late, [whole, cut])]
+    np.testing.assert_array_equal(seen[1][0][0].box, cut[0].box)
+    np.testing.assert_allclose(seen[1][1][0, 0, 13:, 2], 0.1)
+
+
+def test_a_faint_detection_tells_where_to_look_and_joints_where_somebody_is():
+    faint = TrackedBox(1, np.float32([200, 140, 260, 240]), 0.05, True)
+    frames = [frame(i, 200) for i in range(4)]
+    seen = follow(frames, [[faint], [], [], []])
+    for people, _ in seen:  # then followed, like anybody else
+        assert [(person.person_id, person.observed) for person in people] == [(1, True)]
+        np.testing.assert_allclose(people[0].box, [212.8, 120, 287.2, 370], atol=1)
+    other = [TrackedBox(2, np.float32([205, 140, 295, 360]), 0.9, True)]
+    people, _ = follow(frames[:1], [[*other, faint]])[0]
+    np.testing.assert_array_equal(people[1].box, faint.box)  # the joints are those of the other
+
+
 def closer_look(*boxes):
     def look(image, places):
         return [Detections(np.float32(boxes).reshape(-1, 4), np.full(len(boxes), 0.05, np.float32))] * len(

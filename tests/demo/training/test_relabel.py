@@ -45,22 +45,29 @@ def pictures(tmp_path):
 
 def test_labels_lie_on_the_crops(pictures, tmp_path):
     told = []
-    assert label_people(pictures, Teacher(), tmp_path / "out", lambda *counts: told.append(counts)) == 1
+    assert label_people(pictures, Teacher(), tmp_path / "out", 48, lambda *counts: told.append(counts)) == 1
     assert told == [(1, 2), (2, 2)]
     people = load_people([tmp_path / "out"], "train")
     crop = people.picture(0)
-    assert max(crop.shape[:2]) == 196
+    assert max(crop.shape[:2]) == 400
     keypoints, box = people.keypoints[0], people.boxes[0]
     bright = np.argwhere(crop.min(axis=-1) > 200)[:, ::-1].mean(axis=0)
     np.testing.assert_allclose(keypoints[0, :2], bright, atol=0.7)
     assert (keypoints[:15, 2] > 0.7).all()
     assert (keypoints[15:, 2] == 0).all()
-    # 1.4 times the box would be 420 pixels high; the picture has 400 from its upper edge on, brought to 196
-    assert box[3] - box[1] == pytest.approx(300 * 196 / 400, abs=1)
+    # 1.4 times the box would be 420 pixels high; the picture has 400 from its upper edge on, as it is
+    assert box[3] - box[1] == pytest.approx(300, abs=1)
+
+
+def test_small_people_are_left_out(pictures, tmp_path):
+    """So that close people can be gathered in a set of their own."""
+    out = tmp_path / "out"
+    assert label_people(pictures, Teacher(), out, 301, lambda *counts: None) == 0
+    assert label_people(pictures, Teacher(), out, 300, lambda *counts: None) == 1
 
 
 def test_nobody_is_left_out_quietly(tmp_path):
     with pytest.raises(InputMissing, match="no pictures"):
-        label_people(tmp_path, Teacher(), tmp_path / "out", lambda *counts: None)
+        label_people(tmp_path, Teacher(), tmp_path / "out", 48, lambda *counts: None)
     with pytest.raises(InputMissing, match="does not exist"):
         load_people([tmp_path / "out"], "train")
