@@ -39,7 +39,7 @@ class Augmentation:
     half_body_joints: int = 8  # no half of fewer labelled joints
     part_chance: float = 0.4  # that only a part of the box is in the picture
     grey_chance: float = 0.1
-    light_chance: float = 0.5
+    light_chance: float = 0.5  # that light and colours are others
     blur_chance: float = 0.4
     coarse: tuple[float, float] = (0.15, 0.8)  # of the pixels' number a side, where that is the blur
     hole_chance: float = 0.25
@@ -237,7 +237,7 @@ def _covered(picture: Image, middle: Floats, radius: float, generator: np.random
 
 
 def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
-    """Other light, other colours, less sharpness, something in front."""
+    """Now and then less sharpness, something in front, other light and other colours."""
     height, width = image.shape[:2]
     if generator.random() < how.blur_chance:
         if generator.random() < 0.5:
