@@ -102,8 +102,11 @@ class Follower:
         """The same people and candidates of their joints; of those whose box has shrunk all of a sudden, what
         is seen in the box of a moment ago, if more is recognised in it."""
         people, keypoints = list(people), keypoints.copy()
-        rows = [row for row, person in enumerate(people) if self._has_shrunk(person, frame.time)]
-        before = [replace(people[row], box=self._known[people[row].person_id].box) for row in rows]
+        boxes = [self._box_before_it_shrank(person, frame.time) for person in people]
+        rows = [row for row, box in enumerate(boxes) if box is not None]
+        before = [
+            replace(person, box=box) for person, box in zip(people, boxes, strict=True) if box is not None
+        ]
         for row, person, candidates in zip(rows, before, self._estimate([frame], [before])[0], strict=True):
             box = body_box(candidates[0], frame.image.shape[1::-1])
             if box is None or _overlap(box, person.box) < _JUMPED:
@@ -112,12 +115,14 @@ class Follower:
                 people[row], keypoints[row] = replace(person, box=box), candidates
         return people, keypoints
 
-    def _has_shrunk(self, person: TrackedBox, time: float) -> bool:
+    def _box_before_it_shrank(self, person: TrackedBox, time: float) -> Floats | None:
+        """Somebody's box of a moment ago, if that of now is but a part of it."""
         known = self._known.get(person.person_id)
         if known is None or known.box is None or time - known.time > _MOMENT:
-            return False
+            return None
         now, before = person.box.astype(np.float64), known.box.astype(np.float64)
-        return bool(area(now) < _SHRUNK * area(before) and within(now, before) > _INSIDE)
+        shrunk = area(now) < _SHRUNK * area(before) and within(now, before) > _INSIDE
+        return known.box if shrunk else None
 
     def _trusted(
         self, person: TrackedBox, candidates: Floats, frame: Frame, there: Sequence[TrackedBox]
