@@ -9,6 +9,9 @@ Then sides are exchanged where bodies would leap otherwise. Who looks down or wh
 taken for somebody seen from behind, and surely so, for a second on end: what the network says in a frame it
 says in the next ones, errors included. So all frames of a second count little more than one look, whereas
 a shoulder that leaps to the other one's place counts in full.
+
+Where left and right stay in one place all the same, one of them is hidden, or was overlooked: the one that
+came there from elsewhere, and that leaves it again. Its score is lowered.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from lifter.skeletons import COCO_17
 _LEFT, _RIGHT = np.array(COCO_17.left[2:]), np.array(COCO_17.right[2:])  # from the shoulders down
 _FACE = np.arange(5)
 _LEFT_CHOICE, _RIGHT_CHOICE = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # candidates in four states
+_EXCHANGED, _HIDDEN = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # side that is hidden, in four states
 
 # in units of a joint's score, which is its heatmap's height
 _JUMP_COST = 1.0  # of a joint that moves from frame to frame by _JUMP or more; in proportion below
@@ -29,6 +33,8 @@ _JUMP = 0.2  # of the box's longer side
 _SHARING_COST = 0.4  # of the higher score, where left and right are within _SAME_PLACE
 _SAME_PLACE = 0.03  # of the box's longer side
 _NO_CANDIDATE = 1e3
+_HIDING_COST = 0.3  # of a joint that goes behind its counterpart, or comes out again, wherever that is
+_HIDDEN_SCORE = 0.4  # what is left of its score meanwhile
 
 _LOOK = 1.6  # seconds of frames that count as one look at a person
 _LONGEST_STEP = 0.1  # seconds from frame to frame, after which a body may be anywhere
@@ -44,8 +50,8 @@ def choose_sides(candidates: Floats, boxes: Floats, times: NDArray[np.float64]) 
         times: (T,) seconds.
 
     Returns:
-        (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate of either side each;
-        of eyes and ears the first of either side.
+        (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate of either side each, of
+        eyes and ears the first of either side. Joints hidden by their counterparts have a lower score.
     """
     if len(candidates) == 0:
         return candidates[:, 0].copy()
@@ -74,20 +80,29 @@ def _believed(candidates: Floats, size: Floats) -> Floats:
 
 def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) -> Floats:
     """(T, 17, 3) with left and right exchanged here and there, for boxes of sizes (T, 1)."""
-    left, right = keypoints[:, _LEFT], keypoints[:, _RIGHT]  # (T, pairs, 3)
+    sides = np.stack([keypoints[:, _LEFT], keypoints[:, _RIGHT]], axis=1)  # (T, 2, pairs, 3)
+    scores, shared = sides[..., 2], _apart(sides[:, 0], sides[:, 1]) < _SAME_PLACE * size
     steps = np.diff(times)
-    looks = np.clip(np.append(steps, steps[-1:] if len(steps) else _LOOK) / _LOOK, 0, 1)
-    cost = np.zeros((len(keypoints), 2, len(_LEFT)), np.float32)  # states: as they are, exchanged
-    cost[:, 1] = looks[:, None] * (left[..., 2] + right[..., 2])
-    stay = _effort(left[:-1], left[1:], size[1:]) + _effort(right[:-1], right[1:], size[1:])
-    cross = _effort(left[:-1], right[1:], size[1:]) + _effort(right[:-1], left[1:], size[1:])
-    change = np.stack([np.stack([stay, cross], axis=1), np.stack([cross, stay], axis=1)], axis=1)
+    looks = np.clip(np.append(steps, steps[-1:] if len(steps) else _LOOK) / _LOOK, 0, 1)[:, None, None]
+    cost = np.asarray(looks * _EXCHANGED[:, None] * scores.sum(axis=1, keepdims=True), np.float32)
+    effort = _effort(sides[:-1, :, None], sides[1:, None], size[1:, :, None, None])
+    change = np.zeros((len(steps), 4, 4, len(_LEFT)), np.float32)
+    for side in (0, 1):
+        place = side ^ _EXCHANGED  # whose joint this side has, in each state
+        hidden = shared[:, None] & (_HIDDEN == side)[:, None]  # (T, 4, pairs)
+        cost += looks * hidden * scores[:, place]
+        before, after = hidden[:-1, :, None], hidden[1:, None]
+        moves = np.where(before | after, np.float32(_HIDING_COST), effort[:, place][:, :, place])
+        change += np.where(before & after, np.float32(0), moves)
     change[steps > _LONGEST_STEP] = 0
-    best = _cheapest(cost, change) == 1
+    best = _cheapest(cost, change)
     exchanged = np.empty(keypoints.shape[:2], bool)
-    exchanged[:, _LEFT] = exchanged[:, _RIGHT] = best
-    exchanged[:, _FACE] = best[:, :1]  # too small to leap, it goes with the shoulders
-    return np.where(exchanged[..., None], keypoints[:, COCO_17.mirror], keypoints)
+    exchanged[:, _LEFT] = exchanged[:, _RIGHT] = _EXCHANGED[best] == 1
+    exchanged[:, _FACE] = exchanged[:, _LEFT[:1]]  # too small to leap, it goes with the shoulders
+    chosen = np.where(exchanged[..., None], keypoints[:, COCO_17.mirror], keypoints)
+    for side, joints in enumerate((_LEFT, _RIGHT)):
+        chosen[:, joints, 2] *= np.where(shared & (_HIDDEN[best] == side), np.float32(_HIDDEN_SCORE), 1)
+    return chosen
 
 
 def _effort(before: Floats, after: Floats, size: Floats) -> Floats:
