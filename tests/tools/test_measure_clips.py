@@ -45,6 +45,16 @@ def test_frames_without_the_main_person_count_against_ours():
     assert (score.frames, score.found) == (7, 100)
 
 
+def test_only_frames_count_in_which_the_detector_sees_the_main_person():
+    theirs, ours = result(person(1, 0, 200)), result(person(1, 0, 200))
+    ours.status[0, :3] = Status.LOST
+    nobody, somebody_else = np.zeros((0, 4), np.float32), np.float32([[300, 0, 350, 200]])
+    main = np.float32([[300, 0, 350, 200], [2, 5, 48, 190]])
+    detected = [nobody, somebody_else, main, main, *[nobody] * 6]
+    score = compare(theirs, ours, detected)
+    assert (score.frames, score.found) == (2, 50)
+
+
 def test_a_box_elsewhere_is_another_person():
     assert compare(result(person(1, 0, 200)), result(person(1, 40, 200))).found == 0
 
