@@ -89,7 +89,7 @@ def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) 
     change = np.zeros((len(steps), 4, 4, len(_LEFT)), np.float32)
     for side in (0, 1):
         place = side ^ _EXCHANGED  # whose joint this side has, in each state
-        hidden = shared[:, None] & (side == _HIDDEN)[:, None]  # (T, 4, pairs)
+        hidden = shared[:, None] & np.equal(_HIDDEN, side)[:, None]  # (T, 4, pairs)
         cost += looks * hidden * scores[:, place]
         before, after = hidden[:-1, :, None], hidden[1:, None]
         moves = np.where(before | after, np.float32(_HIDING_COST), effort[:, place][:, :, place])
