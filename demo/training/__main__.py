@@ -46,6 +46,9 @@ def pose(
     keep_start: Annotated[
         bool, typer.Option("--keep-start", help="Train from stage 2 on only: a third less time a step.")
     ] = False,
+    gentle: Annotated[
+        bool, typer.Option("--gentle", help="Change the pictures less, to end a training with.")
+    ] = False,
     seed: _Seed = 1,
     device: _Device = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
@@ -73,6 +76,7 @@ def pose(
         device=team.device(device),
         compiled=compiled,
         keep_start=keep_start,
+        gentle=gentle,
         sizes=SMALL_FIRST if init is None and hints is None else FULL_SIZE,
     )
     torch.manual_seed(seed)
@@ -105,12 +109,32 @@ def blend(
     second: Annotated[Path, typer.Option(help="Weights that it ended with.")],
     out: Annotated[Path, typer.Option(help="File for the weights between them.")],
     share: Annotated[float, typer.Option(min=0, max=1, help="0 is the first, 1 the second.")] = 0.5,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of labelled crops, to measure the normalisations' means again on."),
+    ] = None,
+    seed: _Seed = 1,
 ) -> None:
     """Average the weights from before and after a training, often better than both on other pictures."""
+    from rich.progress import Progress
+
     from demo.hrnet import save_hrnet
     from demo.training.growth import blended
+    from demo.training.labels import load_people
+    from demo.training.statistics import measure_again
 
     model, config = blended(first, second, share)
+    if data:
+        people = load_people(data, "train")
+        with Progress() as bars:
+            task = bars.add_task("measuring", total=None)
+            measure_again(
+                model,
+                config.input_size,
+                people,
+                lambda done, total: bars.update(task, completed=done, total=total),
+                seed=seed,
+            )
     save_hrnet(model.half(), config, out)
     typer.echo(str(out))
 

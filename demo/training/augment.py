@@ -48,6 +48,24 @@ class Augmentation:
     covered_head_chance: float = 0.3
 
 
+# Closer to what videos show, for the last steps of a training: with milder changes a network settles on
+# people as they are, not as they are made for practice (so do RTMPose's last epochs, Jiang et al. 2023).
+GENTLE = Augmentation(
+    scale=(0.8, 1.25),
+    turn_degrees=30.0,
+    turn_chance=0.25,
+    shift=0.04,
+    half_body_chance=0.08,
+    part_chance=0.2,
+    grey_chance=0.03,
+    light_chance=0.25,
+    blur_chance=0.25,
+    hole_chance=0.08,
+    crowd_chance=0.1,
+    covered_head_chance=0.15,
+)
+
+
 def augmented(
     picture: Image,
     keypoints: Floats,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from demo.hrnet import HRNet, HRNetConfig
 from demo.pose2d import PoseEstimator, normalise
 from demo.training.ahead import drawn_ahead
-from demo.training.augment import Augmentation, augmented, crowded, with_covered_heads
+from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
 from demo.training.growth import keep_start
 from demo.training.hints import Hints
 from demo.training.labels import LabelledPeople
@@ -50,6 +50,7 @@ class PoseTraining:
     hint_weight: float = 0.2
     seed: int = 1
     keep_start: bool = False  # the layers before stage 2 stay as they are: a third less time a step
+    gentle: bool = False  # pictures are changed less, as a training should end
     bf16: bool = True
     device: str = "cpu"
     compiled: bool = False  # through torch.compile: a third less time a step, minutes at the start
@@ -133,7 +134,7 @@ def train(
         generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
         size = now.input_size if teacher is None else teacher.input_size
-        how = Augmentation()
+        how = GENTLE if settings.gentle else Augmentation()
         pictures, keypoints = draw(people, size, settings.batch, generator, how)
         covered = with_covered_heads(pictures, keypoints, generator, how.covered_head_chance)
         seen = [cv2.resize(each, now.input_size, interpolation=cv2.INTER_AREA) for each in covered]

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.training.augment import Augmentation, augmented, crowded, with_covered_heads
+from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
 from demo.turning import lean_degrees
 from tests.demo.test_following import FIGURE
 
@@ -55,6 +55,19 @@ def test_without_augmentation_the_crop_is_the_program_s():
     image, keypoints, box = one_dot()
     picture, _ = augmented(image, keypoints, box, SIZE, np.random.default_rng(0), None)
     np.testing.assert_array_equal(picture, crop(image, crop_windows(box[None], SIZE)[0], SIZE))
+
+
+def test_gentle_crops_are_closer_to_the_program_s():
+    image, keypoints, box = one_dot()
+    _, plain = augmented(image, keypoints, box, SIZE, np.random.default_rng(0), None)
+    spine = plain[[11, 12], :2].mean(0) - plain[[5, 6], :2].mean(0)
+    off = {Augmentation(): [], GENTLE: []}
+    for how, changes in off.items():
+        for seed in range(200):
+            _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), how)
+            changed = points[[11, 12], :2].mean(0) - points[[5, 6], :2].mean(0)
+            changes.append(np.linalg.norm(np.abs(changed) - np.abs(spine)))  # mirrored or not
+    assert np.median(off[GENTLE]) < 0.75 * np.median(off[Augmentation()])
 
 
 def test_people_upside_down_are_set_upright():

@@ -1,0 +1,27 @@
+"""What normalisations subtract is measured, whatever it was before."""
+
+import torch
+
+from demo.hrnet import HRNetConfig, build
+from demo.training.labels import load_people
+from demo.training.statistics import measure_again
+from tests.demo.training.people import write_people
+
+SMALL = HRNetConfig(width=8, modules=(1, 2, 1), blocks=2, input_size=(96, 128), alignment="centre")
+
+
+def test_means_are_those_of_the_pictures_whatever_they_were(tmp_path):
+    people = load_people([write_people(tmp_path / "people")], "train")
+    torch.manual_seed(0)
+    model = build(SMALL)
+    model.bn1.running_mean += 100
+    model.stage4[0].branches[0][0].bn1.running_var *= 9
+    seen, told = [], []
+    model.bn1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(dim=(0, 2, 3))))
+    measure_again(model, SMALL.input_size, people, lambda *done: told.append(done), batches=3, batch=4)
+    torch.testing.assert_close(model.bn1.running_mean, torch.stack(seen).mean(dim=0))
+    deep = model.stage4[0].branches[0][0].bn1
+    before = deep.running_mean.clone(), deep.running_var.clone()
+    measure_again(model, SMALL.input_size, people, lambda *done: None, batches=3, batch=4)
+    torch.testing.assert_close((deep.running_mean, deep.running_var), before)
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
