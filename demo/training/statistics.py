@@ -42,7 +42,10 @@ def measure_again(
             generator = np.random.default_rng([seed, step])
             pictures, keypoints = draw(people, input_size, batch, generator, how)
             covered = with_covered_heads(pictures, keypoints, generator, how.covered_head_chance)
-            yield torch.from_numpy(normalise(np.stack(covered).astype(np.uint8, copy=False)))
+            crops = torch.from_numpy(normalise(np.stack(covered).astype(np.uint8, copy=False)))
+            yield crops.to(memory_format=torch.channels_last)
         report(batches, batches)
 
+    model.to(memory_format=torch.channels_last)
     update_bn(inputs(), model)
+    model.to(memory_format=torch.contiguous_format)

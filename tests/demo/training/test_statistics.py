@@ -23,5 +23,5 @@ def test_means_are_those_of_the_pictures_whatever_they_were(tmp_path):
     deep = model.stage4[0].branches[0][0].bn1
     before = deep.running_mean.clone(), deep.running_var.clone()
     measure_again(model, SMALL.input_size, people, lambda *done: None, batches=3, batch=4)
-    torch.testing.assert_close((deep.running_mean, deep.running_var), before)
+    torch.testing.assert_close((deep.running_mean, deep.running_var), before, rtol=1e-3, atol=1e-3)
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
