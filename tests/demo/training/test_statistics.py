@@ -19,7 +19,7 @@ def test_means_are_those_of_the_pictures_whatever_they_were(tmp_path):
     seen, told = [], []
     model.bn1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(dim=(0, 2, 3))))
     measure_again(model, SMALL.input_size, people, lambda *done: told.append(done), batches=3, batch=4)
-    torch.testing.assert_close(model.bn1.running_mean, torch.stack(seen).mean(dim=0))
+    torch.testing.assert_close(model.bn1.running_mean, torch.stack(seen).mean(dim=0), rtol=1e-3, atol=1e-3)
     deep = model.stage4[0].branches[0][0].bn1
     before = deep.running_mean.clone(), deep.running_var.clone()
     measure_again(model, SMALL.input_size, people, lambda *done: None, batches=3, batch=4)
