@@ -17,20 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from demo.hrnet import HRNet, HRNetConfig
-from demo.pose2d import HeatmapGrid, OnnxNetwork, normalise
+from demo.pose2d import HeatmapGrid, OnnxNetwork, mirror, normalise
 from demo.training.imitation import mean_unexplained, zeroed_projections
-from demo.types import Image
+from demo.types import Floats, Image
 from lifter.errors import MissingExtra, WeightsError
+from lifter.skeletons import COCO_17
 
 _STRIDES = (4, 8, 16)  # of the features that are learnt
-_AT_ONCE = 4  # crops: more fall out of a processor's cache
+_AT_ONCE = 1  # crops: more fall out of the cache of a processor
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What a teacher sees in N crops."""
 
-    heatmaps: Tensor  # (N, 17, h, w)
+    heatmaps: Tensor  # (N, 17, h, w), the mean of those of the crop and of its mirror image
     features: tuple[Tensor, ...]  # (N, c, H / stride, W / stride) for the strides 4, 8 and 16
 
 
@@ -78,12 +79,20 @@ class Teacher:
     def __call__(self, crops: Sequence[Image]) -> Lesson:
         """Crops (h, w, 3) BGR of `input_size`."""
         batch = normalise(np.stack(crops))
+        heatmaps, *features = self._seen(self._outputs, batch)
+        width = self.input_size[0]
+        shift = HeatmapGrid.of("index", width, heatmaps.shape[3]).mirror_shift(width, heatmaps.shape[3])
+        (mirrored,) = self._seen(self._outputs[:1], mirror(batch, shift))
+        heatmaps = np.float32(0.5) * (heatmaps + mirrored[:, COCO_17.mirror, :, ::-1])
+        return Lesson(torch.from_numpy(heatmaps), tuple(torch.from_numpy(each) for each in features))
+
+    def _seen(self, outputs: list[str], batch: Floats) -> list[Floats]:
+        """What the network answers to inputs (N, 3, H, W)."""
         parts = [
-            self._session.run(self._outputs, {self._input: batch[first : first + _AT_ONCE]})
+            self._session.run(outputs, {self._input: batch[first : first + _AT_ONCE]})
             for first in range(0, len(batch), _AT_ONCE)
         ]
-        heatmaps, *features = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
-        return Lesson(heatmaps, tuple(features))
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def on_grid(lesson: Lesson, taught: tuple[int, int], config: HRNetConfig) -> Lesson:

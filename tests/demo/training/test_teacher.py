@@ -21,6 +21,7 @@ from demo.training.pose import PoseTraining, train
 from demo.training.targets import heatmaps, lesson_loss
 from demo.training.teacher import Lesson, Listener, Teacher, on_grid
 from lifter.errors import MissingExtra, WeightsError
+from lifter.skeletons import COCO_17
 from tests.demo.training.people import figure, write_people
 
 TINY = HRNetConfig(width=8, modules=(1, 1, 1), blocks=1, input_size=(96, 128), alignment="centre")
@@ -80,8 +81,20 @@ def test_a_teacher_tells_its_heatmaps_and_its_last_activations(teacher):
         expected.append(seen)
     for found, wanted in zip(lesson.features, expected, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
-    heatmap = conv2d(expected[0], torch.from_numpy(KERNELS["head"]))
-    torch.testing.assert_close(lesson.heatmaps, heatmap, atol=1e-4, rtol=1e-4)
+
+
+def test_a_teacher_looks_at_the_mirror_image_as_well(teacher):
+    """Cells of both lie on each other: cell i of a mirror image, moved by 3 pixels, is cell -1 - i."""
+    pictures = crops(2)
+    mirrored = [cv2.warpAffine(p[:, ::-1], np.eye(2, 3) - [[0, 0, 3], [0, 0, 0]], SIZE) for p in pictures]
+    expected = 0.0
+    for each, back in ((pictures, False), (mirrored, True)):
+        inputs = torch.from_numpy(normalise(np.stack(each)))
+        seen = conv2d(inputs, torch.from_numpy(KERNELS["at4"]), stride=4).relu()
+        heatmap = conv2d(seen, torch.from_numpy(KERNELS["head"]))
+        expected = expected + 0.5 * (heatmap[:, COCO_17.mirror].flip(-1) if back else heatmap)
+    # the first column looked at pixels beyond the edge
+    torch.testing.assert_close(teacher(pictures).heatmaps[..., 1:], expected[..., 1:], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("alignment", ["centre", "index", "corner"])
