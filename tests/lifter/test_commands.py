@@ -48,7 +48,9 @@ def test_verify_shows_every_output_and_fails_on_a_difference(tmp_path: Path):
     np.savez(tmp_path / "off.npz", **arrays)
     bad = run("verify", VECTORS / "lstm_posenet.npz", tmp_path / "off.npz")
     assert bad.exit_code == 1
-    assert "2.00e-04  differs" in bad.stdout
+    differs = next(line.split() for line in bad.stdout.splitlines() if line.endswith("differs"))
+    assert differs[0] == "y"
+    assert float(differs[1]) == pytest.approx(2e-4, rel=0.05)  # each machine rounds in its own way
 
 
 @pytest.mark.parametrize("name", PAPERS)
