@@ -79,5 +79,5 @@ def test_they_find_people_in_pictures_with_human_labels(shared):
     found = measure_detector.measure(resolve("yolo-person", "detector", True), people, "cpu", None)
     assert found.ap50 > 0.45
     right = measure_pose.measure(load_pose(resolve("hrnet-wild", "pose", True), "cpu"), people)
-    assert right.pck > 0.77
-    assert right.ap > 0.36
+    assert right.pck > 0.78
+    assert right.ap > 0.37
