@@ -15,7 +15,7 @@ import numpy as np
 
 from demo.boxes import area, iou, within
 from demo.pose2d import KeypointEstimator, missing_keypoints
-from demo.tracking import FAINT, PART, SAME_PLACE
+from demo.tracking import FAINT, PART
 from demo.types import Detections, Floats, Frame, Image, TrackedBox
 
 LookCloser = Callable[[Image, Floats], list[Detections]]
@@ -27,9 +27,10 @@ _TOUCHED = 0.5  # of the smaller of its box and theirs: below, they are not of w
 _JUMPED = 0.4  # IoU of boxes one frame apart: below, the keypoints sit on something else
 _SHRUNK = 0.75  # of the area a moment ago: a detector's box below that may have lost somebody's legs
 _MOMENT = 0.1  # seconds: longer ago, people may well have crouched
+_SAME_JOINTS = 0.1  # of a body's longer side: nearer, joints of two people are those of one
 _INSIDE = 0.8  # of the smaller box: above, it is a part of the larger one
 _TAKEN = 0.5  # IoU with somebody whom the detector sees: above, it is the same person
-_TAKEN_BY_A_STRANGER = 0.3  # the same for somebody whom it has not seen before
+_TAKEN_BY_A_STRANGER = 0.3  # the same for somebody whom it has not seen before, or finds in a closer look
 _SOUGHT = 0.5  # seconds for which somebody is looked for where they were, who is nowhere to be seen
 _FADING = 0.25  # seconds in which the score of joints that are not seen any more halves
 _MARGIN = np.array(
@@ -99,30 +100,28 @@ class Follower:
     def _whole(
         self, frame: Frame, people: Sequence[TrackedBox], keypoints: Floats
     ) -> tuple[list[TrackedBox], Floats]:
-        """The same people and candidates of their joints; of those whose box has shrunk all of a sudden, what
-        is seen in the box of a moment ago, if more is recognised in it."""
+        """The same people and candidates of their joints; of those whose box has shrunk all of a sudden, or
+        shows somebody else's joints, what is seen in the box of a moment ago, if that is better."""
         people, keypoints = list(people), keypoints.copy()
-        boxes = [self._box_before_it_shrank(person, frame.time) for person in people]
-        rows = [row for row, box in enumerate(boxes) if box is not None]
-        before = [
-            replace(person, box=box) for person, box in zip(people, boxes, strict=True) if box is not None
-        ]
+        theirs = _of_somebody_else(people, keypoints[:, 0])
+        rows, before = [], []
+        for row, person in enumerate(people):
+            box = self._box_before(person, frame.time)
+            if box is not None and (theirs[row] is not None or _cut_off(person.box, box)):
+                rows.append(row)
+                before.append(replace(person, box=box))
         for row, person, candidates in zip(rows, before, self._estimate([frame], [before])[0], strict=True):
             box = body_box(candidates[0], frame.image.shape[1::-1])
             if box is None or _overlap(box, person.box) < _JUMPED:
                 continue
-            if candidates[0, :, 2].mean() > keypoints[row, 0, :, 2].mean():
+            if _better(candidates[0], keypoints[row, 0], theirs[row]):
                 people[row], keypoints[row] = replace(person, box=box), candidates
         return people, keypoints
 
-    def _box_before_it_shrank(self, person: TrackedBox, time: float) -> Floats | None:
-        """Somebody's box of a moment ago, if that of now is but a part of it."""
+    def _box_before(self, person: TrackedBox, time: float) -> Floats | None:
+        """Somebody's box of a moment ago."""
         known = self._known.get(person.person_id)
-        if known is None or known.box is None or time - known.time > _MOMENT:
-            return None
-        now, before = person.box.astype(np.float64), known.box.astype(np.float64)
-        shrunk = area(now) < _SHRUNK * area(before) and within(now, before) > _INSIDE
-        return known.box if shrunk else None
+        return known.box if known is not None and time - known.time <= _MOMENT else None
 
     def _trusted(
         self, person: TrackedBox, candidates: Floats, frame: Frame, there: Sequence[TrackedBox]
@@ -195,7 +194,7 @@ class Follower:
         for person, near in zip(missed, self._look_closer(frame.image, places), strict=True):
             others = [other.box.astype(np.float64) for other in (*there, *found)]
             for box, score in zip(near.boxes, near.scores, strict=True):
-                if _overlap(box, person.box) <= SAME_PLACE:
+                if _overlap(box, person.box) <= _TAKEN_BY_A_STRANGER:
                     continue
                 if any(within(box.astype(np.float64), other) > PART for other in others):
                     continue
@@ -221,6 +220,43 @@ def body_box(keypoints: Floats, size: tuple[int, ...]) -> Floats | None:
         return None
     box = np.clip(box, 0, np.tile(np.asarray(size), 2)).astype(np.float32)
     return box if area(box.astype(np.float64)) >= 16 else None
+
+
+def _cut_off(now: Floats, before: Floats) -> bool:
+    """Whether a box (4,) is but a part of that of a moment ago."""
+    small, large = now.astype(np.float64), before.astype(np.float64)
+    return bool(area(small) < _SHRUNK * area(large) and within(small, large) > _INSIDE)
+
+
+def _of_somebody_else(people: Sequence[TrackedBox], joints: Floats) -> list[Floats | None]:
+    """For each of some people with joints (n, 17, 3): those of one who has the same and is surer.
+
+    Where two overlap, a box of both shows the one in front.
+    """
+    boxes = np.array([person.box for person in people], np.float64).reshape(-1, 4)
+    sure = joints[..., 2].mean(axis=1)
+    theirs: list[Floats | None] = [None] * len(people)
+    for row, other in np.argwhere(within(boxes[:, None], boxes) > _TOUCHED).tolist():
+        if sure[other] > sure[row] and _same_joints(joints[row], joints[other]):
+            theirs[row] = joints[other]
+    return theirs
+
+
+def _same_joints(first: Floats, second: Floats) -> bool:
+    """Whether most joints (17, 3) that are seen of two people are in the same places."""
+    seen = (first[:, 2] >= _SEEN) & (second[:, 2] >= _SEEN)
+    if not seen.any():
+        return False
+    apart = np.linalg.norm(first[seen, :2] - second[seen, :2], axis=1)
+    return bool(np.median(apart) < _SAME_JOINTS * np.ptp(second[seen, :2], axis=0).max())
+
+
+def _better(look: Floats, now: Floats, theirs: Floats | None) -> bool:
+    """Whether joints (17, 3) of another look are better than those of now, which may be somebody else's."""
+    score = look[:, 2].mean()
+    if theirs is None:
+        return bool(score > now[:, 2].mean())
+    return bool(score > _RECOGNISED) and not _same_joints(look, theirs)
 
 
 def _with_what_faded(joints: Floats, known: _Known, time: float) -> Floats:

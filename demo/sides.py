@@ -11,7 +11,8 @@ says in the next ones, errors included. So all frames of a second count little m
 a shoulder that leaps to the other one's place counts in full.
 
 Where left and right stay in one place all the same, one of them is hidden, or was overlooked: the one that
-came there from elsewhere, and that leaves it again. Its score is lowered.
+came there from elsewhere, and that leaves it again. Its score is lowered, and it does not leap: from where it
+was seen last it goes behind its counterpart in half a second's time, and comes out again likewise.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _SAME_PLACE = 0.03  # of the box's longer side
 _NO_CANDIDATE = 1e3
 _HIDING_COST = 0.3  # of a joint that goes behind its counterpart, or comes out again, wherever that is
 _HIDDEN_SCORE = 0.4  # what is left of its score meanwhile
+_LEAP = 0.1  # of the box's longer side: nearer, it went there by itself
+_WAY = 0.5  # seconds that it takes where it would leap
 
 _LOOK = 1.6  # seconds of frames that count as one look at a person
 _LONGEST_STEP = 0.1  # seconds from frame to frame, after which a body may be anywhere
@@ -51,7 +54,8 @@ def choose_sides(candidates: Floats, boxes: Floats, times: NDArray[np.float64]) 
 
     Returns:
         (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate of either side each, of
-        eyes and ears the first of either side. Joints hidden by their counterparts have a lower score.
+        eyes and ears the first of either side. Joints hidden by their counterparts have a lower score and
+        are between where they were seen and their counterparts.
     """
     if len(candidates) == 0:
         return candidates[:, 0].copy()
@@ -100,9 +104,28 @@ def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) 
     exchanged[:, _LEFT] = exchanged[:, _RIGHT] = _EXCHANGED[best] == 1
     exchanged[:, _FACE] = exchanged[:, _LEFT[:1]]  # too small to leap, it goes with the shoulders
     chosen = np.where(exchanged[..., None], keypoints[:, COCO_17.mirror], keypoints)
-    for side, joints in enumerate((_LEFT, _RIGHT)):
-        chosen[:, joints, 2] *= np.where(shared & (_HIDDEN[best] == side), np.float32(_HIDDEN_SCORE), 1)
+    for side, joints, others in ((0, _LEFT, _RIGHT), (1, _RIGHT, _LEFT)):
+        hidden = shared & (_HIDDEN[best] == side)
+        chosen[:, joints, 2] *= np.where(hidden, np.float32(_HIDDEN_SCORE), 1)
+        apart = chosen[:, joints, :2] - chosen[:, others, :2]
+        leaps = _apart(chosen[:, joints], chosen[:, others]) > _LEAP * size
+        chosen[:, joints, :2] += _ways(np.where(leaps[..., None], apart, 0), hidden, times)
     return chosen
+
+
+def _ways(apart: Floats, hidden: NDArray[np.bool_], times: NDArray[np.float64]) -> Floats:
+    """(T, P, 2): how far joints that are hidden in some frames (T, P) still are from their counterparts, or
+    are again; `apart` (T, P, 2) is how far they are where they are seen."""
+    ways = np.zeros_like(apart)
+    for pair in range(hidden.shape[1]):
+        edges = np.flatnonzero(np.diff(hidden[:, pair].astype(int), prepend=0, append=0))
+        for first, end in edges.reshape(-1, 2):
+            seen = [frame for frame in (first - 1, end) if 0 <= frame < len(times)]
+            lasting = min(_WAY, times[min(end, len(times) - 1)] - times[max(first - 1, 0)])
+            for frame in seen:
+                left = np.clip(1 - np.abs(times[first:end] - times[frame]) / lasting, 0, 1)
+                ways[first:end, pair] += left[:, None] * apart[frame, pair]
+    return ways
 
 
 def _effort(before: Floats, after: Floats, size: Floats) -> Floats:
