@@ -26,6 +26,7 @@ from demo.look import Look, look
 from demo.motion import World, to_world
 from demo.networks import Networks, WeightFiles, check_views
 from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise, settle
+from demo.overlaps import doubting_shared_joints
 from demo.pose2d import missing_keypoints
 from demo.rendering import PersonPose, Renderer
 from demo.result import assemble, write_result, write_summary
@@ -153,7 +154,8 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
             tracked = list(_track(some, tracker, settings.detect_every, networks))
             for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
                 boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-                seen.add(people, with_turned_looks(networks.pose, frame.image, boxes, keypoints))
+                candidates = with_turned_looks(networks.pose, frame.image, boxes, keypoints)
+                seen.add(people, doubting_shared_joints(candidates, boxes))
                 pts.append(frame.pts)
                 times.append(frame.time)
             report("analyse", len(pts), expected_frames(info, settings))

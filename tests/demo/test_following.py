@@ -177,6 +177,36 @@ def test_legs_that_the_detector_cuts_off_all_of_a_sudden_are_looked_for(chunk):
     np.testing.assert_allclose(seen[1][1][0, 0, 13:, 2], 0.1)
 
 
+class Couple(KeypointEstimator):
+    """Sees the one in front, 200 pixels high at x 200..300, less clearly the wider a box is; in boxes that
+    reach far enough to the right the one behind at x 260..360."""
+
+    def estimate(self, items):
+        found = []
+        for _, boxes in items:
+            behind = (boxes[:, 2] > 330)[:, None]
+            xy = FIGURE * (100, 200) + np.where(behind, (260, 150), (200, 150))[:, None]
+            clear = np.where(behind, 0.6, 1.0 - 0.002 * (boxes[:, 2] - boxes[:, 0])[:, None])
+            scores = np.broadcast_to(clear[:, None], (len(boxes), 17, 1))
+            found.append(np.concatenate([xy, scores], axis=2).astype(np.float32))
+        return found
+
+
+def test_whose_box_shows_the_one_in_front_is_looked_for_where_they_were():
+    front = TrackedBox(1, np.float32([205, 140, 295, 360]), 0.9, True)
+    behind = TrackedBox(2, np.float32([265, 140, 355, 360]), 0.5, True)
+    both = TrackedBox(2, np.float32([215, 140, 325, 360]), 0.3, True)
+    frames = [frame(i, 200) for i in range(7)]
+    follower = Follower(Couple())
+    for people, keypoints in follower.poses(frames, [[front, behind], *[[front, both]] * 6]):
+        assert [person.person_id for person in people] == [1, 2]
+        assert people[1].box[2] > 340 and people[1].observed
+        np.testing.assert_allclose(keypoints[:, 0, 0, 0], [250, 310])
+    # who was never seen elsewhere is where the detector says
+    people, keypoints = next(Follower(Couple()).poses(frames[:1], [[front, both]]))
+    np.testing.assert_array_equal(people[1].box, both.box)
+
+
 def test_a_faint_detection_tells_where_to_look_and_joints_where_somebody_is():
     faint = TrackedBox(1, np.float32([200, 140, 260, 240]), 0.05, True)
     frames = [frame(i, 200) for i in range(4)]
@@ -207,6 +237,15 @@ def test_a_closer_look_finds_whom_keypoints_have_lost():
     for people, keypoints in seen[3:]:
         np.testing.assert_array_equal(people[0].box, box)
         assert people[0].observed and keypoints[0, 0, :, 0] == pytest.approx(252.5)  # joints within the box
+
+
+def test_a_closer_look_finds_somebody_who_has_bent_over():
+    frames = [frame(i, 200, there=i < 3) for i in range(5)]
+    tracked = [detected(200) if i == 0 else [] for i in range(5)]
+    bent = [212, 220, 330, 360]  # IoU with where they stood: 0.45
+    seen = follow(frames, tracked, look_closer=closer_look(bent))
+    assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 5
+    np.testing.assert_array_equal(seen[3][0][0].box, bent)
 
 
 def test_a_closer_look_does_not_take_one_person_for_another():
