@@ -121,7 +121,8 @@ def _ways(apart: Floats, hidden: NDArray[np.bool_], times: NDArray[np.float64]) 
         edges = np.flatnonzero(np.diff(hidden[:, pair].astype(int), prepend=0, append=0))
         for first, end in edges.reshape(-1, 2):
             seen = [frame for frame in (first - 1, end) if 0 <= frame < len(times)]
-            lasting = min(_WAY, times[min(end, len(times) - 1)] - times[max(first - 1, 0)])
+            lasting = times[min(end, len(times) - 1)] - times[max(first - 1, 0)]
+            lasting = np.clip(lasting, 1e-6, _WAY)  # clocks of broken clips stand still
             for frame in seen:
                 left = np.clip(1 - np.abs(times[first:end] - times[frame]) / lasting, 0, 1)
                 ways[first:end, pair] += left[:, None] * apart[frame, pair]

@@ -152,6 +152,13 @@ def test_a_knee_that_stays_hidden_goes_behind_the_other_in_half_a_second():
     assert apart[25:] == pytest.approx(0, abs=1e-3)
 
 
+def test_where_the_clock_stands_still_joints_stay_somewhere():
+    _, candidates, boxes = walker()
+    candidates[:, 0, 14, 0] += 60
+    candidates[8:14, 0, 14, :2] = candidates[8:14, 0, 13, :2]
+    assert np.isfinite(choose_sides(candidates, boxes, np.minimum(TIMES, TIMES[5]))).all()
+
+
 def test_a_foot_that_was_hidden_comes_back_as_itself():
     truth, candidates, boxes = walker()
     truth[:, RIGHT_ANKLE, 0] += 60
