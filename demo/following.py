@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from demo.boxes import area, iou, within
+from demo.overlaps import behind_somebody
 from demo.pose2d import KeypointEstimator, missing_keypoints
 from demo.tracking import FAINT, PART
 from demo.types import Detections, Floats, Frame, Image, TrackedBox
@@ -233,11 +234,10 @@ def _of_somebody_else(people: Sequence[TrackedBox], joints: Floats) -> list[Floa
 
     Where two overlap, a box of both shows the one in front.
     """
-    boxes = np.array([person.box for person in people], np.float64).reshape(-1, 4)
-    sure = joints[..., 2].mean(axis=1)
+    boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
     theirs: list[Floats | None] = [None] * len(people)
-    for row, other in np.argwhere(within(boxes[:, None], boxes) > _TOUCHED).tolist():
-        if sure[other] > sure[row] and _same_joints(joints[row], joints[other]):
+    for row, other in behind_somebody(joints, boxes):
+        if _same_joints(joints[row], joints[other]):
             theirs[row] = joints[other]
     return theirs
 

@@ -18,14 +18,19 @@ _SEVERAL = 4  # joints in the same places: fewer may be hands that are shaken
 _LEFT_OF_SCORE = 0.4  # of a joint that is somebody else's
 
 
+def behind_somebody(joints: Floats, boxes: Floats) -> list[tuple[int, int]]:
+    """Who of people with joints (n, 17, 3) and boxes (n, 4) may be behind whom: pairs of two who overlap, of
+    the second of whom the network is surer."""
+    corners, sure = boxes.astype(np.float64), joints[..., 2].mean(axis=1)
+    overlapping = within(corners[:, None], corners) > _TOUCHED
+    return [(one, other) for one, other in np.argwhere(overlapping).tolist() if sure[other] > sure[one]]
+
+
 def doubting_shared_joints(candidates: Floats, boxes: Floats) -> Floats:
     """Candidates (n, 2, 17, 3) of a frame's people in boxes (n, 4), with a lower score for first choices of
     joints that somebody else has for surer."""
-    doubted, corners = candidates.copy(), boxes.astype(np.float64)
-    joints, sure = candidates[:, 0], candidates[:, 0, :, 2].mean(axis=1)
-    for one, other in np.argwhere(within(corners[:, None], corners) > _TOUCHED).tolist():
-        if sure[one] >= sure[other]:
-            continue
+    doubted, joints = candidates.copy(), candidates[:, 0]
+    for one, other in behind_somebody(joints, boxes):
         reach = _SAME_PLACE * (boxes[other, 2:] - boxes[other, :2]).max()
         shared = np.linalg.norm(joints[one, :, :2] - joints[other, :, :2], axis=1) < reach
         if shared.sum() >= _SEVERAL:
