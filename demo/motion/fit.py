@@ -63,7 +63,7 @@ class Sigmas:
     direction: radians between the lifter's bone and the true one.
     length: metres that a bone may change within a stretch.
     stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
-    acceleration: metres a second squared, median of joints in shared/mocap.
+    acceleration: metres a second squared, root mean square of the trunk and limbs in shared/mocap.
     knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on shared/mocap.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
     """
@@ -74,7 +74,7 @@ class Sigmas:
     direction: float = 0.25
     length: float = 0.005
     stature: float = 0.06
-    acceleration: float = 4.0
+    acceleration: float = 8.0
     knee: float = 0.075
     elbow: float = 0.10
     slip: float = 0.1
@@ -85,7 +85,7 @@ class Sigmas:
     acceleration_freedom: float = 3.0
     direction_freedom: float = 5.0
     # Seconds within which errors are alike, so that more frames a second say nothing new.
-    keypoint_time: float = 0.04
+    keypoint_time: float = 0.15
     pose_time: float = 0.2
     acceleration_time: float = 0.1
 
