@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-VERSION = "0.2.8"
+from demo.version import VERSION as VERSION
 
 # What the networks are that the user does not name. "auto" is "standard" where that can be had, or "shipped".
 NETWORKS = {
