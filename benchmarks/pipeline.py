@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.networks import find_weights, load_networks
+from demo.models import load_models, resolve_weights
 from demo.pipeline import analyse, lift, render
 from demo.settings import Settings
-from demo.video import probe
+from demo.video.reader import probe
 
 
 def main(
@@ -29,8 +29,8 @@ def main(
 ) -> None:
     """Print seconds and frames a second of each stage, the networks loaded and warm."""
     settings = Settings(detector=detector, pose=pose, lifter=lifter, device=device)
-    files = find_weights(settings)
-    networks = load_networks(files, settings)
+    files = resolve_weights(settings)
+    networks = load_models(files, settings)
     info = probe(clip)
 
     def report(stage: str, done: int, total: int) -> None:

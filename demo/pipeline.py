@@ -17,30 +17,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.analysis import Analysis, Report, read_analysis, write_analysis
-from demo.encoding import VideoWriter
-from demo.fingerprint import fingerprint
-from demo.following import Follower
-from demo.lifting import lift_person
-from demo.look import Look, look
-from demo.motion import World, to_world
-from demo.networks import Networks, WeightFiles, check_views
-from demo.outputs import ClipReport, claim, file_sizes, finished, made_otherwise, settle
-from demo.overlaps import doubting_shared_joints
-from demo.pose2d import missing_keypoints
-from demo.rendering import PersonPose, Renderer
-from demo.result import assemble, write_result, write_summary
-from demo.scene import View
-from demo.seen import SeenFrames
+from common.errors import OutputError
+from demo.models import Models, ResolvedWeights, check_views
+from demo.motion.lifting import lift_person
+from demo.motion.world import SceneTransform, to_world
+from demo.pose.estimator import missing_keypoints
+from demo.pose.rotated import rotation_test_time_augmentation
+from demo.render.frame import PersonPose, Renderer
+from demo.render.panel import View
+from demo.results.analysis import Analysis, Report, read_analysis, write_analysis
+from demo.results.fingerprint import fingerprint
+from demo.results.finished import InspectedClip, look
+from demo.results.outputs import ClipReport, claim, file_sizes, finished, is_stale, settle
+from demo.results.result import assemble, write_result, write_summary
 from demo.settings import ANALYSIS_KNOBS, VERSION, Settings
-from demo.sides import choose_sides
-from demo.stitching import choose, stitch
-from demo.threads import Prefetch
-from demo.tracking import PersonTracker
-from demo.turning import with_turned_looks
+from demo.tracking.candidates import CandidateStore
+from demo.tracking.following import Follower
+from demo.tracking.left_right import fix_left_right
+from demo.tracking.online import PersonTracker
+from demo.tracking.shared_keypoints import suppress_shared_keypoints
+from demo.tracking.tracklets import choose_people, merge_tracklets
 from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D, TrackedBox
-from demo.video import VideoReader
-from lifter.errors import OutputError
+from demo.video.prefetch import Prefetch
+from demo.video.reader import VideoReader
+from demo.video.writer import VideoWriter
 
 SHOWN = (Status.MEASURED, Status.INTERPOLATED)
 VIEW_FRAMES = 1000  # what the view is fitted to; longer clips are summed up
@@ -51,8 +51,8 @@ def process_clip(
     clip: Path,
     folder: Path,
     settings: Settings,
-    files: WeightFiles,
-    networks: Callable[[], Networks],
+    files: ResolvedWeights,
+    networks: Callable[[], Models],
     report: Report,
     overwrite: bool = False,
     wait: float = 0.0,
@@ -64,7 +64,7 @@ def process_clip(
 
     Raises:
         InUse: another run is at this clip.
-        UserError: what the input, the outputs or the settings do not allow (see `lifter.errors`).
+        UserError: what the input, the outputs or the settings do not allow (see `common.errors`).
     """
     found = look(clip, folder, settings, files)
     if found.kept is not None and not overwrite:
@@ -78,15 +78,15 @@ def process_clip(
 
 def _process(
     clip: Path,
-    found: Look,
+    found: InspectedClip,
     settings: Settings,
-    files: WeightFiles,
-    networks: Callable[[], Networks],
+    files: ResolvedWeights,
+    networks: Callable[[], Models],
     report: Report,
     overwrite: bool,
 ) -> ClipReport:
     info, outputs = found.info, found.outputs
-    if made_otherwise(outputs, found.fingerprint) and not overwrite:
+    if is_stale(outputs, found.fingerprint) and not overwrite:
         raise OutputError(
             f"{outputs.folder}: holds results made with other settings, weights or another clip; "
             "use --overwrite or another --output"
@@ -96,7 +96,7 @@ def _process(
     used = [weight.sha256 for weight in files.used]
     key = fingerprint(found.clip_hash, settings, ANALYSIS_KNOBS, used[:2], settings.chosen_device())
     analysis = None if overwrite else read_analysis(outputs.analysis, key)
-    check_views(networks().contract, 1)
+    check_views(networks().spec, 1)
     if analysis is None:
         analysis = analyse(clip, info, settings, networks(), report)
         write_analysis(outputs.analysis, analysis, key)
@@ -142,20 +142,20 @@ def _process(
     return ClipReport.of(clip, outputs, summary, repeated=True)
 
 
-def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, report: Report) -> Analysis:
+def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Models, report: Report) -> Analysis:
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
     chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
-    follower = Follower(networks.pose, networks.detector.look_closer)
-    seen = SeenFrames()
+    follower = Follower(networks.pose, networks.detector.detect_in_crops)
+    seen = CandidateStore()
     pts, times = array("q"), array("d")
     with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:
         while some := list(islice(frames, chunk)):
             tracked = list(_track(some, tracker, settings.detect_every, networks))
             for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
                 boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-                candidates = with_turned_looks(networks.pose, frame.image, boxes, keypoints)
-                seen.add(people, doubting_shared_joints(candidates, boxes))
+                candidates = rotation_test_time_augmentation(networks.pose, frame.image, boxes, keypoints)
+                seen.add(people, suppress_shared_keypoints(candidates, boxes))
                 pts.append(frame.pts)
                 times.append(frame.time)
             report("analyse", len(pts), expected_frames(info, settings))
@@ -165,13 +165,13 @@ def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Networks, 
 
 
 def lift(
-    people: Sequence[Track2D], analysis: Analysis, info: ClipInfo, settings: Settings, networks: Networks
-) -> tuple[list[Track3D], World]:
+    people: Sequence[Track2D], analysis: Analysis, info: ClipInfo, settings: Settings, networks: Models
+) -> tuple[list[Track3D], SceneTransform]:
     """Second stage: each person's keypoints to 3D, then all of them into one level world."""
     size = (info.width, info.height)
     poses = [
         lift_person(
-            *(person, analysis.times, size, networks.lifter, networks.contract),
+            *(person, analysis.times, size, networks.lifter, networks.spec),
             *(settings.flip, networks.device, settings.focal),
         )
         for person in people
@@ -186,7 +186,7 @@ def render(
     analysis: Analysis,
     people: Sequence[Track2D],
     tracks: Sequence[Track3D],
-    world: World,
+    world: SceneTransform,
     settings: Settings,
     report: Report,
 ) -> None:
@@ -234,7 +234,7 @@ def _reach(tracks: Sequence[Track3D]) -> Floats:
 
 
 def _track(
-    frames: Sequence[Frame], tracker: PersonTracker, every: int, networks: Networks
+    frames: Sequence[Frame], tracker: PersonTracker, every: int, networks: Models
 ) -> Iterator[list[TrackedBox]]:
     wanted = [frame for frame in frames if frame.index % every == 0]
     found = dict(
@@ -249,10 +249,10 @@ def _track(
 
 
 def _people(
-    seen: SeenFrames, times: NDArray[np.float64], size: tuple[int, int], every: int
+    seen: CandidateStore, times: NDArray[np.float64], size: tuple[int, int], every: int
 ) -> tuple[Track2D, ...]:
     """Online ids sorted into people; where two ids of one person meet, the observed one is right."""
-    stitched = stitch(seen, times, size, detect_every=every)
+    stitched = merge_tracklets(seen, times, size, detect_every=every)
     found = {track.person_id: missing_keypoints(len(times), 2) for track in stitched.tracks}
     inside = {track.person_id: np.isfinite(track.boxes[:, 0]) for track in stitched.tracks}
     for index, (tracked, poses) in enumerate(zip(seen, seen.keypoints(), strict=True)):
@@ -261,13 +261,13 @@ def _people(
             if person is not None and inside[person][index]:
                 found[person][index] = pose
     return tuple(
-        Track2D(track.person_id, track.boxes, choose_sides(found[track.person_id], track.boxes, times))
+        Track2D(track.person_id, track.boxes, fix_left_right(found[track.person_id], track.boxes, times))
         for track in stitched.tracks
     )
 
 
 def _chosen(analysis: Analysis, settings: Settings) -> tuple[Track2D, ...]:
-    return choose(analysis.people, settings.person) if analysis.people else ()
+    return choose_people(analysis.people, settings.person) if analysis.people else ()
 
 
 def expected_frames(info: ClipInfo, settings: Settings) -> int:

@@ -82,7 +82,7 @@ class Track2D:
 
 
 @dataclass(frozen=True)
-class Pose3D:
+class CameraPose:
     """One person in camera axes, relative to the pelvis, over all T frames; NaN where there is no pose.
 
     keypoints: (T, 17, 3) the 2D it was lifted from, with short gaps filled. joints: (T, 17, 3) metres.

@@ -18,26 +18,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.analysis import Analysis, Report, read_analysis, write_analysis
-from demo.encoding import VideoWriter
-from demo.fingerprint import fingerprint, hash_file
-from demo.grounding import ANKLE_HEIGHT, ANKLES, lowest
-from demo.lifting import fill_gaps, find_segments, for_lifter, lift_stretch, usable
-from demo.matching import Match, match_person
-from demo.mosaic import Mosaic
-from demo.networks import Networks, WeightFiles, check_views
-from demo.outputs import ClipReport, Outputs, claim, file_sizes, finished, made_otherwise, settle
+from common.errors import OutputError, UserError
+from demo.models import Models, ResolvedWeights, check_views
+from demo.motion.ground import ANKLE_HEIGHT, ANKLES, ground_heights
+from demo.motion.lifting import fill_gaps, find_segments, lift_stretch, to_lifter_input, usable
 from demo.pipeline import analyse, covered_seconds, expected_frames, person_summary
-from demo.rendering import PersonPose, Renderer
-from demo.result import Result, assemble, write_result, write_summary
-from demo.scene import View
+from demo.render.frame import PersonPose, Renderer
+from demo.render.mosaic import Mosaic
+from demo.render.panel import View
+from demo.results.analysis import Analysis, Report, read_analysis, write_analysis
+from demo.results.fingerprint import fingerprint, hash_file
+from demo.results.outputs import ClipPaths, ClipReport, claim, file_sizes, finished, is_stale, settle
+from demo.results.result import Result, assemble, write_result, write_summary
 from demo.settings import ANALYSIS_KNOBS, RENDER_KNOBS, VERSION, Settings
-from demo.stitching import choose
-from demo.threads import Prefetch
+from demo.tracking.across_views import Match, match_person
+from demo.tracking.tracklets import choose_people
 from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D
-from demo.video import VideoReader, probe
-from lifter.errors import OutputError, UserError
-from lifter.inference import LiftedTrack
+from demo.video.prefetch import Prefetch
+from demo.video.reader import VideoReader, probe
+from demo.video.writer import VideoWriter
+from lifter.inference import LiftedSequence
 from lifter.smoothing import smooth
 
 NAME = Path("views")  # what the outputs are named after
@@ -69,8 +69,8 @@ def process_views(
     clips: Sequence[Path],
     folder: Path,
     settings: Settings,
-    files: WeightFiles,
-    networks: Callable[[], Networks],
+    files: ResolvedWeights,
+    networks: Callable[[], Models],
     report: Report,
     overwrite: bool = False,
     wait: float = 0.0,
@@ -87,7 +87,7 @@ def process_views(
     """
     infos = [probe(clip) for clip in clips]
     hashes = [hash_file(clip) for clip in clips]
-    outputs = Outputs.of(NAME, folder)
+    outputs = ClipPaths.of(NAME, folder)
     used = [weight.sha256 for weight in files.used]
     together = sha256("".join(hashes).encode()).hexdigest()
     whole = fingerprint(together, settings, RENDER_KNOBS, used, settings.chosen_device())
@@ -98,12 +98,12 @@ def process_views(
 
     if (done := kept()) is not None:
         return done
-    check_views(networks().contract, len(clips))
+    check_views(networks().spec, len(clips))
     check_synchronised(infos, [expected_frames(info, settings) for info in infos])
     with claim(outputs, wait):
         if (done := kept()) is not None:
             return done
-        if made_otherwise(outputs, whole) and not overwrite:
+        if is_stale(outputs, whole) and not overwrite:
             raise OutputError(
                 f"{folder}: holds results made with other settings, weights or clips; "
                 "use --overwrite or another --output"
@@ -145,7 +145,7 @@ def lift_views(
     times: NDArray[np.float64],
     sizes: Sequence[tuple[int, int]],
     settings: Settings,
-    networks: Networks,
+    networks: Models,
 ) -> tuple[Track3D, float]:
     """One person's tracks, one a view, to 3D on the floor, and the mean mm by which smoothing moved joints.
 
@@ -163,7 +163,7 @@ def lift_views(
         inside &= mask
     edges = np.flatnonzero(np.diff(np.concatenate(([0], inside.astype(int), [0]))))
     joints = np.full((length, 17, 3), np.nan, np.float32)
-    uncertainty = np.full((length, 17), np.nan, np.float32) if networks.contract.predicts_error else None
+    uncertainty = np.full((length, 17), np.nan, np.float32) if networks.spec.predicts_error else None
     status = np.full(length, Status.ABSENT, np.uint8)
     if len(edges):
         status[edges[0] : edges[-1]] = Status.LOST
@@ -177,7 +177,7 @@ def lift_views(
         if uncertainty is not None and lifted.error is not None:
             uncertainty[part] = lifted.error
         moved.append(np.linalg.norm(joints[part] - lifted.joints, axis=-1).ravel())
-        touch.append(lowest(joints[part][:, ANKLES].astype(np.float64), UP, fps))
+        touch.append(ground_heights(joints[part][:, ANKLES].astype(np.float64), UP, fps))
     floor = float(np.median(np.concatenate(touch))) if len(edges) else 0.0
     world = joints + ((ANKLE_HEIGHT - floor) * UP).astype(np.float32)
     camera = joints @ LEVEL_CAMERA.T.astype(np.float32)
@@ -191,15 +191,15 @@ def _lift_stretch(
     times: NDArray[np.float64],
     sizes: Sequence[tuple[int, int]],
     settings: Settings,
-    networks: Networks,
-) -> LiftedTrack:
+    networks: Models,
+) -> LiftedSequence:
     """The frames `part` of all views, each normalised by the size of its own frames, in one go."""
     views = [
-        for_lifter(fill_gaps(keypoints, times)[part], networks.contract, size)
+        to_lifter_input(fill_gaps(keypoints, times)[part], networks.spec, size)
         for (keypoints, _), size in zip(usables, sizes, strict=True)
     ]
     return lift_stretch(
-        np.stack(views, 1), times[part], networks.lifter, networks.contract, settings.flip, networks.device
+        np.stack(views, 1), times[part], networks.lifter, networks.spec, settings.flip, networks.device
     )
 
 
@@ -255,7 +255,7 @@ def _analyse(
     folder: Path,
     keys: Sequence[str],
     settings: Settings,
-    networks: Networks,
+    networks: Models,
     report: Report,
     overwrite: bool,
 ) -> list[Analysis]:
@@ -293,16 +293,16 @@ def _match(infos: Sequence[ClipInfo], analyses: Sequence[Analysis], settings: Se
         if not analysis.people:
             raise UserError(f"{info.path}: nobody was found in it; --views needs the person in every clip")
     people = [analysis.people for analysis in analyses]
-    people[0] = choose(people[0], "all" if settings.person == "largest" else settings.person)
+    people[0] = choose_people(people[0], "all" if settings.person == "largest" else settings.person)
     return match_person(people)
 
 
 def _finish(
     infos: Sequence[ClipInfo],
     analyses: Sequence[Analysis],
-    outputs: Outputs,
+    outputs: ClipPaths,
     settings: Settings,
-    networks: Networks,
+    networks: Models,
     report: Report,
     source: dict[str, Any],
 ) -> dict[str, Any]:

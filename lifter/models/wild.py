@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.models.person_input import FEATURES, person_contract, person_features
+from lifter.models.person_input import FEATURES, person_features, person_spec
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 
 @dataclass(frozen=True)
@@ -95,20 +95,20 @@ class WildLifter(Lifter):
             x = block(x)
         return self.norm(x)
 
-    def lift(self, keypoints: Tensor) -> Lifted:
+    def lift(self, keypoints: Tensor) -> LifterOutput:
         """Joints and the world's up (B, T, 3), a unit vector in camera axes."""
         tokens = self.tokens(keypoints)
         joints = self.head(tokens).float().unflatten(-1, (17, 3))
         up = functional.normalize(self.up_head(tokens).float(), dim=-1)
-        return Lifted(joints=joints - joints[:, :, :1], error=None, up=up)
+        return LifterOutput(joints=joints - joints[:, :, :1], error=None, up=up)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         return self.lift(keypoints).joints
 
 
-def contract(config: WildConfig) -> Contract:
+def spec(config: WildConfig) -> LifterSpec:
     """Sequence to sequence, COCO-17 in, tilt-aware."""
-    return person_contract("wild", config.frames)
+    return person_spec("wild", config.frames)
 
 
 def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
@@ -125,11 +125,11 @@ def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
     )
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="wild",
     config_class=WildConfig,
     build=WildLifter,
-    contract=contract,
+    spec=spec,
     paper="this project; the app's default",
     licence="the project's own",
     published="see weights/README.md",

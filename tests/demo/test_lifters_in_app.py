@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from demo.networks import check_views, find_weights
+from common.errors import UserError, WeightsError
+from demo.models import check_views, resolve_weights
 from demo.pipeline import process_clip
-from demo.rendering import Renderer
-from demo.result import read_result
+from demo.render.frame import Renderer
+from demo.results.result import read_result
 from demo.settings import Settings
-from demo.video import VideoReader, probe
-from lifter.checkpoints import load_checkpoint, save_checkpoint, save_official
-from lifter.contracts import Contract, Lifted, Lifter
-from lifter.errors import UserError, WeightsError
+from demo.video.reader import VideoReader, probe
+from lifter.checkpoints.files import load_checkpoint, save_checkpoint, save_official
 from lifter.registry import REGISTRY, create
+from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS, OFFICIAL, PAPERS
 from tests.media import make_clip
 
 SETTINGS = Settings(height=64, device="cpu")
 FRAMES = 25
-SINGLE = [name for name, config in CONFIGS.items() if REGISTRY[name].contract(config).views == 1]
+SINGLE = [name for name, config in CONFIGS.items() if REGISTRY[name].spec(config).views == 1]
 PREDICT_ERRORS = {"jointformer"}
 
 
@@ -43,8 +43,8 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def process(clip, networks, weight_files, tmp_path):
-    def run(lifter, contract, folder="out"):
-        loaded = dataclasses.replace(networks, lifter=lifter, contract=contract)
+    def run(lifter, spec, folder="out"):
+        loaded = dataclasses.replace(networks, lifter=lifter, spec=spec)
         return process_clip(clip, tmp_path / folder, SETTINGS, weight_files, lambda: loaded, silent)
 
     return run
@@ -75,7 +75,7 @@ def test_a_checkpoint_of_every_system_goes_through_the_app(name, layout, process
 
     monkeypatch.setattr(Renderer, "render", recorded)
     lifter, entry, config = load_checkpoint(saved(name, layout, tmp_path), name)
-    done = process(lifter, entry.contract(config))
+    done = process(lifter, entry.spec(config))
     assert (done.people, done.frames) == (1, FRAMES)
     assert probe(done.outputs.video).frame_count == FRAMES
     result = read_result(done.outputs.result)
@@ -108,11 +108,11 @@ class Standing(Lifter):
     def lift(self, x):
         shape = (len(x), x.shape[1])
         error = None if self.error is None else torch.full((*shape, 17), self.error)
-        return Lifted(self.pose.expand(*shape, 17, 3), error)
+        return LifterOutput(self.pose.expand(*shape, 17, 3), error)
 
 
 def test_two_channels_and_no_up_still_stand_on_a_level_floor(process):
-    done = process(Standing(), Contract("standing", 9, channels=2))
+    done = process(Standing(), LifterSpec("standing", 9, channels=2))
     world = read_result(done.outputs.result).joints_world[0]
     head, ankles = world[:, 10, 2], world[:, (3, 6), 2]
     np.testing.assert_allclose(ankles, 0.08, atol=0.06)
@@ -122,8 +122,8 @@ def test_two_channels_and_no_up_still_stand_on_a_level_floor(process):
 
 def test_uncertain_joints_are_drawn_faint(process):
     def figure(error):
-        contract = Contract("standing", 9, predicts_error=True)
-        done = process(Standing(error), contract, f"error {error}")
+        spec = LifterSpec("standing", 9, predicts_error=True)
+        done = process(Standing(error), spec, f"error {error}")
         with VideoReader(done.outputs.video) as reader:
             pictures = np.stack([frame.image for frame in reader]).astype(int)
         # The figure is the colourful part of the panel: floor and shadows are nearly gray.
@@ -138,17 +138,17 @@ def test_uncertain_joints_are_drawn_faint(process):
 def test_a_lifter_of_several_views_is_refused_before_the_clip_is_read(process, networks):
     config = CONFIGS["esmformer"]
     with pytest.raises(UserError, match=r"esmformer needs 4 synchronised clips.*--views"):
-        process(create("esmformer", config), REGISTRY["esmformer"].contract(config))
+        process(create("esmformer", config), REGISTRY["esmformer"].spec(config))
     assert networks.detector.frames == 0
 
 
 def test_the_number_of_views_must_be_the_lifters():
-    esmformer = REGISTRY["esmformer"].contract(CONFIGS["esmformer"])
+    esmformer = REGISTRY["esmformer"].spec(CONFIGS["esmformer"])
     check_views(esmformer, 4)
     with pytest.raises(UserError, match="not 3"):
         check_views(esmformer, 3)
     with pytest.raises(UserError, match="wild takes a single clip"):
-        check_views(REGISTRY["wild"].contract(CONFIGS["wild"]), 4)
+        check_views(REGISTRY["wild"].spec(CONFIGS["wild"]), 4)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_the_number_of_views_must_be_the_lifters():
 )
 def test_a_lifter_without_weights_is_told_how_to_get_on(lifter, words):
     with pytest.raises(WeightsError, match=words):
-        find_weights(Settings(lifter=lifter))
+        resolve_weights(Settings(lifter=lifter))

@@ -7,13 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from demo.outputs import Outputs
+from common.errors import OutputError, UserError
 from demo.pipeline import process_clip
-from demo.result import read_result
+from demo.results.outputs import ClipPaths
+from demo.results.result import read_result
 from demo.settings import Settings
 from demo.types import Status
-from demo.video import VideoReader, probe
-from lifter.errors import OutputError, UserError
+from demo.video.reader import VideoReader, probe
 from tests.media import make_clip, tone, truncate
 
 SETTINGS = Settings(height=64, device="cpu")
@@ -180,13 +180,13 @@ def test_a_lifter_that_fails_leaves_nothing_half_written(process, networks, tmp_
     bad = dataclasses.replace(networks, lifter=Broken())
     with pytest.raises(RuntimeError):
         process_clip(clip, tmp_path / "out", SETTINGS, weight_files, lambda: bad, silent)
-    outputs = Outputs.of(clip, tmp_path / "out")
+    outputs = ClipPaths.of(clip, tmp_path / "out")
     assert [path.name for path in outputs.folder.iterdir()] == [outputs.analysis.name]
 
 
 @pytest.mark.parametrize("name", ["squats.mp4", "street.mp4"])
 def test_real_clips_with_the_stand_ins(name, shared, tmp_path):
-    from demo.networks import find_weights, load_networks
+    from demo.models import load_models, resolve_weights
 
     settings = Settings(
         detector=str(shared / "weights" / "yolo11n-standin.pt"),
@@ -195,9 +195,9 @@ def test_real_clips_with_the_stand_ins(name, shared, tmp_path):
         height=240,
         end=2.0,
     )
-    files = find_weights(settings)
+    files = resolve_weights(settings)
     clip = shared / "videos" / name
-    done = process_clip(clip, tmp_path, settings, files, lambda: load_networks(files, settings), silent)
+    done = process_clip(clip, tmp_path, settings, files, lambda: load_models(files, settings), silent)
     result = read_result(done.outputs.result)
     assert done.people >= 1
     assert (result.status[0] == Status.MEASURED).mean() > 0.95

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from demo.cli import spelled_out
-from demo.result import read_result
+from common.errors import OutputError, UserError
+from demo.cli.main import expand_multi_values
+from demo.results.result import read_result
 from demo.settings import Settings
 from demo.types import Status, Track2D
-from demo.video import VideoReader, probe
+from demo.video.reader import VideoReader, probe
 from demo.views import check_synchronised, lift_views, process_views
-from lifter.contracts import Contract, Lifted, Lifter
-from lifter.errors import OutputError, UserError
 from lifter.registry import REGISTRY, create
 from lifter.skeletons import coco_to_h36m
+from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.demo.conftest import StandingPose
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS
@@ -25,7 +25,7 @@ from tests.media import make_clip, tone
 SETTINGS = Settings(height=128, device="cpu")
 SIZES = ((96, 128), (128, 96), (96, 96), (160, 96))  # (width, height)
 FRAMES = 30
-CONTRACT = Contract("tall", 9, views=4, flip_average=False, space="world")
+CONTRACT = LifterSpec("tall", 9, views=4, flip_average=False, space="world")
 
 
 def silent(stage, done, total):
@@ -41,7 +41,7 @@ class Tall(Lifter):
 
     def lift(self, x):
         self.asked.append(x)
-        return Lifted(torch.tensor(STANDING - STANDING[0]).expand(len(x), x.shape[1], 17, 3))
+        return LifterOutput(torch.tensor(STANDING - STANDING[0]).expand(len(x), x.shape[1], 17, 3))
 
 
 def block(size, frames=FRAMES, present=lambda index: True, speed=0.5):
@@ -68,7 +68,7 @@ def clips(tmp_path):
 
 @pytest.fixture
 def tall(networks):
-    return dataclasses.replace(networks, lifter=Tall(), contract=CONTRACT)
+    return dataclasses.replace(networks, lifter=Tall(), spec=CONTRACT)
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ def test_the_video_is_a_mosaic_beside_the_panel_with_sound(process, clips):
 def test_a_tiny_esmformer(process, clips, networks):
     torch.manual_seed(0)
     config = CONFIGS["esmformer"]
-    lifter, contract = create("esmformer", config).eval(), REGISTRY["esmformer"].contract(config)
-    done = process(clips, networks=dataclasses.replace(networks, lifter=lifter, contract=contract))
+    lifter, spec = create("esmformer", config).eval(), REGISTRY["esmformer"].spec(config)
+    done = process(clips, networks=dataclasses.replace(networks, lifter=lifter, spec=spec))
     result = read_result(done.outputs.result)
     assert np.isfinite(result.joints_world).all()
     assert (result.joints_camera[:, :, 0] == 0).all()
@@ -254,16 +254,16 @@ def test_somebody_who_is_never_in_all_views_at_once_has_no_pose(tall):
 def test_views_are_spelled_out_like_several_videos():
     given = ["--views", "a", "b", "c", "--lifter", "esmformer", "--video", "x", "y"]
     wanted = "--views a --views b --views c --lifter esmformer --video x --video y"
-    assert spelled_out(given) == wanted.split()
+    assert expand_multi_values(given) == wanted.split()
 
 
 def test_the_same_man_in_four_real_clips(shared, weight_files, tmp_path):
-    from demo.detection import load_detector
-    from demo.networks import Networks
-    from demo.pose2d import load_pose
+    from demo.detection.detector import load_detector
+    from demo.models import Models
+    from demo.pose.estimator import load_pose
 
     weights = shared / "weights"
-    networks = Networks(
+    networks = Models(
         load_detector(weights / "yolo11n-standin.pt", "cpu"),
         load_pose(weights / "tinypose_256x192.onnx", "cpu", False),
         Tall(),

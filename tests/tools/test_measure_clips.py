@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from demo.result import assemble, write_result
+from demo.results.result import assemble, write_result
 from demo.types import Status, Track2D, Track3D
 from tools.measure_clips import app, compare
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from demo.networks import find_weights, load_networks
+from demo.models import load_models, resolve_weights
 from demo.pipeline import process_clip
-from demo.result import assemble, read_result
+from demo.results.result import assemble, read_result
 from demo.settings import Settings
 from demo.types import Status, Track2D, Track3D
 from demo.views import process_views
@@ -64,9 +64,9 @@ def run(process, clips, shared, folder, lifter):
         device="cpu",
         render=False,
     )
-    files = find_weights(settings)
+    files = resolve_weights(settings)
     done = process(
-        *(clips, folder, settings, files, lambda: load_networks(files, settings)),
+        *(clips, folder, settings, files, lambda: load_models(files, settings)),
         report=lambda stage, done, total: None,
     )
     with np.load(shared / "videos" / "fourviews" / "reference_coco17_60fps.npz") as file:
