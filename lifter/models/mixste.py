@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Block, count_blocks, rising
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
@@ -66,8 +66,8 @@ class MixSTE(Lifter):
             x = x.unflatten(0, (-1, joints)).transpose(1, 2)  # (B, F, 17, C)
         return self.head(x)
 
-    def lift(self, x: Tensor) -> Lifted:
-        return Lifted(self(x))
+    def lift(self, x: Tensor) -> LifterOutput:
+        return LifterOutput(self(x))
 
 
 def infer(state: Mapping[str, Tensor], base: MixSTEConfig) -> MixSTEConfig:
@@ -83,11 +83,11 @@ def infer(state: Mapping[str, Tensor], base: MixSTEConfig) -> MixSTEConfig:
     )
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="mixste",
     config_class=MixSTEConfig,
     build=MixSTE,
-    contract=lambda c: Contract("mixste", frames=c.frames, channels=c.channels, centred=c.person_relative),
+    spec=lambda c: LifterSpec("mixste", frames=c.frames, channels=c.channels, perspective_crop=c.person_relative),
     paper="MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in Video, CVPR 2022",
     licence="none stated (code derived from VideoPose3D: CC BY-NC 4.0)",
     published="243 frames: 40.9 mm MPJPE / 32.6 P-MPJPE on CPN, 21.6 MPJPE on true 2D",

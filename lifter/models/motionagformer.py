@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
+from common.errors import WeightsError
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import Attention, Mlp, count_blocks
 from lifter.models.motionbert import Representation
 from lifter.models.person_input import relative_to_person
@@ -180,10 +182,10 @@ class MotionAGFormer(Lifter):
             x = layer(x)
         return self.head(self.rep_logit(self.norm(x)))
 
-    def lift(self, x: Tensor) -> Lifted:
+    def lift(self, x: Tensor) -> LifterOutput:
         """The pelvis is set to 0."""
         y = self(x)
-        return Lifted(torch.cat((torch.zeros_like(y[:, :, :1]), y[:, :, 1:]), 2))
+        return LifterOutput(torch.cat((torch.zeros_like(y[:, :, :1]), y[:, :, 1:]), 2))
 
 
 def infer(state: Mapping[str, Tensor], base: MotionAGFormerConfig) -> MotionAGFormerConfig:
@@ -197,3 +199,58 @@ def infer(state: Mapping[str, Tensor], base: MotionAGFormerConfig) -> MotionAGFo
         layers=count_blocks(state, "layers."),
         mlp_ratio=state["layers.0.att_spatial.mlp.fc1.weight"].shape[0] / width,
     )
+
+
+def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
+    """Refuse weights that were trained on MPI-INF-3DHP, whose joints come in another order.
+
+    Raises `WeightsError` for them, and where neither sizes nor name tell which data it was.
+    """
+    path = path.absolute()
+    name = f"{path.parent.name}/{path.name}".lower()
+    if "3dhp" in name or (config.width == VARIANTS["b"].width and config.frames == FRAMES_3DHP):
+        raise WeightsError(
+            f"{path}: a MotionAGFormer trained on MPI-INF-3DHP, whose joints come in another order than "
+            "Human3.6M's: give one that was trained on Human3.6M"
+        )
+    if config in (VARIANTS["xs"], VARIANTS["s"]) and "h36m" not in name:
+        raise WeightsError(
+            f"{path}: neither its weights nor its name tell whether this MotionAGFormer was trained on "
+            "Human3.6M or on MPI-INF-3DHP, which is not supported: ask for motionagformer:xs or "
+            "motionagformer:s if it was Human3.6M"
+        )
+    return config
+
+
+def spec(config: MotionAGFormerConfig) -> LifterSpec:
+    """2.5D of windows of one length; metres for our own trainings."""
+    if config.person_relative:
+        return LifterSpec(
+            "motionagformer", config.frames, channels=3, short="stretch", perspective_crop=True
+        )
+    return LifterSpec(
+        "motionagformer", config.frames, channels=3, short="stretch", missing="nearest", units="input"
+    )
+
+
+FRAMES_3DHP = 81  # of the published B and L for MPI-INF-3DHP; those for Human3.6M read 243
+VARIANTS = {
+    "b": MotionAGFormerConfig(),
+    "l": MotionAGFormerConfig(layers=26),
+    "s": MotionAGFormerConfig(frames=81, width=64, layers=26),
+    "xs": MotionAGFormerConfig(frames=27, width=64, layers=12),
+}
+
+ENTRY = ModelEntry(
+    name="motionagformer",
+    config_class=MotionAGFormerConfig,
+    build=MotionAGFormer,
+    spec=spec,
+    paper="MotionAGFormer: Enhancing 3D Human Pose Estimation with a Transformer-GCNFormer Network, WACV 2024",
+    licence="Apache-2.0 (code); trained on Human3.6M: non-commercial use",
+    published="with ground-truth scale: B 38.4 mm MPJPE; on true 2D XS 28.1, S 26.5, B 19.4, L 17.3",
+    variants=VARIANTS
+    | {"small": MotionAGFormerConfig(frames=27, width=32, rep_width=128, layers=4, person_relative=True)},
+    infer=infer,
+    wrap=wrapped("model", "module."),
+)

@@ -9,14 +9,17 @@ pelvis times the image size of a metre at the pelvis. `lifter.metric` makes metr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
+from common.errors import WeightsError
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Mlp, count_blocks
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
@@ -28,9 +31,10 @@ JOINTS = len(H36M_17.joints)
 class MotionBERTConfig:
     """Sizes. Defaults are those of the published model for Human3.6M. `frames` is the longest window.
 
-    Shapes do not tell the last three. `root_relative`: the pelvis of the answer is 0; else the answer is in
-    the coordinates of the picture and of the pelvis of the first frame. `person_relative`: the network
-    reads `person_input.relative_to_person` and answers in metres, for our own trainings.
+    Shapes do not tell the last four. `root_relative`: the pelvis of the answer is 0; else the answer is in
+    the coordinates of the picture and of the pelvis of the first frame. `normalisation`: of the input, see
+    `LifterSpec`; the authors' code for videos offers both. `person_relative`: the network reads
+    `person_input.relative_to_person` instead and answers in metres, for our own trainings.
     """
 
     frames: int = 243
@@ -40,6 +44,7 @@ class MotionBERTConfig:
     mlp_ratio: float = 2.0
     heads: int = 8
     root_relative: bool = True
+    normalisation: Literal["crop", "pixels"] = "crop"
     person_relative: bool = False
 
 
@@ -130,15 +135,15 @@ class MotionBERT(Lifter):
             x = weight[..., :1] * s + weight[..., 1:] * t
         return self.head(self.pre_logits(self.norm(x)))
 
-    def lift(self, x: Tensor) -> Lifted:
+    def lift(self, x: Tensor) -> LifterOutput:
         """The pelvis is 0: set so by models of root-relative poses, subtracted from those of global ones.
 
         A global pose counts its depth from the first frame of the window, which no two windows share.
         """
         y = self(x)
         if self.config.root_relative:
-            return Lifted(torch.cat((torch.zeros_like(y[:, :, :1]), y[:, :, 1:]), 2))
-        return Lifted(y - y[:, :, :1])
+            return LifterOutput(torch.cat((torch.zeros_like(y[:, :, :1]), y[:, :, 1:]), 2))
+        return LifterOutput(y - y[:, :, :1])
 
 
 def infer(state: Mapping[str, Tensor], base: MotionBERTConfig) -> MotionBERTConfig:
@@ -152,3 +157,87 @@ def infer(state: Mapping[str, Tensor], base: MotionBERTConfig) -> MotionBERTConf
         depth=count_blocks(state, "blocks_st."),
         mlp_ratio=state["blocks_st.0.mlp_s.fc1.weight"].shape[0] / width,
     )
+
+
+def rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """MMPose's names of the weights to the authors'.
+
+    Raises `WeightsError` for the authors' networks with other heads (meshes, actions).
+    """
+    if "backbone.pos_embed" in state:
+        raise WeightsError(
+            f"{path}: MotionBERT with another head (a body mesh or actions), not the lifter: give a file of "
+            "its 3D poses, such as FT_MB_release_MB_ft_h36m/best_epoch.bin"
+        )
+    if "backbone.spat_embed" not in state:
+        return state
+    return {_authors_name(key): weight for key, weight in state.items()}
+
+
+def _authors_name(key: str) -> str:
+    key = key.removeprefix("backbone.").replace("spat_embed", "pos_embed").replace("attn_regress", "ts_attn")
+    key = re.sub(r"(mlp_[st])\.0\.", r"\1.fc1.", key)
+    key = re.sub(r"(mlp_[st])\.2\.", r"\1.fc2.", key)
+    return key.replace("head.pre_logits.", "pre_logits.").replace("head.fc.", "head.")
+
+
+def complete(config: MotionBERTConfig, path: Path) -> MotionBERTConfig:
+    """Root-relative or global poses, by the names that the authors and MMPose gave files and folders.
+
+    Raises `WeightsError` for files that are only pre-trained, and where the name does not tell.
+    """
+    path = path.absolute()
+    name = f"{path.parent.name}/{path.name}"
+    if known := re.search(r"(?:mb|motionbert)_(?:\w+_)?h36m(_global)?", name, re.IGNORECASE):
+        return replace(config, root_relative=known[1] is None)
+    if re.search(r"pretrain|mb_release|mb_lite", name, re.IGNORECASE):
+        raise WeightsError(
+            f"{path}: MotionBERT before it was trained to lift: give a file of its 3D poses, such as "
+            "FT_MB_release_MB_ft_h36m/best_epoch.bin"
+        )
+    if _sizes(config) == _sizes(PUBLISHED["lite"]):  # published with global poses only
+        return replace(config, root_relative=False)
+    raise WeightsError(
+        f"{path}: neither its weights nor its name tell whether this MotionBERT gives root-relative or global "
+        "poses: ask for motionbert:h36m (MB_ft_h36m, MB_train_h36m) or motionbert:global (MB_ft_h36m_global)"
+    )
+
+
+def _sizes(config: MotionBERTConfig) -> tuple[int, float, int]:
+    return config.width, config.mlp_ratio, config.depth
+
+
+def spec(config: MotionBERTConfig) -> LifterSpec:
+    """2.5D of windows of any length; metres for our own trainings."""
+    if config.person_relative:
+        return LifterSpec("motionbert", config.frames, channels=3, short="as_is", perspective_crop=True)
+    return LifterSpec(
+        "motionbert",
+        config.frames,
+        channels=3,
+        normalisation=config.normalisation,
+        short="as_is",
+        missing="nearest",
+        units="input",
+    )
+
+
+_LITE = MotionBERTConfig(width=256, mlp_ratio=4.0, root_relative=False)
+PUBLISHED = {"h36m": MotionBERTConfig(), "global": MotionBERTConfig(root_relative=False), "lite": _LITE}
+
+ENTRY = ModelEntry(
+    name="motionbert",
+    config_class=MotionBERTConfig,
+    build=MotionBERT,
+    spec=spec,
+    paper="MotionBERT: A Unified Perspective on Learning Human Motion Representations, ICCV 2023",
+    licence="Apache-2.0 (code); trained on Human3.6M: non-commercial use",
+    published="with ground-truth scale: 37.2 mm MPJPE / 32.2 P-MPJPE fine-tuned, 39.2 / 33.4 from scratch",
+    variants=PUBLISHED
+    | {f"{name}-pixels": replace(config, normalisation="pixels") for name, config in PUBLISHED.items()}
+    | {"small": MotionBERTConfig(frames=27, width=64, rep_width=128, depth=2, person_relative=True)},
+    infer=infer,
+    wrap=wrapped("model_pos", "module."),
+    rename=rename,
+    complete=complete,
+)
