@@ -50,10 +50,7 @@ def lift_track(
     the answers are turned back. Answers in 2.5D become metres by `lifter.metric`.
     """
     lifted = lift_in_image(lifter, spec, keypoints, flip, batch, device, camera)
-    if spec.units == "metres":
-        return lifted
-    pelvis = keypoints[:, 0, :2] - np.array(camera.centre, np.float32)
-    return replace(lifted, joints=to_metres(lifted.joints, pelvis, camera.fps, camera.focal))
+    return replace(lifted, joints=in_metres(spec, lifted.joints, keypoints, camera))
 
 
 def lift_in_image(
@@ -79,6 +76,14 @@ def lift_in_image(
     if spec.units == "metres":
         return lifted
     return replace(lifted, joints=whole_track.undo(lifted.joints))
+
+
+def in_metres(spec: LifterSpec, joints: Floats, keypoints: Floats, camera: ClipCamera) -> Floats:
+    """Joints (T, 17, 3) as `lift_in_image` gives them of screen-normalised keypoints, in metres."""
+    if spec.units == "metres":
+        return joints
+    pelvis = keypoints[:, 0, :2] - np.array(camera.centre, np.float32)
+    return to_metres(joints, pelvis, camera.fps, camera.focal)
 
 
 @torch.inference_mode()
@@ -116,9 +121,7 @@ def _lift_windows(
     return LiftedSequence(tracks["joints"], tracks.get("error"), tracks.get("up"))
 
 
-def _lift_batch(
-    lifter: Lifter, spec: LifterSpec, x: Tensor, flip: bool, focal: float | None
-) -> LifterOutput:
+def _lift_batch(lifter: Lifter, spec: LifterSpec, x: Tensor, flip: bool, focal: float | None) -> LifterOutput:
     """The answers to windows (B, F, ...); turned towards the person if `focal` is given."""
     turn = None
     if focal is not None:

@@ -27,11 +27,11 @@ class LifterSpec:
     views: int = 1  # synchronised cameras
     root_relative: bool = True  # joints are relative to the pelvis
     # What the lifter reads: "screen" as VideoPose3D, x' = 2x/w - 1, y' = 2y/w - h/w; the square around the
-    # whole track as [-1, 1]; or pixels from the middle in halves of the shorter side (`lifter.normalisation`).
+    # whole track as [-1, 1]; or pixels from the middle, half the shorter side as 1 (`lifter.normalisation`).
     normalisation: Literal["screen", "crop", "pixels"] = "screen"
     # A track shorter than the window: its ends are repeated, it is stretched, or the window is as short.
     short: Literal["repeat", "stretch", "as_is"] = "repeat"
-    # A missing joint: 0, 0 and score 0, or the place in time that is nearest; without scores always the latter.
+    # A missing joint: 0, 0 and score 0, or its place at the nearest time; without scores always the latter.
     missing: Literal["zero", "nearest"] = "zero"
     # Of the answer: metres, or 2.5D in the units of the input (`lifter.metric`), of Human3.6M joints only.
     units: Literal["metres", "input"] = "metres"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Block, count_blocks, rising
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ ENTRY = ModelEntry(
     name="mixste",
     config_class=MixSTEConfig,
     build=MixSTE,
-    spec=lambda c: LifterSpec("mixste", frames=c.frames, channels=c.channels, perspective_crop=c.person_relative),
+    spec=lambda c: LifterSpec(
+        "mixste", frames=c.frames, channels=c.channels, perspective_crop=c.person_relative
+    ),
     paper="MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in Video, CVPR 2022",
     licence="none stated (code derived from VideoPose3D: CC BY-NC 4.0)",
     published="243 frames: 40.9 mm MPJPE / 32.6 P-MPJPE on CPN, 21.6 MPJPE on true 2D",

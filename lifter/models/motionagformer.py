@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import WeightsError
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import Attention, Mlp, count_blocks
 from lifter.models.motionbert import Representation
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 JOINTS = len(H36M_17.joints)
 # The joints that each joint receives from. Not symmetric: the pelvis (0) receives from the right hip and not
@@ -162,7 +162,10 @@ class Layer(nn.Module):
 
 
 class MotionAGFormer(Lifter):
-    """x, y, score (B, F, 17, 3) to (B, F, 17, 3). F must be the configured number: batch norm is per frame."""
+    """x, y, score (B, F, 17, 3) to (B, F, 17, 3).
+
+    F must be the configured number of frames: batch norm is per frame.
+    """
 
     def __init__(self, config: MotionAGFormerConfig) -> None:
         super().__init__()
@@ -201,6 +204,15 @@ def infer(state: Mapping[str, Tensor], base: MotionAGFormerConfig) -> MotionAGFo
     )
 
 
+FRAMES_3DHP = 81  # of the published B and L for MPI-INF-3DHP; those for Human3.6M read 243
+VARIANTS = {
+    "b": MotionAGFormerConfig(),
+    "l": MotionAGFormerConfig(layers=26),
+    "s": MotionAGFormerConfig(frames=81, width=64, layers=26),
+    "xs": MotionAGFormerConfig(frames=27, width=64, layers=12),
+}
+
+
 def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
     """Refuse weights that were trained on MPI-INF-3DHP, whose joints come in another order.
 
@@ -225,32 +237,24 @@ def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
 def spec(config: MotionAGFormerConfig) -> LifterSpec:
     """2.5D of windows of one length; metres for our own trainings."""
     if config.person_relative:
-        return LifterSpec(
-            "motionagformer", config.frames, channels=3, short="stretch", perspective_crop=True
-        )
+        return LifterSpec("motionagformer", config.frames, channels=3, short="stretch", perspective_crop=True)
     return LifterSpec(
         "motionagformer", config.frames, channels=3, short="stretch", missing="nearest", units="input"
     )
 
-
-FRAMES_3DHP = 81  # of the published B and L for MPI-INF-3DHP; those for Human3.6M read 243
-VARIANTS = {
-    "b": MotionAGFormerConfig(),
-    "l": MotionAGFormerConfig(layers=26),
-    "s": MotionAGFormerConfig(frames=81, width=64, layers=26),
-    "xs": MotionAGFormerConfig(frames=27, width=64, layers=12),
-}
 
 ENTRY = ModelEntry(
     name="motionagformer",
     config_class=MotionAGFormerConfig,
     build=MotionAGFormer,
     spec=spec,
-    paper="MotionAGFormer: Enhancing 3D Human Pose Estimation with a Transformer-GCNFormer Network, WACV 2024",
+    paper="MotionAGFormer: Enhancing 3D Human Pose Estimation with a Transformer-GCNFormer Network, "
+    "WACV 2024",
     licence="Apache-2.0 (code); trained on Human3.6M: non-commercial use",
     published="with ground-truth scale: B 38.4 mm MPJPE; on true 2D XS 28.1, S 26.5, B 19.4, L 17.3",
     variants=VARIANTS
     | {"small": MotionAGFormerConfig(frames=27, width=32, rep_width=128, layers=4, person_relative=True)},
     infer=infer,
     wrap=wrapped("model", "module."),
+    complete=complete,
 )

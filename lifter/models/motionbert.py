@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import WeightsError
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Mlp, count_blocks
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 JOINTS = len(H36M_17.joints)
 
@@ -198,8 +198,9 @@ def complete(config: MotionBERTConfig, path: Path) -> MotionBERTConfig:
     if _sizes(config) == _sizes(PUBLISHED["lite"]):  # published with global poses only
         return replace(config, root_relative=False)
     raise WeightsError(
-        f"{path}: neither its weights nor its name tell whether this MotionBERT gives root-relative or global "
-        "poses: ask for motionbert:h36m (MB_ft_h36m, MB_train_h36m) or motionbert:global (MB_ft_h36m_global)"
+        f"{path}: neither its weights nor its name tell whether this MotionBERT gives root-relative or "
+        "global poses: ask for motionbert:h36m (MB_ft_h36m, MB_train_h36m) or motionbert:global "
+        "(MB_ft_h36m_global)"
     )
 
 
