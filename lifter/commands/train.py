@@ -84,6 +84,11 @@ def train(
     else:
         lifter, config = _built(found, config, first_stage)
     spec = found.spec(config)
+    if spec.units == "input":
+        raise UserError(
+            f"{model} answers in units of the picture, and what is trained on is in metres: train "
+            f"{found.name}:small, or another size with --set person_relative=True"
+        )
     if init is not None and (settings or (_fixed(spec) and frames not in (None, spec.frames))):
         raise UserError(f"--init {init} brings its own network: leave --set and --frames away")
     plan = replace(

@@ -40,7 +40,8 @@ class VirtualBatch:
     keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
     up: (B, 3) the world's up in camera axes. fps: (B,). focal: (B,) the focal length that the application
-    would assume, in screen units; the true one is not known to it.
+    would assume, in screen units; the true one is not known to it. aspect: (B,) height / width of the
+    picture.
     """
 
     keypoints: Tensor
@@ -48,13 +49,14 @@ class VirtualBatch:
     up: Tensor
     fps: Tensor
     focal: Tensor
+    aspect: Tensor
 
     def perspective_crop(self) -> VirtualBatch:
         """The same as seen by cameras turned towards the person, as far as the assumed focal length tells."""
         keypoints, rotation = perspective_crop(self.keypoints, self.focal)
         joints = torch.einsum("bij,btkj->btki", rotation, self.joints)
         up = torch.einsum("bij,bj->bi", rotation, self.up)
-        return VirtualBatch(keypoints, joints, up, self.fps, self.focal)
+        return replace(self, keypoints=keypoints, joints=joints, up=up)
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def render_windows(
     target = shot.to_camera(still)
     keypoints = shot.away_from(coco).keypoints(coco, ahead, fps, noise, generator)
     up = shot.rotation[..., 2]
-    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal)
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal, shot.aspect)
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
