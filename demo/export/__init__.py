@@ -1,7 +1,7 @@
 """What a result becomes for other programs: one file a format, each an `Exporter` of a `Result`.
 
-`export` writes several formats of one clip; `EXPORTERS` names them all. Modules are imported when they are used.
-To add a format: write a function like those in `EXPORTERS` and add its line.
+`export` writes several formats of one clip; `EXPORTERS` names them all. Modules are imported when they are
+used. To add a format: write a function like those in `EXPORTERS` and add its line.
 """
 
 from __future__ import annotations
