@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from common.errors import UserError
+from common.text import printable
 
 
 def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
@@ -18,8 +19,7 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
     try:
         app(args=None if flags is None else list(flags))
     except UserError as error:
-        told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-        typer.echo(f"Error: {told}", err=True)
+        typer.echo(f"Error: {printable(error)}", err=True)
         sys.exit(error.status)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)

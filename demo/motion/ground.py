@@ -5,13 +5,12 @@ Everything is in camera axes, metres. `up` is the unit vector (3,) against gravi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
-from demo.types import CameraPose, Floats
+from demo.types import Doubles, Floats
 from lifter.smoothing import smooth
 from lifter.windows import blocks
 
@@ -30,18 +29,15 @@ SEGMENTS = (
     *((0.100, 4, 5, 0.433), (0.100, 1, 2, 0.433), (0.061, 5, 6, 0.606), (0.061, 2, 3, 0.606)),
 )
 
-Doubles = NDArray[np.float64]
 
-
-def estimate_up(poses: Sequence[CameraPose]) -> Doubles:
+def estimate_up(joints: Floats, ups: Floats | None) -> Doubles:
     """The first guess of up: half what the lifter says, half how people keep their balance.
 
     Where the lifter does not say, balance alone.
     """
-    joints = [pose.joints for pose in poses]
     if not any(len(known) for track in joints for known in _complete(track)):
         return np.array((0.0, -1.0, 0.0))
-    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
+    said = [] if ups is None else [up[np.isfinite(up).all(1)] for up in ups]
     if not sum(map(len, said)):
         bodies = [known[:, 8] - known[:, ANKLES].mean(1) for track in joints for known in _complete(track)]
         return balance(joints, unit(np.median(np.concatenate(bodies), axis=0)))
@@ -56,7 +52,7 @@ def _complete(joints: Floats) -> Iterator[Doubles]:
         yield joints[part][known].astype(np.float64)
 
 
-def balance(joints: Sequence[Floats], up: Doubles) -> Doubles:
+def balance(joints: Iterable[Floats], up: Doubles) -> Doubles:
     """Up from where the centre of mass is: over the feet, on average, whoever does not fall.
 
     joints: for each person (T, 17, 3), Human3.6M-17, NaN where unknown. up: a first guess, which tells the

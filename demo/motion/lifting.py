@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from demo.types import CameraPose, Floats, Status, Track2D
+from demo.types import CameraPoses, Doubles, Floats, Segments, Status, Tracks2D
 from lifter.cameras import ASSUMED_FOCAL, normalize_screen
 from lifter.gaps import LONGEST_GAP, SEEN  # trainings see joints as the program does
 from lifter.inference import LiftedSequence, lift_track
@@ -21,38 +21,53 @@ ENOUGH = 4  # joints that must be seen in a frame
 SLOWEST, FASTEST, USUAL = 14.0, 61.0, 30.0
 
 
-def lift_person(
-    track: Track2D,
-    times: NDArray[np.float64],
+def lift_tracks(
+    tracks: Tracks2D,
+    times: Doubles,
     size: tuple[int, int],
     lifter: Lifter,
     spec: LifterSpec,
     flip: bool = True,
     device: str = "cpu",
     focal: float | None = None,
-) -> CameraPose:
-    """Lifts every stretch of a track in which the person was not lost for over half a second.
+) -> CameraPoses:
+    """Lift every stretch of each track that has no gap of over half a second.
 
-    times: (T,) seconds. size: width and height of the picture. focal: pixels; None assumes a phone's.
+    Args:
+        times: (T,) seconds.
+        size: width and height of the picture, pixels.
+        focal: pixels; None assumes a phone's.
     """
-    length = len(times)
+    people, length = tracks.keypoints.shape[:2]
     screen_focal = 2 * (focal or ASSUMED_FOCAL * max(size)) / size[0]
-    filled, status, segments = fill_track(track.keypoints, times)
-    joints = np.full((length, 17, 3), np.nan, np.float32)
-    uncertainty = np.full((length, 17), np.nan, np.float32) if spec.predicts_error else None
-    ups = np.full((length, 3), np.nan, np.float32)
-
-    for first, end in segments:
-        part = slice(first, end)
-        x = to_lifter_input(filled[part], spec, size)
-        lifted = lift_stretch(x, times[part], lifter, spec, flip, device, screen_focal)
-        joints[part] = lifted.joints
-        if uncertainty is not None and lifted.error is not None:
-            uncertainty[part] = lifted.error
-        if lifted.up is not None:
-            ups[part] = lifted.up
-    up = ups if np.isfinite(ups).any() else None
-    return CameraPose(track.person_id, filled, joints, uncertainty, up, status, tuple(segments))
+    filled = np.empty((people, length, 17, 3), np.float32)
+    joints = np.full((people, length, 17, 3), np.nan, np.float32)
+    uncertainty = np.full((people, length, 17), np.nan, np.float32)
+    ups = np.full((people, length, 3), np.nan, np.float32)
+    status = np.empty((people, length), np.uint8)
+    all_segments: list[Segments] = []
+    for person, keypoints in enumerate(tracks.keypoints):
+        filled[person], status[person], segments = fill_track(keypoints, times)
+        all_segments.append(tuple(segments))
+        for first, end in segments:
+            part = slice(first, end)
+            x = to_lifter_input(filled[person, part], spec, size)
+            lifted = lift_stretch(x, times[part], lifter, spec, flip, device, screen_focal)
+            joints[person, part] = lifted.joints
+            if lifted.error is not None:
+                uncertainty[person, part] = lifted.error
+            if lifted.up is not None:
+                ups[person, part] = lifted.up
+    return CameraPoses(
+        tracks.ids,
+        filled,
+        joints,
+        uncertainty if spec.predicts_error else None,
+        ups if np.isfinite(ups).any() else None,
+        None,
+        status,
+        tuple(all_segments),
+    )
 
 
 def fill_track(

@@ -6,11 +6,9 @@ world: jumps leave the floor, and a rolled camera does not make people lean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from demo.motion.ground import (
@@ -24,8 +22,9 @@ from demo.motion.ground import (
     level,
     snap_to_floor,
 )
-from demo.types import CameraPose, Floats, Track3D
+from demo.types import CameraPoses, Doubles, Floats, Motion, SceneTransform, Segments
 from lifter.cameras import ASSUMED_FOCAL
+from lifter.clock import frame_rate
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
 from lifter.windows import blocks
@@ -33,91 +32,70 @@ from lifter.windows import blocks
 COCO_ANKLES = (15, 16)
 DEPTH_CUTOFF = 1.0  # Hz; depth comes from apparent size and is the noisiest of the three coordinates
 
-Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SceneTransform:
-    """The rigid transform of a clip: world = rotation @ camera + offset (metres), and what it rests on.
-
-    focal: pixels. contacts: how many foot contacts levelled the floor. tilt: degrees between the camera's
-    own "up" and the world's. smoothing_moved: mean distance in mm by which smoothing moved the joints.
-    """
-
-    rotation: Doubles
-    offset: Doubles
-    focal: float
-    contacts: int
-    tilt: float
-    smoothing_moved: float
-
 
 def to_world(
-    poses: Sequence[CameraPose],
+    poses: CameraPoses,
     times: Doubles,
     size: tuple[int, int],
     focal: float | None = None,
     smoothing: bool = True,
-) -> tuple[list[Track3D], SceneTransform]:
-    """Several people's poses to smoothed motion in one common space, z up, floor at z = 0.
+) -> tuple[Motion, SceneTransform]:
+    """Bring several people's poses as smoothed motion into one common space, z up, floor at z = 0.
 
     times: (T,) seconds. focal: pixels; None assumes 0.9 of the picture's longer side.
     """
     focal = focal or ASSUMED_FOCAL * max(size)
-    # Everybody's joints lie in one array, as the result file wants them.
-    joints = np.empty((len(poses), len(times), 17, 3), np.float32)
-    roots = []
-    for pose, clean in zip(poses, joints, strict=True):
-        clean[:] = pose.joints
-        root = np.full((len(times), 3), np.nan)
-        for first, end in pose.segments:
+    joints = poses.joints.copy()
+    roots = np.full((*joints.shape[:2], 3), np.nan)
+    for clean, root, keypoints, segments in zip(joints, roots, poses.keypoints, poses.segments, strict=True):
+        for first, end in segments:
             part = slice(first, end)
-            fps = _rate(times[part])
+            fps = frame_rate(times[part])
             if smoothing:
-                clean[part] = smooth(pose.joints[part], fps)
-            root[part] = root_trajectory(clean[part], pose.keypoints[part], size, focal, fps)
-        roots.append(root)
+                clean[part] = smooth(clean[part], fps)
+            root[part] = root_trajectory(clean[part], keypoints[part], size, focal, fps)
 
     moved = _moved(poses, joints)
-    ankles = [j[:, ANKLES] + r[:, None] for j, r in zip(joints, roots, strict=True)]
-    up = estimate_up(poses)
+    ankles = joints[:, :, ANKLES] + roots[:, :, None]
+    up = estimate_up(poses.joints, poses.up)
     places = [contacts(path, times, up) for path in ankles]
     up = level(up, np.concatenate(places or [np.zeros((0, 3))]))
-    touch = [_touch(pose, path, up, times) for pose, path in zip(poses, ankles, strict=True)]
+    touch = [_touch(path, segments, up, times) for path, segments in zip(ankles, poses.segments, strict=True)]
     scales, floor = common_floor(
         [own[np.isfinite(own)] for own in touch],
-        [float(pose.keypoints[:, COCO_ANKLES, 2].mean()) for pose in poses],
+        [float(keypoints[:, COCO_ANKLES, 2].mean()) for keypoints in poses.keypoints],
     )
-    for pose, root, own, scale in zip(poses, roots, touch, scales, strict=True):
-        for first, end in pose.segments:
+    for root, segments, own, scale in zip(roots, poses.segments, touch, scales, strict=True):
+        for first, end in segments:
             part = slice(first, end)
-            root[part] = snap_to_floor(root[part], own[part], floor / scale, up, _rate(times[part]))
+            root[part] = snap_to_floor(root[part], own[part], floor / scale, up, frame_rate(times[part]))
 
     rotation = axes_from_up(up)
     offset = np.array((0.0, 0.0, ANKLE_HEIGHT - floor))
-    if poses:
+    if len(roots):
         ground = np.nanmedian(scales[0] * roots[0], axis=0) @ rotation.T
         if np.isfinite(ground).all():
             offset[:2] = -ground[:2]
 
-    worlds = np.empty_like(joints)
-    tracks = []
-    for pose, clean, world, root, scale in zip(poses, joints, worlds, roots, scales, strict=True):
+    world = np.empty_like(joints)
+    for clean, there, root, scale in zip(joints, world, roots, scales, strict=True):
         for part in blocks(0, len(clean)):
-            world[part] = scale * (clean[part] + root[part, None]) @ rotation.T + offset
+            there[part] = scale * (clean[part] + root[part, None]) @ rotation.T + offset
         clean *= scale
-        uncertainty = None if pose.uncertainty is None else (scale * pose.uncertainty).astype(np.float32)
-        tracks.append(Track3D(pose.person_id, clean, world, uncertainty, pose.status))
+    uncertainty = poses.uncertainty
+    if uncertainty is not None:
+        uncertainty = (np.asarray(scales)[:, None, None] * uncertainty).astype(np.float32)
     tilt = float(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
-    return tracks, SceneTransform(rotation, offset, focal, sum(map(len, places)), tilt, moved)
+    motion = Motion(poses.ids, joints, world, uncertainty, poses.status)
+    return motion, SceneTransform(rotation, offset, focal, sum(map(len, places)), tilt, moved)
 
 
-def _moved(poses: Sequence[CameraPose], joints: Floats) -> float:
+def _moved(poses: CameraPoses, joints: Floats) -> float:
     """Mean distance in mm between the poses' joints and the smoothed ones (people, T, 17, 3)."""
     distances = [
-        np.linalg.norm(clean[part] - pose.joints[part], axis=-1)
-        for pose, clean in zip(poses, joints, strict=True)
-        for first, end in pose.segments
+        np.linalg.norm(clean[part] - before[part], axis=-1)
+        for before, clean, segments in zip(poses.joints, joints, poses.segments, strict=True)
+        for first, end in segments
         for part in blocks(first, end)
     ]
     return float(np.concatenate(distances).mean() * 1000) if distances else 0.0
@@ -198,13 +176,9 @@ class _Limbs:
         return self.mean(self.ray * (self.pose[..., 2:] + depth[:, None, None]) - self.pose[..., :2])
 
 
-def _touch(pose: CameraPose, ankles: Doubles, up: Doubles, times: Doubles) -> Doubles:
+def _touch(ankles: Doubles, segments: Segments, up: Doubles, times: Doubles) -> Doubles:
     """`ground_heights` for each stretch of a person, (T,); NaN elsewhere."""
     out = np.full(len(times), np.nan)
-    for first, end in pose.segments:
-        out[first:end] = ground_heights(ankles[first:end], up, _rate(times[first:end]))
+    for first, end in segments:
+        out[first:end] = ground_heights(ankles[first:end], up, frame_rate(times[first:end]))
     return out
-
-
-def _rate(times: Doubles) -> float:
-    return float(1 / np.median(np.diff(times))) if len(times) > 1 else 0.0

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from common.weights import FOLDER, manifest, sha256
+from common.files import sha256
+from common.weights import FOLDER, manifest
 from lifter.checkpoints.files import load_checkpoint
 from lifter.datasets.mocap.folders import load_motion
 from lifter.datasets.synthetic.noise import NoiseModel

@@ -11,11 +11,11 @@ from demo.motion.lifting import (
     even_clock,
     fill_gaps,
     find_segments,
-    lift_person,
+    lift_tracks,
     resample,
     to_lifter_input,
 )
-from demo.types import Status, Track2D
+from demo.types import Status, Tracks2D
 from lifter.spec import Lifter, LifterOutput, LifterSpec
 
 SIZE = (200, 100)
@@ -36,11 +36,11 @@ def moving(frames, fps=30.0):
     keypoints[..., 0] = 50 + 30 * times[:, None] + np.arange(17)
     keypoints[..., 1] = 40 + np.arange(17)
     boxes = np.zeros((frames, 4), np.float32)
-    return Track2D(1, boxes, keypoints), times
+    return Tracks2D(np.array([1], np.int32), boxes[None], keypoints[None]), times
 
 
 def forget(track, frames):
-    track.keypoints[frames] = np.nan, np.nan, 0
+    track.keypoints[0, frames] = np.nan, np.nan, 0
 
 
 def spec(**kwargs):
@@ -52,10 +52,10 @@ def test_a_short_gap_is_filled_on_the_straight_line():
     track, times = moving(60)
     truth = track.keypoints.copy()
     forget(track, slice(20, 30))  # a third of a second
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ((0, 60),)
-    assert (pose.status[20:30] == Status.INTERPOLATED).all()
-    assert (np.delete(pose.status, np.arange(20, 30)) == Status.MEASURED).all()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ((0, 60),)
+    assert (pose.status[0, 20:30] == Status.INTERPOLATED).all()
+    assert (np.delete(pose.status[0], np.arange(20, 30)) == Status.MEASURED).all()
     np.testing.assert_allclose(pose.keypoints[..., :2], truth[..., :2], atol=1e-3)
     np.testing.assert_allclose(pose.joints[..., 0], truth[..., 0] / 100 - 1, atol=1e-4)
 
@@ -64,20 +64,20 @@ def test_a_long_gap_stays_empty_and_splits_the_track():
     track, times = moving(90)
     forget(track, slice(20, 50))  # a second
     forget(track, slice(0, 5))
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ((5, 20), (50, 90))
-    assert (pose.status[:5] == Status.ABSENT).all()
-    assert (pose.status[20:50] == Status.LOST).all()
-    assert np.isnan(pose.joints[20:50]).all()
-    assert np.isfinite(pose.joints[5:20]).all()
-    assert np.isnan(pose.up[:5]).all()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ((5, 20), (50, 90))
+    assert (pose.status[0, :5] == Status.ABSENT).all()
+    assert (pose.status[0, 20:50] == Status.LOST).all()
+    assert np.isnan(pose.joints[0, 20:50]).all()
+    assert np.isfinite(pose.joints[0, 5:20]).all()
+    assert np.isnan(pose.up[0, :5]).all()
 
 
 def test_nobody_ever_seen_gives_nothing_and_no_error():
     track, times = moving(10)
     forget(track, slice(None))
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ()
     assert (pose.status == Status.ABSENT).all()
     assert np.isnan(pose.joints).all()
 
@@ -85,14 +85,14 @@ def test_nobody_ever_seen_gives_nothing_and_no_error():
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_clips_shorter_than_the_window(frames):
     track, times = moving(frames)
-    pose = lift_person(track, times, SIZE, Copy(), spec())
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
     np.testing.assert_allclose(pose.joints[..., 1], track.keypoints[..., 1] / 100 - 0.5, atol=1e-5)
 
 
 @pytest.mark.parametrize("fps", [5.0, 12.0, 120.0])
 def test_unusual_frame_rates_come_back_on_their_own_frames(fps):
     track, times = moving(40, fps)
-    pose = lift_person(track, times, SIZE, Copy(), spec())
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
     np.testing.assert_allclose(pose.joints[..., 0], track.keypoints[..., 0] / 100 - 1, atol=2e-3)
 
 
@@ -106,15 +106,15 @@ def test_variable_frame_rate_is_lifted_on_an_even_clock():
 
 
 def test_a_lifter_without_scores_never_sees_a_hole():
-    track, _ = moving(30)
-    track.keypoints[10:14, 9] = np.nan, np.nan, 0
-    track.keypoints[:, 15] = np.nan, np.nan, 0  # an ankle that is never in the picture
-    with_scores = to_lifter_input(track.keypoints, spec(), SIZE)
+    keypoints = moving(30)[0].keypoints[0]
+    keypoints[10:14, 9] = np.nan, np.nan, 0
+    keypoints[:, 15] = np.nan, np.nan, 0  # an ankle that is never in the picture
+    with_scores = to_lifter_input(keypoints, spec(), SIZE)
     assert (with_scores[:, 15] == 0).all()
-    without = to_lifter_input(track.keypoints, spec(joints="h36m17", channels=2), SIZE)
+    without = to_lifter_input(keypoints, spec(joints="h36m17", channels=2), SIZE)
     assert np.isfinite(without).all()
     # The H36M left wrist is COCO's joint 9; its hole is bridged on the line.
-    expected = np.linspace(track.keypoints[9, 9, 0], track.keypoints[14, 9, 0], 6) / 100 - 1
+    expected = np.linspace(keypoints[9, 9, 0], keypoints[14, 9, 0], 6) / 100 - 1
     np.testing.assert_allclose(without[9:15, 13, 0], expected, atol=1e-5)
 
 
@@ -136,9 +136,10 @@ def test_segments_cover_every_seen_frame_once_and_hold_no_long_gap(seen, fps):
 
 
 def test_interpolated_joints_are_trusted_half():
-    track, times = moving(10)
-    track.keypoints[3, 4] = np.nan, np.nan, 0
-    filled = fill_gaps(track.keypoints, times)
+    tracks, times = moving(10)
+    keypoints = tracks.keypoints[0]
+    keypoints[3, 4] = np.nan, np.nan, 0
+    filled = fill_gaps(keypoints, times)
     assert filled[3, 4].tolist() == pytest.approx([54 + 30 * times[3], 44, 0.5])
 
 
