@@ -39,11 +39,13 @@ class Lifted:
     joints: (B, F, 17, 3) metres in the contract's space, treated at the root as the authors' evaluation does.
     error: (B, F, 17) metres, the distance the lifter expects each joint to be off, or None.
     up: (B, F, 3) unit vector against gravity in camera axes, or None.
+    contacts: (B, F, 17) probability that a joint bears on the ground, or None.
     """
 
     joints: Tensor
     error: Tensor | None = None
     up: Tensor | None = None
+    contacts: Tensor | None = None
 
 
 class Lifter(nn.Module):
@@ -72,6 +74,9 @@ class Entry:
     infer: Callable[[Mapping[str, Tensor], Any], Any]
     # From a state dict to the mapping that the authors' code saves and loads.
     wrap: Callable[[Mapping[str, Tensor]], dict[str, Any]] = dict
+    # A larger network of the second argument's configuration that answers as the lifter given, or None.
+    # Raises ValueError for a configuration that the lifter cannot grow to.
+    grow: Callable[[Any, Any], Lifter] | None = None
 
 
 def wrapped(key: str, prefix: str = "") -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:

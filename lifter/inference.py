@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LiftedTrack:
-    """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction."""
+    """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction,
+    contacts (T, 17) the probability that a joint bears on the ground."""
 
     joints: Floats
     error: Floats | None
     up: Floats | None
+    contacts: Floats | None = None
 
 
 @torch.inference_mode()
@@ -73,7 +75,7 @@ def lift_track(
                     blends[name] = Blend(length, answer.shape[1:])
                 blends[name].add(_array(answer), answered[part])
     tracks = {name: blend.track() for name, blend in blends.items()}
-    return LiftedTrack(tracks["joints"], tracks.get("error"), tracks.get("up"))
+    return LiftedTrack(tracks["joints"], tracks.get("error"), tracks.get("up"), tracks.get("contacts"))
 
 
 def mirror_2d(keypoints: Tensor, contract: Contract) -> Tensor:
@@ -99,18 +101,25 @@ def _turn_back(lifted: Lifted, turn: Tensor) -> Lifted:
     """An answer in the axes of a turned camera (turns (B, 3, 3)), in those of the real one."""
     joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
     up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
-    return Lifted(joints, lifted.error, up)
+    return replace(lifted, joints=joints, up=up)
 
 
 def _average(plain: Lifted, mirrored: Lifted) -> Lifted:
     """The mean of an answer and the answer to the mirrored input, mirrored back."""
     joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
-    error, up = plain.error, plain.up
-    if error is not None and mirrored.error is not None:
-        error = (error + mirrored.error[..., list(H36M_17.mirror)]) / 2
+    error = _average_joints(plain.error, mirrored.error)
+    contacts = _average_joints(plain.contacts, mirrored.contacts)
+    up = plain.up
     if up is not None and mirrored.up is not None:
         up = (up + mirrored.up * up.new_tensor((-1.0, 1.0, 1.0))) / 2
-    return Lifted(joints, error, up)
+    return Lifted(joints, error, up, contacts)
+
+
+def _average_joints(plain: Tensor | None, mirrored: Tensor | None) -> Tensor | None:
+    """The mean of values for each joint (B, F, 17) and those of the mirrored input."""
+    if plain is None or mirrored is None:
+        return plain
+    return (plain + mirrored[..., list(H36M_17.mirror)]) / 2
 
 
 def _array(values: Tensor) -> Floats:

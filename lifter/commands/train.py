@@ -81,11 +81,13 @@ def train(
     torch.manual_seed(seed)
     if init is not None:
         lifter, found, config = load_checkpoint(init, found.name)
+        if settings:
+            lifter, config = _grown(lifter, found, config, settings)
     else:
         lifter, config = _built(found, config, first_stage)
     contract = found.contract(config)
-    if init is not None and (settings or (_fixed(contract) and frames not in (None, contract.frames))):
-        raise UserError(f"--init {init} brings its own network: leave --set and --frames away")
+    if init is not None and _fixed(contract) and frames not in (None, contract.frames):
+        raise UserError(f"--init {init} reads windows of {contract.frames} frames: leave --frames away")
     plan = replace(
         plan,
         frames=contract.frames if _fixed(contract) else frames or plan.frames,
@@ -102,7 +104,8 @@ def train(
         for state in run(lifter, source, validation, out, plan, chosen, team=team):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.validation is not None and team.first:
-                bars.console.print(f"step {state.step}: validation MPJPE {state.validation * 1000:.1f} mm")
+                figures = ", ".join(f"{name} {value:.2f}" for name, value in vars(state.validation).items())
+                bars.console.print(f"step {state.step}: {figures}")
     if not team.first:
         return
     target = out / f"{found.name}.safetensors"
@@ -176,6 +179,20 @@ def _built(found: Entry, config: Any, first_stage: str | None) -> tuple[Lifter, 
     return lifter, config
 
 
+def _grown(lifter: Lifter, found: Entry, config: Any, settings: list[str]) -> tuple[Lifter, Any]:
+    """The lifter, made larger as --set asks; it answers as before until it is trained."""
+    from lifter.errors import UserError
+
+    for change in settings:
+        config = _changed(config, change)
+    try:
+        if found.grow is None:
+            raise ValueError(f"weights of {found.name} bring their own network")
+        return found.grow(lifter, config), config
+    except ValueError as error:
+        raise UserError(f"--set {' --set '.join(settings)} does not go with --init: {error}") from error
+
+
 def _build(found: Entry, config: Any) -> Lifter:
     from lifter.errors import UserError
 
@@ -199,7 +216,7 @@ def _sources(
             H36MWindows(takes["train"], contract, keypoints, plan.batch, plan.frames, seed, plan.flip),
             H36MWindows(takes["test"], contract, keypoints, held_out, plan.frames, 0, "never"),
         )
-    from lifter.datasets.bodies import MotionWindows
+    from lifter.datasets.bodies import MEASURED_SHARES, MotionWindows
     from lifter.datasets.filmed import Filmed, FilmedAround
     from lifter.datasets.motion_folders import load_motion
     from lifter.datasets.virtual import VirtualClips
@@ -207,14 +224,12 @@ def _sources(
 
     kind = Filmed if contract.views == 1 else FilmedAround
 
-    def filmed(split: str, size: int, seed: int, noise: bool) -> Source:
-        motion = MotionWindows(load_motion(data, split))
-        clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
-        return kind(clips, contract, size, plan.frames, seed)
-
-    source = filmed("train", plan.batch, seed, noise)
+    motion = MotionWindows(load_motion(data, "train"))
+    clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
+    source = kind(clips, contract, plan.batch, plan.frames, seed, plan.shorter)
     try:
-        return source, filmed("val", held_out, 0, noise=True)
+        watched = VirtualClips(MotionWindows(load_motion(data, "val"), shares=MEASURED_SHARES))
+        return source, kind(watched, contract, held_out, plan.frames, seed=0)
     except DataError as error:
         typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
         return source, None

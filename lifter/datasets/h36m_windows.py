@@ -13,7 +13,7 @@ from torch import Tensor
 from lifter.cameras import centre_people, quaternion_inverse, quaternion_rotate
 from lifter.contracts import Contract
 from lifter.datasets.batches import Batch, Places, step_generator
-from lifter.datasets.h36m import H36MTake
+from lifter.datasets.h36m import FPS, H36MTake
 from lifter.inference import mirror_2d, mirror_3d
 from lifter.losses_multiview import Rig
 from lifter.protocol import Clip, chunk_starts, clips, sliding_starts
@@ -96,7 +96,7 @@ class H36MWindows:
             keypoints, turn = centre_people(keypoints, focal)
             joints = torch.einsum("bij,btkj->btki", turn, joints)
             up = torch.einsum("bij,bj->bi", turn, up)
-        return Batch(keypoints, joints, up)
+        return Batch(keypoints, joints, up, fps=torch.full((len(joints),), FPS))
 
     def _picks(self, step: int) -> Ints:
         """The numbers (size,) of a step's windows; those beyond the plain windows are their mirror images."""
