@@ -3,7 +3,7 @@
     python -m benchmarks.lifters [--device cuda] [--frames 243] [LIFTER...]
 
 Both ways run the same network of published size with the same (random) weights on the same track, both with
-flip averaging where the contract asks for it. The second way is the loop of the classic demos: cut a window
+flip averaging where the spec asks for it. The second way is the loop of the classic demos: cut a window
 around each frame, run it, run it mirrored, keep one pose. It is timed on a few frames only.
 """
 
@@ -20,25 +20,25 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from lifter.checkpoints import published
-from lifter.contracts import Contract, Lifter
+from lifter.checkpoints.files import published
 from lifter.inference import lift_track, mirror_3d
 from lifter.registry import REGISTRY, entry
 from lifter.skeletons import SKELETONS
+from lifter.spec import Lifter, LifterSpec
 from lifter.windows import cut_windows
 
 
 @torch.inference_mode()
 def frame_by_frame(
-    lifter: Lifter, contract: Contract, track: NDArray[np.float32], frames: range, device: str
+    lifter: Lifter, spec: LifterSpec, track: NDArray[np.float32], frames: range, device: str
 ) -> None:
     """One window and one call (two with flip averaging) for each of the frames."""
-    order = list(SKELETONS[contract.joints].mirror)
+    order = list(SKELETONS[spec.joints].mirror)
     for frame in frames:
-        start = np.array([frame - contract.frames // 2])
-        x = torch.from_numpy(cut_windows(track, start, contract.frames)).to(device)
+        start = np.array([frame - spec.frames // 2])
+        x = torch.from_numpy(cut_windows(track, start, spec.frames)).to(device)
         pose = lifter.lift(x).joints
-        if contract.flip_average:
+        if spec.flip_average:
             mirrored = x[..., order, :].clone()
             mirrored[..., 0].neg_()
             pose = (pose + mirror_3d(lifter.lift(mirrored).joints)) / 2
@@ -81,20 +81,20 @@ def main(
     for name in lifters or REGISTRY:
         found = entry(name)
         config = published(found)
-        contract = found.contract(config)
+        spec = found.spec(config)
         model = found.build(config).eval().to(device)
-        views = (contract.views,) if contract.views > 1 else ()
-        track = rng.random((frames, *views, 17, contract.channels), dtype=np.float32) - 0.5
+        views = (spec.views,) if spec.views > 1 else ()
+        track = rng.random((frames, *views, 17, spec.channels), dtype=np.float32) - 0.5
         with torch.inference_mode():  # warm-up
-            model.lift(torch.zeros(1, contract.frames, *views, 17, contract.channels, device=device))
-        whole = seconds(lambda: lift_track(model, contract, track, device=device), device)  # noqa: B023
+            model.lift(torch.zeros(1, spec.frames, *views, 17, spec.channels, device=device))
+        whole = seconds(lambda: lift_track(model, spec, track, device=device), device)  # noqa: B023
         middle = range(frames // 2, frames // 2 + loop_frames)
-        loop = seconds(lambda: frame_by_frame(model, contract, track, middle, device), device)  # noqa: B023
+        loop = seconds(lambda: frame_by_frame(model, spec, track, middle, device), device)  # noqa: B023
         fast, slow = frames / whole, loop_frames / loop
         weights = sum(p.numel() for p in model.parameters()) / 1e6
         table.add_row(
             name,
-            str(contract.frames),
+            str(spec.frames),
             f"{weights:.1f} M",
             f"{fast:,.0f}",
             f"{slow:,.2f}",

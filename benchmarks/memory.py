@@ -70,37 +70,36 @@ def measured(
 
 def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool) -> tuple[float, int]:
     """All clips through all stages, in this process; with `flags`, by the networks that they name."""
-    from demo.networks import LoadedNetworks, Networks, WeightFiles, WeightUsed, find_weights
-    from demo.pipeline import process_clip
+    from demo.models import ModelLoader, Models, ResolvedModels, ResolvedWeight, load_models
+    from demo.pipeline import process
     from demo.settings import Settings
-    from lifter.models.wild import WildConfig, WildLifter, contract
+    from lifter.models.wild import WildConfig, WildLifter, spec
 
-    settings = Settings(height=64, device="cpu", **(flags or {}))
+    settings = Settings.of(height=64, device="cpu", **(flags or {}))
     if flags is not None:
-        files = find_weights(settings)
-        networks = LoadedNetworks(files, settings)
+        models = load_models(settings)
     else:
-        used = tuple(WeightUsed(role, role, role, "") for role in ("detector", "pose", "lifter"))
-        files = WeightFiles(Path(), Path(), Path(), used)
+        weights = [ResolvedWeight(role, role, Path(), "") for role in ("detector", "pose", "lifter")]
         config = WildConfig(frames=27, encoder_width=16, width=16, depth=1, heads=2)
         found: Any = Halves()  # stands in for a class, not for a protocol
-        small = Networks(found, Figures(), WildLifter(config).eval(), contract(config), "cpu")
-        networks = lambda: small  # type: ignore[assignment]  # noqa: E731
+        small = Models(found, Figures(), WildLifter(config).eval(), spec(config), "cpu")
+        models = ModelLoader(
+            ResolvedModels(weights[0], weights[1], weights[2], "cpu"), settings, loaded=small
+        )
     resident = None if bare or flags is not None else used_networks()
     frames = 0
     for index, video in enumerate(videos):
-        done = process_clip(video, out / str(index), settings, files, networks, lambda *_: None)
-        frames += done.frames
+        frames += process(video, out / str(index), settings, models).frames
     del resident  # until here, as in the program
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, frames
 
 
 def used_networks() -> tuple[Any, Any, Any]:
     """Detector, keypoint network and lifter of the default sizes, each used once on a full batch."""
-    from demo.detection import PersonDetector, ultralytics_offline
-    from demo.hrnet import W32, build
-    from demo.networks import BATCH
-    from demo.pose2d import PoseEstimator, TorchNetwork
+    from demo.detection.detector import PersonDetector, ultralytics_offline
+    from demo.models import BATCH
+    from demo.pose.estimator import PoseEstimator, TorchNetwork
+    from demo.pose.hrnet import W32, build
     from lifter.registry import create
 
     batch = [np.zeros((540, 960, 3), np.uint8)] * BATCH
@@ -121,7 +120,7 @@ class Halves:
         boxes = np.array([[8, 8, 24, 56], [40, 8, 56, 56]], np.float32)
         return [Detections(boxes, np.array([0.9, 0.8], np.float32)) for _ in images]
 
-    def look_closer(self, image: np.ndarray, places: np.ndarray) -> list:
+    def detect_in_crops(self, image: np.ndarray, places: np.ndarray) -> list:
         """Nobody is ever missed."""
         raise AssertionError("everybody is in every frame")
 

@@ -19,9 +19,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.heatmaps import decode_candidates
-from demo.hrnet import W32, build, load_hrnet
-from demo.pose2d import PoseNetwork, Precision, TorchNetwork
+from demo.pose.estimator import PoseNetwork, Precision, TorchNetwork
+from demo.pose.heatmaps import decode_candidates
+from demo.pose.hrnet import W32, build, load_hrnet
 from demo.types import Floats
 
 

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.rendering import PersonPose, Renderer, View
-from demo.scene import LIMBS
+from demo.render.frame import PersonPose, Renderer, View
+from demo.render.panel import LIMBS
 from demo.types import Floats
 
 SKELETON = np.array(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lifter.cli import run
+from common.command_line import run
 from lifter.commands.convert import convert
 from lifter.commands.data import app as data
 from lifter.commands.evaluate import evaluate

@@ -85,7 +85,7 @@ def look_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     return torch.stack((c * right + s * down, c * down - s * right, forward), -2)
 
 
-def centre_people(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+def perspective_crop(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
     """Keypoints as a camera turned towards the person would see them.
 
     A person at the picture's edge is seen from another side than one in the middle; a lifter that always sees

@@ -1,4 +1,4 @@
-"""A whole 2D track through a lifter, by its contract alone."""
+"""A whole 2D track through a lifter, by its spec alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifter.cameras import centre_people
-from lifter.contracts import Contract, Lifted, Lifter
+from lifter.cameras import perspective_crop
 from lifter.skeletons import H36M_17, SKELETONS
+from lifter.spec import Lifter, LifterOutput, LifterSpec
 from lifter.windows import Blend, cut_windows, window_starts
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class LiftedTrack:
+class LiftedSequence:
     """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction,
     contacts (T, 17) the probability that a joint bears on the ground."""
 
@@ -31,28 +31,28 @@ class LiftedTrack:
 @torch.inference_mode()
 def lift_track(
     lifter: Lifter,
-    contract: Contract,
+    spec: LifterSpec,
     keypoints: Floats,
     flip: bool = True,
     batch: int = 32,
     device: str = "cpu",
     focal: float | None = None,
-) -> LiftedTrack:
+) -> LiftedSequence:
     """Lifts normalised 2D (T, 17, C), or (T, views, 17, C), without missing frames.
 
     A lifter that answers a whole window runs once for half a window of new frames, with windows blended;
-    one that answers the centre frame runs once a frame. Left/right flip averaging where the contract asks
-    for it, and input turned towards the person where the contract asks for that and `focal` (in screen units,
+    one that answers the centre frame runs once a frame. Left/right flip averaging where the spec asks
+    for it, and input turned towards the person where the spec asks for that and `focal` (in screen units,
     2 f / width) is given; the answers are turned back.
     """
-    length, frames = len(keypoints), contract.frames
-    if contract.output == "sequence":
+    length, frames = len(keypoints), spec.frames
+    if spec.output == "sequence":
         starts = answered = window_starts(length, frames, hop=max(frames // 2, 1))
     else:
         answered = np.arange(length)
         starts = answered - frames // 2
-    points = keypoints[..., : contract.channels]
-    flip = flip and contract.flip_average
+    points = keypoints[..., : spec.channels]
+    flip = flip and spec.flip_average
 
     blends: dict[str, Blend] = {}
     for first in range(0, len(starts), batch):
@@ -61,12 +61,12 @@ def lift_track(
         windows = cut_windows(points, starts[part], frames).astype(np.float32)
         x = torch.from_numpy(windows).to(device)
         turn = None
-        if contract.centred and focal is not None:
-            x, turn = centre_people(x, x.new_full((len(x),), focal))
+        if spec.perspective_crop and focal is not None:
+            x, turn = perspective_crop(x, x.new_full((len(x),), focal))
         lifted = lifter.lift(x)
         if flip:
             # A second call, not one batch: a lifter may attend over its batch, where mirrors must not count.
-            lifted = _average(lifted, lifter.lift(mirror_2d(x, contract)))
+            lifted = _average(lifted, lifter.lift(mirror_2d(x, spec)))
         if turn is not None:
             lifted = _turn_back(lifted, turn)
         for name, answer in vars(lifted).items():
@@ -75,18 +75,18 @@ def lift_track(
                     blends[name] = Blend(length, answer.shape[1:])
                 blends[name].add(_array(answer), answered[part])
     tracks = {name: blend.track() for name, blend in blends.items()}
-    return LiftedTrack(tracks["joints"], tracks.get("error"), tracks.get("up"), tracks.get("contacts"))
+    return LiftedSequence(tracks["joints"], tracks.get("error"), tracks.get("up"), tracks.get("contacts"))
 
 
-def mirror_2d(keypoints: Tensor, contract: Contract) -> Tensor:
+def mirror_2d(keypoints: Tensor, spec: LifterSpec) -> Tensor:
     """Windows of keypoints (B, F, [V,] 17, C) seen in a mirror.
 
     There, cameras that stood around the person one way stand around the other way.
     """
-    flipped = keypoints[..., list(SKELETONS[contract.joints].mirror), :].clone()
+    flipped = keypoints[..., list(SKELETONS[spec.joints].mirror), :].clone()
     flipped[..., 0].neg_()
-    if contract.views > 1:
-        flipped = flipped[:, :, [0, *range(contract.views - 1, 0, -1)]]
+    if spec.views > 1:
+        flipped = flipped[:, :, [0, *range(spec.views - 1, 0, -1)]]
     return flipped
 
 
@@ -97,14 +97,14 @@ def mirror_3d(joints: Tensor) -> Tensor:
     return flipped
 
 
-def _turn_back(lifted: Lifted, turn: Tensor) -> Lifted:
+def _turn_back(lifted: LifterOutput, turn: Tensor) -> LifterOutput:
     """An answer in the axes of a turned camera (turns (B, 3, 3)), in those of the real one."""
     joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
     up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
     return replace(lifted, joints=joints, up=up)
 
 
-def _average(plain: Lifted, mirrored: Lifted) -> Lifted:
+def _average(plain: LifterOutput, mirrored: LifterOutput) -> LifterOutput:
     """The mean of an answer and the answer to the mirrored input, mirrored back."""
     joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
     error = _average_joints(plain.error, mirrored.error)
@@ -112,7 +112,7 @@ def _average(plain: Lifted, mirrored: Lifted) -> Lifted:
     up = plain.up
     if up is not None and mirrored.up is not None:
         up = (up + mirrored.up * up.new_tensor((-1.0, 1.0, 1.0))) / 2
-    return Lifted(joints, error, up, contacts)
+    return LifterOutput(joints, error, up, contacts)
 
 
 def _average_joints(plain: Tensor | None, mirrored: Tensor | None) -> Tensor | None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.errors import WeightsError
+from common.errors import WeightsError
 from lifter.models import (
     crossformer,
     esmformer,
@@ -18,8 +17,9 @@ from lifter.models import (
     refinement,
     wild,
 )
+from lifter.spec import Lifter, ModelEntry
 
-__all__ = ["REGISTRY", "Contract", "Entry", "Lifted", "Lifter", "create", "entry", "resolve"]
+__all__ = ["REGISTRY", "create", "entry", "resolve"]
 
 ENTRIES = (
     wild.ENTRY,
@@ -33,10 +33,10 @@ ENTRIES = (
     posenets.SIMPLE_ENTRY,
     posenets.TRANSFORMER_ENTRY,
 )
-REGISTRY: Mapping[str, Entry] = MappingProxyType({each.name: each for each in ENTRIES})
+REGISTRY: Mapping[str, ModelEntry] = MappingProxyType({each.name: each for each in ENTRIES})
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> ModelEntry:
     """The entry of that name. Raises `WeightsError` with the names there are."""
     try:
         return REGISTRY[name]
@@ -44,7 +44,7 @@ def entry(name: str) -> Entry:
         raise WeightsError(f"there is no lifter {name!r}; choose one of: {', '.join(REGISTRY)}") from None
 
 
-def resolve(name: str) -> tuple[Entry, Any]:
+def resolve(name: str) -> tuple[ModelEntry, Any]:
     """Entry and configuration of `NAME` or `NAME:VARIANT`; without a variant, the default configuration.
 
     Raises `WeightsError` with the names there are.

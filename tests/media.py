@@ -12,7 +12,7 @@ from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from demo.types import Frame
-from demo.video import VideoReader
+from demo.video.reader import VideoReader
 
 Image = NDArray[np.uint8]
 

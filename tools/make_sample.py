@@ -1,7 +1,7 @@
 """Makes the sample clip: a drawn person who does what a real one did, with the exact 3D truth beside it.
 
 Run with `python -m tools.make_sample MOCAP_FOLDER videos/`. The folder holds the free motion capture (see
-`lifter.datasets.mocap`). Nobody is filmed and no foreign picture is used, so the clip may be passed on.
+`lifter.datasets.mocap.npz`). Nobody is filmed and no foreign picture is used, so the clip may be passed on.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
+from common.errors import DataError
 from demo.types import Image
-from lifter.datasets.mocap import MotionSequence, load_mocap
-from lifter.errors import DataError
+from lifter.datasets.mocap.npz import MotionSequence, load_mocap
 from tools.mannequin import Array, Body, dress
 from tools.studio import (
     SHADOW_EXTENT,

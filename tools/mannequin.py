@@ -271,10 +271,10 @@ def _foot_frame(ankle: Array, knee: Array, pelvis: Frame, side: float) -> Frame:
     lifted = float(np.clip((ankle[2] - 0.10) / 0.12, 0.0, 1.0))
     pointing = _unit(level * (1.0 - lifted) + (square - 0.35 * shin) * lifted)
     # The toes may bend back, but never sink: 19 cm ahead of the ankle the sole stays above the floor.
-    lowest = (0.075 - float(ankle[2])) / 0.19
-    if pointing[2] < lowest:
+    ground_heights = (0.075 - float(ankle[2])) / 0.19
+    if pointing[2] < ground_heights:
         flat = _unit(pointing * f32([1, 1, 0]))
-        rise = float(np.clip(lowest, -0.9, 0.9))
+        rise = float(np.clip(ground_heights, -0.9, 0.9))
         pointing = _unit(flat * np.sqrt(1 - rise * rise) + f32([0, 0, rise]))
     left = np.cross(shin, pointing)
     return frame_from(ankle, left, np.cross(pointing, left))

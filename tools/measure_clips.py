@@ -22,14 +22,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.command_line import run
+from common.errors import InputMissing
+from common.weights import resolve
 from demo.boxes import area, iou
-from demo.detection import PersonDetector, load_detector
-from demo.result import Result, read_result
+from demo.detection.detector import PersonDetector, load_detector
+from demo.results.result import Result, read_result
 from demo.types import Floats, Status
-from demo.video import VideoReader
-from lifter.cli import run
-from lifter.errors import InputMissing
-from lifter.weights import resolve
+from demo.video.reader import VideoReader
 
 _SAME = 0.5  # IoU at which two boxes are of one person
 _SURE = 0.3  # joints of theirs below this score are not compared

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.detection import load_detector
+from common.errors import DataError
+from demo.detection.detector import load_detector
 from demo.types import Detections, Floats
-from lifter.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.pose2d import load_pose
-from lifter.cli import run
-from lifter.weights import resolve
+from common.command_line import run
+from common.weights import resolve
+from demo.pose.estimator import load_pose
 from tools import measure_detector, measure_pose
 
 app = typer.Typer()

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.pose2d import KeypointEstimator
-from lifter.errors import DataError
+from common.errors import DataError
+from demo.pose.estimator import KeypointEstimator
 
 # How far annotators differ per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
 COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000

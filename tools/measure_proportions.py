@@ -1,6 +1,6 @@
 """Compares the proportions of simulated bodies in the picture with those of detected people.
 
-    python -m tools.measure_proportions ../shared/mocap
+python -m tools.measure_proportions ../shared/mocap
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lifter.datasets.bodies import MotionWindows
-from lifter.datasets.motion_folders import load_motion
-from lifter.datasets.proportions import DETECTED, PERCENTILES, percentiles, simulated_ratios
+from lifter.datasets.mocap.folders import load_motion
+from lifter.datasets.synthetic.bodies import MotionWindows
+from lifter.datasets.synthetic.proportions import DETECTED, PERCENTILES, percentiles, simulated_ratios
 
 
 def main(

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from demo.result import Result, read_result
-from lifter.metrics import mpjpe, p_mpjpe, pck, procrustes_align
+from demo.results.result import Result, read_result
+from lifter.evaluation.metrics import mpjpe, p_mpjpe, pck, procrustes_align
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 
 

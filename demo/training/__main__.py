@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lifter.cli import run
-from lifter.errors import UserError
+from common.command_line import run
+from common.errors import UserError
 
 app = typer.Typer(
     help="Train the networks that look at pictures.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -24,7 +24,9 @@ _Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 def pose(
     data: Annotated[list[Path], typer.Option(help="Folder of labelled crops; may be given again.")],
     out: _Out,
-    variant: Annotated[str, typer.Option(help="Shape of the network; see demo/hrnet.py.")] = "w32s-192x144",
+    variant: Annotated[
+        str, typer.Option(help="Shape of the network; see demo/pose/hrnet.py.")
+    ] = "w32s-192x144",
     steps: Annotated[int, typer.Option(min=1, help="Batches in all.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="People a batch.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon.")] = 2e-3,
@@ -43,7 +45,7 @@ def pose(
         Path | None,
         typer.Option(help="ONNX weights of a keypoint network to imitate, instead of the labels."),
     ] = None,
-    keep_start: Annotated[
+    freeze_stem: Annotated[
         bool, typer.Option("--keep-start", help="Train from stage 2 on only: a third less time a step.")
     ] = False,
     gentle: Annotated[
@@ -57,17 +59,17 @@ def pose(
     import torch
     from rich.progress import Progress
 
-    from demo.detection import load_detector
-    from demo.hrnet import VARIANTS, build, save_hrnet
-    from demo.training.growth import grown
-    from demo.training.hints import Hints
-    from demo.training.labels import load_people
+    from demo.detection.detector import load_detector
+    from demo.pose.hrnet import VARIANTS, build, save_hrnet
+    from demo.training.crops_dataset import load_people
+    from demo.training.feature_distillation import FeatureHints
+    from demo.training.net2net import grow_network
     from demo.training.pose import FULL_SIZE, SMALL_FIRST, PoseTraining, train
-    from demo.training.teacher import Teacher
-    from lifter.parallel import join_team
-    from lifter.plots import draw_log
+    from demo.training.pose_distillation import Teacher
+    from lifter.training.parallel import init_distributed
+    from lifter.training.plots import draw_log
 
-    team = join_team()
+    team = init_distributed()
     settings = PoseTraining(
         steps=steps,
         batch=batch,
@@ -75,7 +77,7 @@ def pose(
         seed=seed,
         device=team.device(device),
         compiled=compiled,
-        keep_start=keep_start,
+        freeze_stem=freeze_stem,
         gentle=gentle,
         sizes=SMALL_FIRST if init is None and hints is None else FULL_SIZE,
     )
@@ -83,10 +85,12 @@ def pose(
     if variant not in VARIANTS:
         raise UserError(f"--variant {variant}: choose one of {', '.join(VARIANTS)}")
     config = VARIANTS[variant]
-    model = build(config) if init is None else grown(init, config)
+    model = build(config) if init is None else grow_network(init, config)
     people, held_out = load_people(data, "train"), load_people(data, "val")
     detector = (
-        Hints(model, load_detector(hints, settings.device).network, config.input_size) if hints else None
+        FeatureHints(model, load_detector(hints, settings.device).network, config.input_size)
+        if hints
+        else None
     )
     with Progress(disable=not team.first) as bars:
         task = bars.add_task("training", total=steps)
@@ -118,17 +122,17 @@ def blend(
     """Average the weights from before and after a training, often better than both on other pictures."""
     from rich.progress import Progress
 
-    from demo.hrnet import save_hrnet
-    from demo.training.growth import blended
-    from demo.training.labels import load_people
-    from demo.training.statistics import measure_again
+    from demo.pose.hrnet import save_hrnet
+    from demo.training.batch_norm import recompute_batch_norm
+    from demo.training.crops_dataset import load_people
+    from demo.training.net2net import interpolate_weights
 
-    model, config = blended(first, second, share)
+    model, config = interpolate_weights(first, second, share)
     if data:
         people = load_people(data, "train")
         with Progress() as bars:
             task = bars.add_task("measuring", total=None)
-            measure_again(
+            recompute_batch_norm(
                 model,
                 config.input_size,
                 people,
@@ -152,8 +156,8 @@ def relabel(
     """Let a keypoint network label the people in a detector's pictures, for `pose --data`."""
     from rich.progress import Progress
 
-    from demo.pose2d import load_pose
-    from demo.training.relabel import label_people
+    from demo.pose.estimator import load_pose
+    from demo.training.pseudo_labels import label_people
 
     looking = load_pose(teacher, device, flip_test=True)
     with Progress() as bars:
@@ -187,7 +191,7 @@ def detector(
     """Train a nano YOLO, and write OUT/yolo-person.pt. Run again after an interruption, it goes on."""
     from rich.progress import Progress
 
-    from demo.detection import load_detector
+    from demo.detection.detector import load_detector
     from demo.training.detector import DetectorTraining, prepare, train
 
     settings = DetectorTraining(epochs, batch, image_size, seed=seed, device=device, workers=workers)
@@ -226,14 +230,16 @@ def imitate(
     import torch
     from rich.progress import Progress
 
-    from demo.detection import load_detector
-    from demo.training.collage import read_pictures
+    from demo.detection.detector import load_detector
     from demo.training.detector import save_detector
-    from demo.training.imitation import Imitation, train
-    from lifter.plots import draw_log
+    from demo.training.detector_distillation import DetectorDistillation, train
+    from demo.training.mosaics import read_pictures
+    from lifter.training.plots import draw_log
 
-    sizes = tuple(size or Imitation.sizes)
-    settings = Imitation(steps, batch, sizes, learning_rate=learning_rate, seed=seed, device=device)
+    sizes = tuple(size or DetectorDistillation.sizes)
+    settings = DetectorDistillation(
+        steps, batch, sizes, learning_rate=learning_rate, seed=seed, device=device
+    )
     torch.manual_seed(seed)
     model = load_detector(init, device).network
     if len(model.names) != 1:

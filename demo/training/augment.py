@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.pose2d import crop_windows, to_crop
-from demo.turning import lean_degrees
+from demo.pose.estimator import crop_windows, to_crop
+from demo.pose.rotated import lean_degrees
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
-from demo.detection import PersonDetector, check_checkpoint, ultralytics_offline
+from common.errors import DataError, InputMissing
+from common.files import replace_file
+from demo.detection.detector import PersonDetector, check_checkpoint, ultralytics_offline
 from demo.types import Floats
-from lifter.errors import DataError, InputMissing
-from lifter.files import replace_file
 
 _SIZE = 1.5  # of the training's pictures: the program's, which are larger than those of the training
 _SURE = 0.45  # a teacher's box below this score is no label

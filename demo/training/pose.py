@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demo.hrnet import HRNet, HRNetConfig
-from demo.pose2d import PoseEstimator, normalise
+from demo.pose.estimator import PoseEstimator, normalise
+from demo.pose.hrnet import HRNet, HRNetConfig
 from demo.training.ahead import drawn_ahead
 from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
-from demo.training.growth import keep_start
-from demo.training.hints import Hints
-from demo.training.labels import LabelledPeople
+from demo.training.crops_dataset import LabelledPeople
+from demo.training.feature_distillation import FeatureHints
+from demo.training.heatmap_loss import heatmap_distillation_loss, heatmap_loss
 from demo.training.muon import Muon
-from demo.training.targets import heatmap_loss, lesson_loss
-from demo.training.teacher import Lesson, Listener, Teacher, on_grid
+from demo.training.net2net import freeze_stem
+from demo.training.pose_distillation import FeatureAdapter, Targets, Teacher, on_grid
 from demo.types import Floats, Image
-from lifter.parallel import ALONE, Team
-from lifter.training_state import TrainingState, warmup_cosine
+from lifter.training.parallel import SINGLE_PROCESS, ProcessGroup
+from lifter.training.state import TrainingState, warmup_cosine
 
 # (part of the steps, share of the input size)
 SMALL_FIRST = ((0.4, 0.5), (0.3, 2 / 3), (0.3, 1.0))
@@ -49,7 +49,7 @@ class PoseTraining:
     ema: float = 0.998
     hint_weight: float = 0.2
     seed: int = 1
-    keep_start: bool = False  # the layers before stage 2 stay as they are: a third less time a step
+    freeze_stem: bool = False  # the layers before stage 2 stay as they are: a third less time a step
     gentle: bool = False  # pictures are changed less, as a training should end
     bf16: bool = True
     device: str = "cpu"
@@ -102,9 +102,9 @@ def train(
     held_out: LabelledPeople,
     folder: Path,
     settings: PoseTraining,
-    hints: Hints | None = None,
+    hints: FeatureHints | None = None,
     teacher: Teacher | None = None,
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Progress]:
     """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
 
@@ -119,17 +119,17 @@ def train(
     learning = nn.ModuleDict({"network": model})
     if hints is not None:
         learning["hints"] = hints
-    listener = Listener(model, teacher.channels) if teacher is not None else None
+    listener = FeatureAdapter(model, teacher.channels) if teacher is not None else None
     if listener is not None:
         learning["listener"] = listener
     learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    if settings.keep_start:
-        keep_start(model)
+    if settings.freeze_stem:
+        freeze_stem(model)
     optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
     state = TrainingState(learning, optimizer, folder, asdict(settings), ("held_out_pck",), team=team)
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
-    def batch(step: int) -> tuple[Tensor, Tensor | Lesson]:
+    def batch(step: int) -> tuple[Tensor, Tensor | Targets]:
         """Inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or the teacher's lesson."""
         generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
@@ -150,10 +150,10 @@ def train(
             seen = stages(inputs)
             found = model.final_layer(seen[-1][0])
             unlike = hints(inputs, seen) if hints is not None else 0.0
-            if listener is not None and isinstance(target, Lesson):
+            if listener is not None and isinstance(target, Targets):
                 unlike = unlike + listener(seen, [each.to(device) for each in target.features])
-        if isinstance(target, Lesson):
-            loss = lesson_loss(found.float(), target.heatmaps.to(device))
+        if isinstance(target, Targets):
+            loss = heatmap_distillation_loss(found.float(), target.heatmaps.to(device))
         else:
             loss = heatmap_loss(found.float(), target.to(device), now)
         loss = loss + settings.hint_weight * unlike
@@ -165,8 +165,8 @@ def train(
         if team.first and (last or state.step % settings.validate_every == 0):
             with state.averaged():
                 pck = held_out_pck(model, now, held_out, settings)
-            if settings.keep_start:
-                keep_start(model)
+            if settings.freeze_stem:
+                freeze_stem(model)
         state.log(loss.item(), None if pck is None else [pck])
         if last or state.step % settings.save_every == 0:
             state.save()

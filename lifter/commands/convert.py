@@ -22,14 +22,14 @@ def convert(
     """Convert a checkpoint. Nothing is written unless every weight fits."""
     from rich.console import Console
 
-    from lifter.checkpoints import (
+    from common.errors import OutputError
+    from lifter.checkpoints.files import (
         describe,
         load_checkpoint,
         read_metadata,
         save_checkpoint,
         save_official,
     )
-    from lifter.errors import OutputError
 
     if target.exists() and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")

@@ -22,8 +22,8 @@ def check(
     ],
 ) -> None:
     """Look at every file of a data set; exit status 12 if one is not as it should be."""
-    from lifter.datasets.checks import check as look
-    from lifter.errors import DataError
+    from common.errors import DataError
+    from lifter.datasets.checks.integrity import check as look
 
     name, findings = look(folder)
     typer.echo(f"{folder}: {name}")

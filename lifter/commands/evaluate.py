@@ -10,11 +10,11 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lifter.contracts import Contract, Lifter
-    from lifter.evaluation import Measured
-    from lifter.protocol import Figures, Report
+    from lifter.evaluation.h36m import Figures, Report
+    from lifter.evaluation.mocap import Measured
+    from lifter.spec import Lifter, LifterSpec
 
-    Loaded = dict[str, tuple[Lifter, Contract]]
+    Loaded = dict[str, tuple[Lifter, LifterSpec]]
 
 
 def evaluate(
@@ -53,9 +53,9 @@ def evaluate(
     """
     import json
 
+    from common.files import replace_file
     from lifter.datasets.h36m import is_h36m
-    from lifter.files import replace_file
-    from lifter.protocol import Settings
+    from lifter.evaluation.h36m import Settings
 
     loaded = _load(model, weights, first_stage)
     if is_h36m(data):
@@ -69,8 +69,8 @@ def evaluate(
 
 
 def _load(models: list[str], weights: list[Path] | None, first_stage: str | None) -> Loaded:
-    from lifter.checkpoints import load_checkpoint
-    from lifter.weights import resolve
+    from common.weights import resolve
+    from lifter.checkpoints.files import load_checkpoint
 
     if weights and len(weights) != len(models):
         raise typer.BadParameter(f"{len(weights)} --weights for {len(models)} --model: give one for each")
@@ -79,7 +79,7 @@ def _load(models: list[str], weights: list[Path] | None, first_stage: str | None
     for number, name in enumerate(models):
         path, lifter = (weights[number], name) if weights else (resolve(name, "lifter", offline=False), None)
         built, found, config = load_checkpoint(path, lifter, first)
-        loaded[name] = built, found.contract(config)
+        loaded[name] = built, found.spec(config)
     return loaded
 
 
@@ -88,19 +88,19 @@ def _on_h36m(loaded: Loaded, data: Path, split: str, settings: Any, device: str)
 
     from rich.progress import track
 
+    from common.errors import DataError
     from lifter.datasets.h36m import SPLITS, load_h36m
-    from lifter.errors import DataError
-    from lifter.protocol import clip_count, measure, report
+    from lifter.evaluation.h36m import clip_count, measure, report
 
     if split not in SPLITS:
         raise DataError(f"{data}: Human3.6M has no split {split!r}; use {' or '.join(SPLITS)}")
     takes = load_h36m(data, settings.keypoints, SPLITS[split])
     reports: dict[str, Report] = {}
-    for name, (lifter, contract) in loaded.items():
-        steps = measure(lifter, contract, takes, settings, device=device)
-        total = clip_count(takes, contract)
+    for name, (lifter, spec) in loaded.items():
+        steps = measure(lifter, spec, takes, settings, device=device)
+        total = clip_count(takes, spec)
         reports[name] = report(
-            contract, takes, settings, track(steps, total=total, description=name, transient=True)
+            spec, takes, settings, track(steps, total=total, description=name, transient=True)
         )
         _show(name, reports[name])
     return {"models": {name: asdict(each) for name, each in reports.items()}}
@@ -145,26 +145,26 @@ def _on_mocap(
     from rich.progress import track
     from rich.table import Table
 
-    from lifter.datasets.motion_folders import load_motion
-    from lifter.datasets.noise import NoiseModel
-    from lifter.evaluation import CLIP_FRAMES, virtual_clips, virtual_views
-    from lifter.evaluation import evaluate as measure
+    from lifter.datasets.mocap.folders import load_motion
+    from lifter.datasets.synthetic.noise import NoiseModel
+    from lifter.evaluation.mocap import CLIP_FRAMES, virtual_clips, virtual_views
+    from lifter.evaluation.mocap import evaluate as measure
 
     takes = load_motion(data, split)
     model = NoiseModel() if noise else None
-    filmed = {1: virtual_clips(takes, seed, model)}
+    synthetic = {1: virtual_clips(takes, seed, model)}
     rows: dict[str, Measured] = {}
-    for name, (lifter, contract) in loaded.items():
-        if contract.views not in filmed:
-            filmed[contract.views] = virtual_views(takes, seed, model, contract.views)
-        clips = filmed[contract.views]
-        steps = measure(lifter, contract, clips, flip=flip, smoothed=smooth, device=device)
+    for name, (lifter, spec) in loaded.items():
+        if spec.views not in synthetic:
+            synthetic[spec.views] = virtual_views(takes, seed, model, spec.views)
+        clips = synthetic[spec.views]
+        steps = measure(lifter, spec, clips, flip=flip, smoothed=smooth, device=device)
         for _, measured in track(steps, total=len(clips) + 1, description=name, transient=True):
             if measured is not None:
                 rows[name] = measured
     title = (
-        f"{len(filmed[1])} clips of {CLIP_FRAMES} frames at 50 fps, split {split}, one random camera each "
-        f"(seed {seed}){_around(filmed)}, {'noisy' if noise else 'exact'} 2D, flip averaging "
+        f"{len(synthetic[1])} clips of {CLIP_FRAMES} frames at 50 fps, split {split}, one random camera each "
+        f"(seed {seed}){_around(synthetic)}, {'noisy' if noise else 'exact'} 2D, flip averaging "
         f"{'on' if flip else 'off'}, smoothing {'on' if smooth else 'off'}; root-relative, camera axes, 17 "
         "joints, mean over frames"
     )
@@ -181,9 +181,9 @@ def _on_mocap(
     return {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
 
 
-def _around(filmed: Iterable[int]) -> str:
+def _around(synthetic: Iterable[int]) -> str:
     """What has to be said besides where lifters of several views are measured."""
-    several = [str(views) for views in filmed if views > 1]
+    several = [str(views) for views in synthetic if views > 1]
     if not several:
         return ""
     return f" (lifters of {' or '.join(several)} views: as many around the person, in the first's level axes)"

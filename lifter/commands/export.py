@@ -19,14 +19,14 @@ def export(
     """Write an ONNX file (free batch size) and check that ONNX Runtime gives the same joints."""
     from rich.console import Console
 
-    from lifter.checkpoints import describe, load_checkpoint
-    from lifter.errors import OutputError
-    from lifter.exporting import export_onnx
+    from common.errors import OutputError
+    from lifter.checkpoints.files import describe, load_checkpoint
+    from lifter.checkpoints.onnx import export_onnx
 
     if target.exists() and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")
     model, found, config = load_checkpoint(source, lifter)
-    worst = export_onnx(model, found.contract(config), config, target)
+    worst = export_onnx(model, found.spec(config), config, target)
     Console(highlight=False, soft_wrap=True).print(
         f"{target}: {describe(found, config)}, largest difference from PyTorch {worst:.1e} m"
     )

@@ -22,7 +22,7 @@ def list_lifters(
     for column in columns:
         table.add_column(column, no_wrap=True)
     for found in REGISTRY.values():
-        c = found.contract(found.config_class())
+        c = found.spec(found.config_class())
         table.add_row(
             found.name,
             str(c.frames),

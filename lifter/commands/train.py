@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from lifter.contracts import Contract, Entry, Lifter
-    from lifter.datasets.batches import Source
-    from lifter.presets import Preset
+    from lifter.batches import Source
+    from lifter.spec import Lifter, LifterSpec, ModelEntry
+    from lifter.training.presets import Preset
 
 
 def train(
@@ -18,7 +18,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Motion capture, or Human3.6M in VideoPose3D's layout.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the weights.")],
     recipe: Annotated[
-        Literal["paper", "filmed"] | None,
+        Literal["paper", "synthetic"] | None,
         typer.Option(help="The authors', or ours for motion capture. [default: as the data is]"),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Batches in all. [default: the recipe's]")] = None,
@@ -59,22 +59,22 @@ def train(
     import torch
     from rich.progress import Progress
 
-    from lifter.checkpoints import load_checkpoint, save_checkpoint
+    from common.errors import UserError
+    from lifter.checkpoints.files import load_checkpoint, save_checkpoint
     from lifter.datasets.h36m import is_h36m
-    from lifter.errors import UserError
-    from lifter.parallel import join_team
-    from lifter.plots import draw_log
-    from lifter.presets import preset
     from lifter.registry import resolve
-    from lifter.training import TrainSettings
-    from lifter.training import train as run
+    from lifter.training.loop import TrainSettings
+    from lifter.training.loop import train as run
+    from lifter.training.parallel import init_distributed
+    from lifter.training.plots import draw_log
+    from lifter.training.presets import preset
 
     found, config = resolve(model)
-    filmed = recipe == "filmed" if recipe else not is_h36m(data)
-    plan = preset(found.name, filmed, self_supervised)
+    synthetic = recipe == "synthetic" if recipe else not is_h36m(data)
+    plan = preset(found.name, synthetic, self_supervised)
     for change in settings or []:
         config = _changed(config, change)
-    if frames is not None and _fixed(found.contract(config)):
+    if frames is not None and _fixed(found.spec(config)):
         config = _changed(config, f"frames={frames}")
     if self_supervised:
         config = _self_supervised(found, config)
@@ -85,18 +85,18 @@ def train(
             lifter, config = _grown(lifter, found, config, settings)
     else:
         lifter, config = _built(found, config, first_stage)
-    contract = found.contract(config)
-    if init is not None and _fixed(contract) and frames not in (None, contract.frames):
-        raise UserError(f"--init {init} reads windows of {contract.frames} frames: leave --frames away")
+    spec = found.spec(config)
+    if init is not None and _fixed(spec) and frames not in (None, spec.frames):
+        raise UserError(f"--init {init} reads windows of {spec.frames} frames: leave --frames away")
     plan = replace(
         plan,
-        frames=contract.frames if _fixed(contract) else frames or plan.frames,
+        frames=spec.frames if _fixed(spec) else frames or plan.frames,
         batch=batch or plan.batch,
         learning_rate=learning_rate or plan.learning_rate,
         steps=steps or plan.steps,
     )
-    source, validation = _sources(data, contract, plan, keypoints, seed, noise)
-    team = join_team()
+    source, validation = _sources(data, spec, plan, keypoints, seed, noise)
+    team = init_distributed()
     total = plan.steps or max(plan.epochs * len(source) // (plan.batch * team.count), 1)
     chosen = TrainSettings(total, seed, bf16, team.device(device))
     with Progress(disable=not team.first) as bars:
@@ -116,9 +116,9 @@ def train(
     typer.echo(str(target))
 
 
-def _fixed(contract: Contract) -> bool:
+def _fixed(spec: LifterSpec) -> bool:
     """Whether a lifter reads windows of one length only, more than one frame."""
-    return contract.frames > 1 and contract.joints == "h36m17"
+    return spec.frames > 1 and spec.joints == "h36m17"
 
 
 def _changed(config: Any, change: str) -> Any:
@@ -126,7 +126,7 @@ def _changed(config: Any, change: str) -> Any:
     import ast
     from dataclasses import is_dataclass, replace
 
-    from lifter.errors import UserError
+    from common.errors import UserError
 
     name, equals, text = change.partition("=")
     first, dot, rest = name.partition(".")
@@ -147,23 +147,23 @@ def _changed(config: Any, change: str) -> Any:
     return replace(config, **{first: value})
 
 
-def _self_supervised(found: Entry, config: Any) -> Any:
+def _self_supervised(found: ModelEntry, config: Any) -> Any:
     from dataclasses import replace
 
-    from lifter.errors import UserError
+    from common.errors import UserError
 
-    if found.contract(config).views == 1:
+    if found.spec(config).views == 1:
         raise UserError(f"--self-supervised needs a lifter of several views; {found.name} has one")
     return replace(config, self_supervised=True)
 
 
-def _built(found: Entry, config: Any, first_stage: str | None) -> tuple[Lifter, Any]:
+def _built(found: ModelEntry, config: Any, first_stage: str | None) -> tuple[Lifter, Any]:
     """Fresh weights; a refinement around a finished JointFormer."""
     from dataclasses import replace
 
-    from lifter.checkpoints import load_checkpoint
-    from lifter.errors import UserError, WeightsError
-    from lifter.weights import resolve
+    from common.errors import UserError, WeightsError
+    from common.weights import resolve
+    from lifter.checkpoints.files import load_checkpoint
 
     if found.name != "refinement":
         return _build(found, config), config
@@ -179,9 +179,9 @@ def _built(found: Entry, config: Any, first_stage: str | None) -> tuple[Lifter, 
     return lifter, config
 
 
-def _grown(lifter: Lifter, found: Entry, config: Any, settings: list[str]) -> tuple[Lifter, Any]:
+def _grown(lifter: Lifter, found: ModelEntry, config: Any, settings: list[str]) -> tuple[Lifter, Any]:
     """The lifter, made larger as --set asks; it answers as before until it is trained."""
-    from lifter.errors import UserError
+    from common.errors import UserError
 
     for change in settings:
         config = _changed(config, change)
@@ -193,8 +193,8 @@ def _grown(lifter: Lifter, found: Entry, config: Any, settings: list[str]) -> tu
         raise UserError(f"--set {' --set '.join(settings)} does not go with --init: {error}") from error
 
 
-def _build(found: Entry, config: Any) -> Lifter:
-    from lifter.errors import UserError
+def _build(found: ModelEntry, config: Any) -> Lifter:
+    from common.errors import UserError
 
     try:
         return found.build(config)
@@ -203,7 +203,7 @@ def _build(found: Entry, config: Any) -> Lifter:
 
 
 def _sources(
-    data: Path, contract: Contract, plan: Preset, keypoints: str, seed: int, noise: bool
+    data: Path, spec: LifterSpec, plan: Preset, keypoints: str, seed: int, noise: bool
 ) -> tuple[Source, Source | None]:
     """What to train on, and held-out subjects to watch (with noise in any case), if there are any."""
     from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m
@@ -213,23 +213,23 @@ def _sources(
     if is_h36m(data):
         takes = {split: load_h36m(data, keypoints, subjects) for split, subjects in SPLITS.items()}
         return (
-            H36MWindows(takes["train"], contract, keypoints, plan.batch, plan.frames, seed, plan.flip),
-            H36MWindows(takes["test"], contract, keypoints, held_out, plan.frames, 0, "never"),
+            H36MWindows(takes["train"], spec, keypoints, plan.batch, plan.frames, seed, plan.flip),
+            H36MWindows(takes["test"], spec, keypoints, held_out, plan.frames, 0, "never"),
         )
-    from lifter.datasets.bodies import MEASURED_SHARES, MotionWindows
-    from lifter.datasets.filmed import Filmed, FilmedAround
-    from lifter.datasets.motion_folders import load_motion
-    from lifter.datasets.virtual import VirtualClips
-    from lifter.errors import DataError
+    from common.errors import DataError
+    from lifter.datasets.mocap.folders import load_motion
+    from lifter.datasets.synthetic.bodies import MEASURED_SHARES, MotionWindows
+    from lifter.datasets.synthetic.cameras import VirtualClips
+    from lifter.datasets.synthetic.windows import MultiviewWindows, SyntheticWindows
 
-    kind = Filmed if contract.views == 1 else FilmedAround
+    kind = SyntheticWindows if spec.views == 1 else MultiviewWindows
 
     motion = MotionWindows(load_motion(data, "train"))
     clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
-    source = kind(clips, contract, plan.batch, plan.frames, seed, plan.shorter)
+    source = kind(clips, spec, plan.batch, plan.frames, seed, plan.shorter)
     try:
         watched = VirtualClips(MotionWindows(load_motion(data, "val"), shares=MEASURED_SHARES))
-        return source, kind(watched, contract, held_out, plan.frames, seed=0)
+        return source, kind(watched, spec, held_out, plan.frames, seed=0)
     except DataError as error:
         typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
         return source, None

@@ -21,7 +21,7 @@ def verify(
 
     from rich.console import Console
 
-    from lifter.vectors import differences, read_vector
+    from lifter.checkpoints.vectors import differences, read_vector
 
     console = Console(highlight=False, soft_wrap=True)
     exact = True

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from lifter.cameras import denormalize_screen, project, world_to_camera
 from lifter.datasets.h36m_cameras import CAMERAS, LENSES, Camera
 from lifter.datasets.pickled_arrays import read_npz
 from lifter.datasets.videopose3d import by_subject, cameras_of, on_screen
-from lifter.errors import DataError
 from lifter.skeletons import COCO_17, H36M_17, LIMBS_COCO, LIMBS_H36M, Skeleton
 
 Floats = NDArray[np.float32]

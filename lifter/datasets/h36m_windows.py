@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifter.cameras import centre_people, quaternion_inverse, quaternion_rotate
-from lifter.contracts import Contract
-from lifter.datasets.batches import Batch, Places, step_generator
+from lifter.batches import Batch, Places, step_generator
+from lifter.cameras import perspective_crop, quaternion_inverse, quaternion_rotate
 from lifter.datasets.h36m import FPS, H36MTake
+from lifter.evaluation.h36m import Clip, chunk_starts, clips, sliding_starts
 from lifter.inference import mirror_2d, mirror_3d
-from lifter.losses_multiview import Rig
-from lifter.protocol import Clip, chunk_starts, clips, sliding_starts
+from lifter.spec import LifterSpec
+from lifter.training.multiview_losses import Rig
 from lifter.windows import cut_windows
 
 Floats = NDArray[np.float32]
@@ -31,7 +31,7 @@ class H36MWindows:
     KTPFormer's authors train; all others get the window around every frame. Beyond the ends these repeat.
 
     Args:
-        takes: with 2D called `keypoints`; it has to be what the contract's lifter reads.
+        takes: with 2D called `keypoints`; it has to be what the spec's lifter reads.
         flip: every window also comes mirrored, or half of them are, or none (always none for several views:
             a mirrored rig is another rig).
 
@@ -42,25 +42,25 @@ class H36MWindows:
     def __init__(
         self,
         takes: Sequence[H36MTake],
-        contract: Contract,
+        spec: LifterSpec,
         keypoints: str,
         size: int,
         frames: int,
         seed: int,
         flip: Flip,
     ) -> None:
-        self.contract, self.size, self.frames, self.seed = contract, size, frames, seed
-        self.flip: Flip = "never" if contract.views > 1 else flip
+        self.spec, self.size, self.frames, self.seed = spec, size, frames, seed
+        self.flip: Flip = "never" if spec.views > 1 else flip
         self._clips: list[Clip] = []
         self._takes: list[H36MTake] = []
         ups: list[Tensor] = []
         for take in takes:
-            found = list(clips(take, contract, keypoints))
+            found = list(clips(take, spec, keypoints))
             self._clips += found
             self._takes += [take] * len(found)
-            ups += _ups(take, contract)
+            ups += _ups(take, spec)
         self._ups = torch.stack(ups)
-        cut = chunk_starts if contract.output == "sequence" and contract.views == 1 else sliding_starts
+        cut = chunk_starts if spec.output == "sequence" and spec.views == 1 else sliding_starts
         starts = [cut(len(clip.joints), frames) for clip in self._clips]
         self._starts = np.concatenate(starts)
         self._clip = np.repeat(np.arange(len(starts)), [len(each) for each in starts])
@@ -80,7 +80,7 @@ class H36MWindows:
         chosen = [self._clips[each] for each in which]
         keypoints = _cut([clip.keypoints for clip in chosen], starts, self.frames)
         joints, up = _cut([clip.joints for clip in chosen], starts, self.frames), self._ups[which]
-        if self.contract.views > 1:
+        if self.spec.views > 1:
             takes = [self._takes[each] for each in which]
             lengths = np.array([len(clip.joints) for clip in chosen])
             first, end = starts.clip(0), np.minimum(starts + self.frames, lengths)
@@ -88,12 +88,12 @@ class H36MWindows:
             places = Places(names, torch.from_numpy(first), torch.from_numpy(end))
             return Batch(keypoints, joints, rig=Rig.of([take.cameras for take in takes]), places=places)
         flip = mirrored[:, None, None, None]
-        keypoints = torch.where(flip, mirror_2d(keypoints, self.contract), keypoints)
+        keypoints = torch.where(flip, mirror_2d(keypoints, self.spec), keypoints)
         joints = torch.where(flip, mirror_3d(joints), joints)
         up = torch.where(mirrored[:, None], up * up.new_tensor((-1.0, 1.0, 1.0)), up)
-        if self.contract.centred:
+        if self.spec.perspective_crop:
             focal = torch.tensor([clip.focal or 0.0 for clip in chosen])
-            keypoints, turn = centre_people(keypoints, focal)
+            keypoints, turn = perspective_crop(keypoints, focal)
             joints = torch.einsum("bij,btkj->btki", turn, joints)
             up = torch.einsum("bij,bj->bi", turn, up)
         return Batch(keypoints, joints, up, fps=torch.full((len(joints),), FPS))
@@ -117,9 +117,9 @@ def _cut(tracks: Sequence[Floats], starts: Ints, frames: int) -> Tensor:
     return torch.from_numpy(np.stack(windows).astype(np.float32))
 
 
-def _ups(take: H36MTake, contract: Contract) -> list[Tensor]:
+def _ups(take: H36MTake, spec: LifterSpec) -> list[Tensor]:
     """The world's up in the axes of each sequence of a take."""
     up = torch.tensor((0.0, 0.0, 1.0))
-    if contract.views > 1:
+    if spec.views > 1:
         return [up]
     return [quaternion_rotate(quaternion_inverse(camera.rotation), up) for camera in take.cameras]

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from lifter.cameras import world_to_camera
 from lifter.datasets.pickled_arrays import read_npz
 from lifter.datasets.videopose3d import by_subject, cameras_of, on_screen
-from lifter.errors import DataError
 from lifter.skeletons import Skeleton
 
 Floats = NDArray[np.float32]

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from lifter.cameras import normalize_screen
 from lifter.datasets.pickled_arrays import read_npz
-from lifter.errors import DataError
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from lifter.errors import DataError
+from common.errors import DataError
 
 _NUMBERS = "biuf"  # kinds of dtypes that are kept
 # What damaged or hostile files raise. BLE forbids a bare Exception, and so this is spelled out.

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifter.errors import DataError, MissingExtra
+from common.errors import DataError, MissingExtra
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

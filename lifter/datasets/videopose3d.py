@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from common.errors import DataError
 from lifter.cameras import normalize_screen
-from lifter.errors import DataError
 
 
 def by_subject(content: Mapping[str, Any], key: str, path: Path, need: str) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class DropPath(nn.Module):
         return x * mask / keep
 
 
-def drop_nothing(network: nn.Module) -> None:
+def disable_dropout(network: nn.Module) -> None:
     """Switches all dropout and stochastic depth off, for trainings whose data never end."""
     for part in network.modules():
         if isinstance(part, nn.Dropout):

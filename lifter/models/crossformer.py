@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import Attention, DropPath, Mlp, count_blocks, register_unused, rising
 from lifter.models.person_input import relative_to_person
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 JOINTS = 17
 GROUPS = 3  # of frames in the cross-frame interaction
@@ -160,8 +160,8 @@ class CrossFormer(Lifter):
         pose = self.head(self.weighted_mean(self.Temporal_norm1(t)))
         return pose.unflatten(-1, (JOINTS, 3))
 
-    def lift(self, x: Tensor) -> Lifted:
-        return Lifted(self(x))
+    def lift(self, x: Tensor) -> LifterOutput:
+        return LifterOutput(self(x))
 
 
 def unused_shapes(config: CrossFormerConfig) -> dict[str, tuple[int, ...]]:
@@ -227,12 +227,16 @@ def infer(state: Mapping[str, Tensor], base: CrossFormerConfig) -> CrossFormerCo
     )
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="crossformer",
     config_class=CrossFormerConfig,
     build=CrossFormer,
-    contract=lambda c: Contract(
-        "crossformer", frames=c.frames, output="centre", channels=c.channels, centred=c.person_relative
+    spec=lambda c: LifterSpec(
+        "crossformer",
+        frames=c.frames,
+        output="centre",
+        channels=c.channels,
+        perspective_crop=c.person_relative,
     ),
     paper="CrossFormer: Cross Spatio-Temporal Transformer for 3D Human Pose Estimation, arXiv 2203.13387",
     licence="Apache-2.0",

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
 from lifter.models.blocks import (
     EPS_TIMM,
     Attention,
@@ -27,6 +26,7 @@ from lifter.models.blocks import (
     rising,
 )
 from lifter.models.person_input import relative_to_person
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 JOINTS, VIEWS, LEVELS = 17, 4, (1, 2, 3)
 COORDINATES = 2 * JOINTS  # tokens of one view: x and y of every joint
@@ -245,9 +245,9 @@ class ESMformer(Lifter):
             pose = self.mlp(pose)
         return pose.transpose(1, 2).unflatten(-1, (JOINTS, 3))
 
-    def lift(self, x: Tensor) -> Lifted:
+    def lift(self, x: Tensor) -> LifterOutput:
         joints = self(x)
-        return Lifted(joints - joints[:, :, :1])
+        return LifterOutput(joints - joints[:, :, :1])
 
 
 def unused_shapes(config: ESMformerConfig) -> dict[str, tuple[int, ...]]:
@@ -286,11 +286,11 @@ def infer(state: Mapping[str, Tensor], base: ESMformerConfig) -> ESMformerConfig
 
 PUBLISHED = ESMformerConfig(position_in_residual=True, unused_hidden=1024)
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="esmformer",
     config_class=ESMformerConfig,
     build=ESMformer,
-    contract=lambda c: Contract(
+    spec=lambda c: LifterSpec(
         "esmformer",
         frames=c.frames,
         output="centre" if c.self_supervised else "sequence",

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import EPS_TIMM, count_blocks, split_heads
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 NECK = 9  # the joint that 16-joint models leave out
 ATTENTION_DROPOUT = 0.1  # always on in training, whatever the configuration says
@@ -227,16 +227,16 @@ class JointFormer(JointTransformer, Lifter):
         """Single frames (B, J, C) as the network reads them."""
         return relative_to_person(x[:, None])[:, 0] if self.config.person_relative else x
 
-    def lift(self, x: Tensor) -> Lifted:
+    def lift(self, x: Tensor) -> LifterOutput:
         batch, frames = x.shape[:2]
         poses, _, errors = self(select_joints(x.flatten(0, 1), self.config.joints))
         joints = complete_joints(poses[-1]).unflatten(0, (batch, frames))
         joints = joints - joints[:, :, :1]
         if not errors:
-            return Lifted(joints)
+            return LifterOutput(joints)
         # The heads predict absolute errors but nothing keeps them from going below 0.
         error = complete_joints(errors[-1]).clamp(min=0).norm(dim=-1)
-        return Lifted(joints, error=error.unflatten(0, (batch, frames)))
+        return LifterOutput(joints, error=error.unflatten(0, (batch, frames)))
 
 
 def select_joints(x: Tensor, joints: int) -> Tensor:
@@ -284,15 +284,15 @@ def infer(state: Mapping[str, Tensor], base: JointFormerConfig) -> JointFormerCo
 
 SMALL = JointFormerConfig(channels=3, person_relative=True)
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="jointformer",
     config_class=JointFormerConfig,
     build=JointFormer,
-    contract=lambda c: Contract(
+    spec=lambda c: LifterSpec(
         "jointformer",
         frames=1,
         channels=c.channels,
-        centred=c.person_relative,
+        perspective_crop=c.person_relative,
         predicts_error=c.error_prediction,
     ),
     paper="Jointformer: Single-Frame Lifting Transformer with Error Prediction and Refinement, ICPR 2022",

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import EPS_TIMM, Attention, Block, Mlp, count_blocks
 from lifter.models.person_input import relative_to_person
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ class KTPFormer(Lifter):
             x = x.unflatten(0, (-1, joints)).transpose(1, 2)  # (B, F, 17, C)
         return self.head(x)
 
-    def lift(self, x: Tensor) -> Lifted:
-        return Lifted(self(x))
+    def lift(self, x: Tensor) -> LifterOutput:
+        return LifterOutput(self(x))
 
 
 def infer(state: Mapping[str, Tensor], base: KTPFormerConfig) -> KTPFormerConfig:
@@ -202,11 +202,13 @@ def infer(state: Mapping[str, Tensor], base: KTPFormerConfig) -> KTPFormerConfig
     )
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="ktpformer",
     config_class=KTPFormerConfig,
     build=KTPFormer,
-    contract=lambda c: Contract("ktpformer", frames=c.frames, channels=c.channels, centred=c.person_relative),
+    spec=lambda c: LifterSpec(
+        "ktpformer", frames=c.frames, channels=c.channels, perspective_crop=c.person_relative
+    ),
     paper="KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer, CVPR 2024",
     licence="none stated",
     published="243 frames: 40.1 mm MPJPE / 31.9 P-MPJPE on CPN, 19.0 MPJPE on true 2D",

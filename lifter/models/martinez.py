@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.models.person_input import FEATURES, person_contract, person_features
+from lifter.models.person_input import FEATURES, person_features, person_spec
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class MartinezLifter(Lifter):
         self.head = nn.Linear(config.width, 17 * 3)
         self.dropout = nn.Dropout(config.dropout)
 
-    def lift(self, keypoints: Tensor) -> Lifted:
+    def lift(self, keypoints: Tensor) -> LifterOutput:
         """Joints of every frame, each from its own keypoints alone."""
-        return Lifted(joints=self(keypoints), error=None, up=None)
+        return LifterOutput(joints=self(keypoints), error=None, up=None)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         batch, frames = keypoints.shape[:2]
@@ -66,9 +66,9 @@ class MartinezLifter(Lifter):
         return joints - joints[:, :, :1]
 
 
-def contract(config: MartinezConfig) -> Contract:
+def spec(config: MartinezConfig) -> LifterSpec:
     """One frame in, one frame out."""
-    return person_contract("martinez", 1)
+    return person_spec("martinez", 1)
 
 
 def infer(state: Mapping[str, Tensor], known: MartinezConfig) -> MartinezConfig:
@@ -77,11 +77,11 @@ def infer(state: Mapping[str, Tensor], known: MartinezConfig) -> MartinezConfig:
     return replace(known, width=state["embed.weight"].shape[0], blocks=blocks)
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="martinez",
     config_class=MartinezConfig,
     build=MartinezLifter,
-    contract=contract,
+    spec=spec,
     paper="Martinez et al., ICCV 2017 (architecture; our inputs)",
     licence="the project's own",
     published="see weights/README.md",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lifter.contracts import Contract
+from lifter.spec import LifterSpec
 
 FEATURES = 17 * 3 + 5
 
@@ -48,6 +48,6 @@ def relative_to_person(keypoints: Tensor) -> Tensor:
     return torch.cat((relative / size, score), -1)
 
 
-def person_contract(name: str, frames: int) -> Contract:
+def person_spec(name: str, frames: int) -> LifterSpec:
     """What every lifter of these features promises: COCO-17 with scores in, a pose for every frame out."""
-    return Contract(name, frames, output="sequence", joints="coco17", channels=3, centred=True)
+    return LifterSpec(name, frames, output="sequence", joints="coco17", channels=3, perspective_crop=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter, wrapped
 from lifter.models.blocks import count_blocks
 from lifter.models.person_input import relative_to_person
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 JOINTS = 17
 SOURCE = "3D Human Pose Estimation using LSTM and Transformer based models, 2024"
@@ -67,8 +67,8 @@ class CentreLifter(Lifter):
         """Keypoints (B, F, 17, channels) as the networks read them: (B, F, 17 * channels)."""
         return (relative_to_person(x) if self.config.person_relative else x).flatten(2)
 
-    def lift(self, x: Tensor) -> Lifted:
-        return Lifted(self(x))
+    def lift(self, x: Tensor) -> LifterOutput:
+        return LifterOutput(self(x))
 
 
 class LSTMPoseNet(CentreLifter):
@@ -169,20 +169,22 @@ def infer_transformer(
     )
 
 
-def contract(
-    name: str, config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig
-) -> Contract:
+def spec(name: str, config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig) -> LifterSpec:
     """What each of the three promises."""
-    return Contract(
-        name, config.frames, output="centre", channels=config.channels, centred=config.person_relative
+    return LifterSpec(
+        name,
+        config.frames,
+        output="centre",
+        channels=config.channels,
+        perspective_crop=config.person_relative,
     )
 
 
-LSTM_ENTRY = Entry(
+LSTM_ENTRY = ModelEntry(
     name="lstm_posenet",
     config_class=LSTMPoseNetConfig,
     build=LSTMPoseNet,
-    contract=lambda c: contract("lstm_posenet", c),
+    spec=lambda c: spec("lstm_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 55 mm MPJPE on CPN",
@@ -194,11 +196,11 @@ LSTM_ENTRY = Entry(
     wrap=wrapped("model_pos"),
 )
 
-SIMPLE_ENTRY = Entry(
+SIMPLE_ENTRY = ModelEntry(
     name="simple_posenet",
     config_class=SimplePoseNetConfig,
     build=SimplePoseNet,
-    contract=lambda c: contract("simple_posenet", c),
+    spec=lambda c: spec("simple_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="not stated",
@@ -210,11 +212,11 @@ SIMPLE_ENTRY = Entry(
     wrap=wrapped("model_pos"),
 )
 
-TRANSFORMER_ENTRY = Entry(
+TRANSFORMER_ENTRY = ModelEntry(
     name="transformer_posenet",
     config_class=TransformerPoseNetConfig,
     build=TransformerPoseNet,
-    contract=lambda c: contract("transformer_posenet", c),
+    spec=lambda c: spec("transformer_posenet", c),
     paper=SOURCE,
     licence="none stated",
     published="81 frames: 64 mm MPJPE on CPN",

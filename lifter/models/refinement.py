@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
 from lifter.models import jointformer
 from lifter.models.jointformer import JointFormer, JointFormerConfig, JointTransformer
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 FIRST, SECOND = "pose.", "refiner."  # prefixes of the two stages in the state dict
 
@@ -55,9 +55,9 @@ class Refinement(Lifter):
     def forward(self, x: Tensor) -> Tensor:
         return self.refiner(self.first_stage(x))[0][-1]
 
-    def lift(self, x: Tensor) -> Lifted:
+    def lift(self, x: Tensor) -> LifterOutput:
         joints = self(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        return Lifted(joints - joints[:, :, :1])
+        return LifterOutput(joints - joints[:, :, :1])
 
 
 def infer(state: Mapping[str, Tensor], base: RefinementConfig) -> RefinementConfig:
@@ -79,12 +79,12 @@ def wrap(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="refinement",
     config_class=RefinementConfig,
     build=Refinement,
-    contract=lambda c: Contract(
-        "refinement", frames=1, channels=c.pose.channels, centred=c.pose.person_relative
+    spec=lambda c: LifterSpec(
+        "refinement", frames=1, channels=c.pose.channels, perspective_crop=c.pose.person_relative
     ),
     paper=jointformer.ENTRY.paper + " (second stage)",
     licence="none stated",

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifter.contracts import Contract, Entry, Lifted, Lifter
-from lifter.models.person_input import FEATURES, person_contract, person_features
+from lifter.models.person_input import FEATURES, person_features, person_spec
+from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 
 @dataclass(frozen=True)
@@ -97,21 +98,21 @@ class WildLifter(Lifter):
             x = block(x)
         return self.norm(x)
 
-    def lift(self, keypoints: Tensor) -> Lifted:
+    def lift(self, keypoints: Tensor) -> LifterOutput:
         """Joints, the world's up (B, T, 3), a unit vector in camera axes, and contacts (B, T, 17)."""
         tokens = self.tokens(keypoints)
         joints = self.head(tokens).float().unflatten(-1, (17, 3))
         up = functional.normalize(self.up_head(tokens).float(), dim=-1)
         contacts = None if self.contact_head is None else self.contact_head(tokens).float().sigmoid()
-        return Lifted(joints - joints[:, :, :1], up=up, contacts=contacts)
+        return LifterOutput(joints - joints[:, :, :1], up=up, contacts=contacts)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         return self.lift(keypoints).joints
 
 
-def contract(config: WildConfig) -> Contract:
+def spec(config: WildConfig) -> LifterSpec:
     """Sequence to sequence, COCO-17 in, tilt-aware."""
-    return person_contract("wild", config.frames)
+    return person_spec("wild", config.frames)
 
 
 def grow(lifter: WildLifter, config: WildConfig) -> WildLifter:
@@ -126,7 +127,11 @@ def grow(lifter: WildLifter, config: WildConfig) -> WildLifter:
     state = lifter.state_dict()
     if state.keys() - grown.state_dict().keys():
         raise ValueError("a network can only grow: depths may not shrink and heads may not go")
-    growing = {"encoder_depth": config.encoder_depth, "depth": config.depth, "contacts": config.contacts}
+    growing: dict[str, Any] = {
+        "encoder_depth": config.encoder_depth,
+        "depth": config.depth,
+        "contacts": config.contacts,
+    }
     if replace(lifter.config, **growing) != config:
         raise ValueError(f"only {', '.join(growing)} may change")
     grown.load_state_dict(state, strict=False)
@@ -158,11 +163,11 @@ def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
     )
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="wild",
     config_class=WildConfig,
     build=WildLifter,
-    contract=contract,
+    spec=spec,
     paper="this project; the app's default",
     licence="the project's own",
     published="see weights/README.md",

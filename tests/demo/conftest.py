@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from demo.networks import Networks, WeightFiles, WeightUsed
-from demo.pose2d import KeypointEstimator
+from demo.models import Models, ResolvedModels, ResolvedWeight
+from demo.pose.estimator import KeypointEstimator
 from demo.types import Detections
-from lifter.checkpoints import save_checkpoint
-from lifter.models.wild import WildConfig, WildLifter, contract
-from tests.demo.batch_clips import make_forty, start
+from lifter.checkpoints.files import save_checkpoint
+from lifter.models.wild import WildConfig, WildLifter, spec
+from tests.demo.batch.clips import make_forty, start
 from tests.lifter.motions import STANDING
 
 
@@ -36,7 +36,7 @@ class SquareDetector:
             found.append(Detections(np.array([box], np.float32), np.array([0.9], np.float32)))
         return found
 
-    def look_closer(self, image, places):
+    def detect_in_crops(self, image, places):
         return [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in places]
 
 
@@ -65,13 +65,13 @@ def _is_bright(image, x1, y1, x2, y2):
 def networks():
     torch.manual_seed(0)
     config = WildConfig(frames=9, encoder_width=16, width=16, depth=1, heads=2)
-    return Networks(SquareDetector(), StandingPose(), WildLifter(config).eval(), contract(config), "cpu")
+    return Models(SquareDetector(), StandingPose(), WildLifter(config).eval(), spec(config), "cpu")
 
 
 @pytest.fixture
-def weight_files():
-    used = tuple(WeightUsed(role, role, f"{role}.bin", role * 8) for role in ("detector", "pose", "lifter"))
-    return WeightFiles(Path("detector.bin"), Path("pose.bin"), Path("lifter.bin"), used)
+def resolved():
+    used = [ResolvedWeight(r, r, Path(f"{r}.bin"), r * 8) for r in ("detector", "pose", "lifter")]
+    return ResolvedModels(*used, "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -6,28 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from demo.networks import check_views, find_weights
-from demo.pipeline import process_clip
-from demo.rendering import Renderer
-from demo.result import read_result
+from common.errors import UserError, WeightsError
+from demo import pipeline
+from demo.models import ModelLoader, check_views, resolve_models
+from demo.render.frame import Renderer
+from demo.results.result import read_result
 from demo.settings import Settings
-from demo.video import VideoReader, probe
-from lifter.checkpoints import load_checkpoint, save_checkpoint, save_official
-from lifter.contracts import Contract, Lifted, Lifter
-from lifter.errors import UserError, WeightsError
+from demo.video.reader import VideoReader, probe
+from lifter.checkpoints.files import load_checkpoint, save_checkpoint, save_official
 from lifter.registry import REGISTRY, create
+from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS, OFFICIAL, PAPERS
 from tests.media import make_clip
 
-SETTINGS = Settings(height=64, device="cpu")
+SETTINGS = Settings.of(height=64, device="cpu")
 FRAMES = 25
-SINGLE = [name for name, config in CONFIGS.items() if REGISTRY[name].contract(config).views == 1]
+SINGLE = [name for name, config in CONFIGS.items() if REGISTRY[name].spec(config).views == 1]
 PREDICT_ERRORS = {"jointformer"}
-
-
-def silent(stage, done, total):
-    """A report that nobody reads."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +38,11 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def process(clip, networks, weight_files, tmp_path):
-    def run(lifter, contract, folder="out"):
-        loaded = dataclasses.replace(networks, lifter=lifter, contract=contract)
-        return process_clip(clip, tmp_path / folder, SETTINGS, weight_files, lambda: loaded, silent)
+def process(clip, networks, resolved, tmp_path):
+    def run(lifter, spec, folder="out"):
+        loaded = dataclasses.replace(networks, lifter=lifter, spec=spec)
+        models = ModelLoader(resolved, SETTINGS, loaded=loaded)
+        return pipeline.process(clip, tmp_path / folder, SETTINGS, models)
 
     return run
 
@@ -75,10 +72,10 @@ def test_a_checkpoint_of_every_system_goes_through_the_app(name, layout, process
 
     monkeypatch.setattr(Renderer, "render", recorded)
     lifter, entry, config = load_checkpoint(saved(name, layout, tmp_path), name)
-    done = process(lifter, entry.contract(config))
+    done = process(lifter, entry.spec(config))
     assert (done.people, done.frames) == (1, FRAMES)
-    assert probe(done.outputs.video).frame_count == FRAMES
-    result = read_result(done.outputs.result)
+    assert probe(done.paths.video).frame_count == FRAMES
+    result = read_result(done.paths.result)
     assert np.isfinite(result.joints_world).all()
     assert np.isfinite(result.joints_camera).all()
     assert (result.joints_camera[:, :, 0] == 0).all()
@@ -108,12 +105,12 @@ class Standing(Lifter):
     def lift(self, x):
         shape = (len(x), x.shape[1])
         error = None if self.error is None else torch.full((*shape, 17), self.error)
-        return Lifted(self.pose.expand(*shape, 17, 3), error)
+        return LifterOutput(self.pose.expand(*shape, 17, 3), error)
 
 
 def test_two_channels_and_no_up_still_stand_on_a_level_floor(process):
-    done = process(Standing(), Contract("standing", 9, channels=2))
-    world = read_result(done.outputs.result).joints_world[0]
+    done = process(Standing(), LifterSpec("standing", 9, channels=2))
+    world = read_result(done.paths.result).joints_world[0]
     head, ankles = world[:, 10, 2], world[:, (3, 6), 2]
     np.testing.assert_allclose(ankles, 0.08, atol=0.06)
     np.testing.assert_allclose(head - ankles.mean(1), 1.54, atol=0.03)  # 1.62 - 0.08, nobody leans
@@ -122,9 +119,9 @@ def test_two_channels_and_no_up_still_stand_on_a_level_floor(process):
 
 def test_uncertain_joints_are_drawn_faint(process):
     def figure(error):
-        contract = Contract("standing", 9, predicts_error=True)
-        done = process(Standing(error), contract, f"error {error}")
-        with VideoReader(done.outputs.video) as reader:
+        spec = LifterSpec("standing", 9, predicts_error=True)
+        done = process(Standing(error), spec, f"error {error}")
+        with VideoReader(done.paths.video) as reader:
             pictures = np.stack([frame.image for frame in reader]).astype(int)
         # The figure is the colourful part of the panel: floor and shadows are nearly gray.
         panel = pictures[:, :, -64:]
@@ -138,17 +135,17 @@ def test_uncertain_joints_are_drawn_faint(process):
 def test_a_lifter_of_several_views_is_refused_before_the_clip_is_read(process, networks):
     config = CONFIGS["esmformer"]
     with pytest.raises(UserError, match=r"esmformer needs 4 synchronised clips.*--views"):
-        process(create("esmformer", config), REGISTRY["esmformer"].contract(config))
+        process(create("esmformer", config), REGISTRY["esmformer"].spec(config))
     assert networks.detector.frames == 0
 
 
 def test_the_number_of_views_must_be_the_lifters():
-    esmformer = REGISTRY["esmformer"].contract(CONFIGS["esmformer"])
+    esmformer = REGISTRY["esmformer"].spec(CONFIGS["esmformer"])
     check_views(esmformer, 4)
     with pytest.raises(UserError, match="not 3"):
         check_views(esmformer, 3)
     with pytest.raises(UserError, match="wild takes a single clip"):
-        check_views(REGISTRY["wild"].contract(CONFIGS["wild"]), 4)
+        check_views(REGISTRY["wild"].spec(CONFIGS["wild"]), 4)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +159,4 @@ def test_the_number_of_views_must_be_the_lifters():
 )
 def test_a_lifter_without_weights_is_told_how_to_get_on(lifter, words):
     with pytest.raises(WeightsError, match=words):
-        find_weights(Settings(lifter=lifter))
+        resolve_models(Settings.of(lifter=lifter))

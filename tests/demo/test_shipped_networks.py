@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo.detection import load_detector
-from demo.pose2d import load_pose
-from demo.result import read_result
-from demo.turning import with_turned_looks
+from common.weights import resolve
+from demo.detection.detector import load_detector
+from demo.pose.estimator import load_pose
+from demo.pose.rotated import rotation_test_time_augmentation
+from demo.results.result import read_result
 from demo.types import Status
-from demo.video import VideoReader
-from lifter.metrics import p_mpjpe
+from demo.video.reader import VideoReader
+from lifter.evaluation.metrics import p_mpjpe
 from lifter.skeletons import LIMBS_H36M
-from lifter.weights import resolve
-from tests.demo.test_cli import app
+from tests.demo.cli.test_main import app
 from tools import measure_detector, measure_pose
 
 VIDEOS = Path(__file__).resolve().parents[2] / "videos"
@@ -48,7 +48,9 @@ def test_the_sample_upside_down_gives_the_same_keypoints():
         turned, size = np.ascontiguousarray(image[::-1, ::-1]), np.float32([width, height])
         over = np.concatenate([size - boxes[:, 2:], size - boxes[:, :2]], axis=1)
         upright = pose.candidates([(image, boxes)])[0][0, 0]
-        found = with_turned_looks(pose, turned, over, pose.candidates([(turned, over)])[0])[0, 0]
+        found = rotation_test_time_augmentation(pose, turned, over, pose.candidates([(turned, over)])[0])[
+            0, 0
+        ]
         apart = np.linalg.norm(size - 1 - found[:, :2] - upright[:, :2], axis=1)
         assert (apart < 0.05 * (boxes[0, 2:] - boxes[0, :2]).max()).mean() > 0.9
 

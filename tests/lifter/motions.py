@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lifter.datasets.mocap import FPS, NPZ_NAME, MotionSequence
+from lifter.datasets.mocap.npz import FPS, NPZ_NAME, MotionSequence
 
 # Standing, facing -y, left side at +x; metres, z up.
 STANDING = np.array(

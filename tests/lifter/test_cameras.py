@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from lifter.cameras import (
     camera_to_world,
-    centre_people,
     denormalize_screen,
     look_rotation,
     normalize_screen,
+    perspective_crop,
     project,
     project_linear,
     quaternion_inverse,
@@ -109,7 +109,7 @@ def test_centring_is_what_a_camera_turned_to_the_person_sees(x, y, focal):
     direction = torch.tensor([x / focal, y / focal, 1.0], dtype=torch.float64)
     body = 4 * direction + 0.3 * torch.randn(1, 5, 17, 3, generator=seed, dtype=torch.float64)
     seen = torch.cat((focal * body[..., :2] / body[..., 2:], torch.ones_like(body[..., :1])), -1)
-    turned, rotation = centre_people(seen, torch.tensor([focal], dtype=torch.float64))
+    turned, rotation = perspective_crop(seen, torch.tensor([focal], dtype=torch.float64))
     close(rotation[0] @ rotation[0].T, torch.eye(3, dtype=torch.float64), 1e-6)
     assert torch.linalg.det(rotation[0]).item() == pytest.approx(1)
     again = body @ rotation[0].T
@@ -121,6 +121,6 @@ def test_missing_joints_do_not_pull_the_centre():
     seen = torch.zeros(1, 3, 17, 3)
     seen[..., 2] = 1
     seen[:, :, 4] = torch.tensor([5.0, 5.0, 0.0])
-    turned, rotation = centre_people(seen, torch.tensor([2.0]))
+    turned, rotation = perspective_crop(seen, torch.tensor([2.0]))
     close(rotation[0], torch.eye(3))
     close(turned, seen)

@@ -1,12 +1,12 @@
-"""A whole track through a lifter, by its contract alone."""
+"""A whole track through a lifter, by its spec alone."""
 
 import numpy as np
 import pytest
 import torch
 
-from lifter.contracts import Contract, Lifted, Lifter
 from lifter.inference import lift_track, mirror_3d
 from lifter.skeletons import H36M_17
+from lifter.spec import Lifter, LifterOutput, LifterSpec
 
 
 class Echo(Lifter):
@@ -23,7 +23,7 @@ class Echo(Lifter):
         if self.centre:
             joints = joints[:, x.shape[1] // 2][:, None]
         up = torch.tensor([0.6, -0.8, 0.0]).expand(len(x), joints.shape[1], 3)
-        return Lifted(joints, joints[..., 0].abs(), up)
+        return LifterOutput(joints, joints[..., 0].abs(), up)
 
 
 def track(length):
@@ -34,8 +34,8 @@ def track(length):
 @pytest.mark.parametrize("centre", [False, True])
 def test_frames_come_back_in_their_places(length, centre):
     points = track(length)
-    contract = Contract("echo", 27, "centre" if centre else "sequence", flip_average=False)
-    lifted = lift_track(Echo(centre), contract, points)
+    spec = LifterSpec("echo", 27, "centre" if centre else "sequence", flip_average=False)
+    lifted = lift_track(Echo(centre), spec, points)
     np.testing.assert_allclose(lifted.joints[..., :2], points[..., :2], atol=1e-5)
     np.testing.assert_allclose(lifted.error, np.abs(points[..., 0]), atol=1e-5)
     assert lifted.joints.shape == (length, 17, 3)
@@ -43,7 +43,7 @@ def test_frames_come_back_in_their_places(length, centre):
 
 def test_flip_averaging_undoes_the_mirror_for_joints_error_and_up():
     points = track(40)
-    lifted = lift_track(Echo(), Contract("echo", 27), points)
+    lifted = lift_track(Echo(), LifterSpec("echo", 27), points)
     # An echo of the mirrored input, mirrored back, is the echo of the input.
     np.testing.assert_allclose(lifted.joints[..., :2], points[..., :2], atol=1e-5)
     np.testing.assert_allclose(lifted.error, np.abs(points[..., 0]), atol=1e-5)
@@ -55,12 +55,12 @@ class FirstAndSecondView(Lifter):
     """Answers with x of the first view, y of the second, and 0."""
 
     def lift(self, x):
-        return Lifted(torch.stack((x[:, :, 0, :, 0], x[:, :, 1, :, 1], 0 * x[:, :, 0, :, 0]), -1))
+        return LifterOutput(torch.stack((x[:, :, 0, :, 0], x[:, :, 1, :, 1], 0 * x[:, :, 0, :, 0]), -1))
 
 
 def test_mirrored_views_go_round_the_other_way():
     points = np.random.default_rng(0).normal(size=(30, 4, 17, 2)).astype(np.float32)
-    lifted = lift_track(FirstAndSecondView(), Contract("two", 27, views=4), points)
+    lifted = lift_track(FirstAndSecondView(), LifterSpec("two", 27, views=4), points)
     # In the mirror the last view is where the second was; the first stays the first.
     np.testing.assert_allclose(lifted.joints[..., 0], points[:, 0, :, 0], atol=1e-5)
     np.testing.assert_allclose(
@@ -70,7 +70,7 @@ def test_mirrored_views_go_round_the_other_way():
 
 def test_a_sequence_lifter_never_runs_a_window_a_frame():
     lifter = Echo()
-    lift_track(lifter, Contract("echo", 243), track(243), flip=True)
+    lift_track(lifter, LifterSpec("echo", 243), track(243), flip=True)
     assert (lifter.calls, lifter.windows) == (2, 2)  # one forward pass, and one for the flip
 
 

@@ -6,12 +6,13 @@ import re
 
 import pytest
 
-from lifter.checkpoints import load_checkpoint
-from lifter.datasets.motion_folders import load_motion
-from lifter.datasets.noise import NoiseModel
-from lifter.evaluation import evaluate, virtual_clips, virtual_views
+from common.files import sha256
+from common.weights import FOLDER, manifest
+from lifter.checkpoints.files import load_checkpoint
+from lifter.datasets.mocap.folders import load_motion
+from lifter.datasets.synthetic.noise import NoiseModel
+from lifter.evaluation.mocap import evaluate, virtual_clips, virtual_views
 from lifter.registry import REGISTRY
-from lifter.weights import FOLDER, manifest, sha256
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +34,12 @@ def test_the_file_is_the_lifter_it_says(name):
 @pytest.mark.parametrize("name", REGISTRY)
 def test_some_held_out_takes_are_measured_about_as_all_were(name, takes):
     lifter, found, config = load_checkpoint(FOLDER / manifest()[name].file)
-    contract = found.contract(config)
-    if contract.views == 1:
+    spec = found.spec(config)
+    if spec.views == 1:
         clips = virtual_clips(takes, 1, NoiseModel())
     else:
-        clips = virtual_views(takes, 1, NoiseModel(), contract.views)
-    *_, (_, measured) = evaluate(lifter, contract, clips)
+        clips = virtual_views(takes, 1, NoiseModel(), spec.views)
+    *_, (_, measured) = evaluate(lifter, spec, clips)
     said = re.search(r"MPJPE ([\d.]+) mm, P-MPJPE ([\d.]+) mm", manifest()[name].figures)
     assert said is not None
     assert measured.mpjpe == pytest.approx(float(said[1]), rel=0.2)

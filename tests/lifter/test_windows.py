@@ -54,10 +54,10 @@ def test_a_step_between_windows_becomes_a_ramp():
     """Two windows that disagree by 1: the blend never jumps by more than a fraction of it."""
     starts = np.array([0, 20])
     windows = np.stack([np.zeros((40, 1)), np.ones((40, 1))]).astype(np.float32)
-    blended = blend_windows(windows, starts, 60)[:, 0]
-    assert blended[0] == 0
-    assert blended[-1] == 1
-    assert np.abs(np.diff(blended)).max() < 0.1
+    interpolate_weights = blend_windows(windows, starts, 60)[:, 0]
+    assert interpolate_weights[0] == 0
+    assert interpolate_weights[-1] == 1
+    assert np.abs(np.diff(interpolate_weights)).max() < 0.1
 
 
 @given(length=lengths, frames=sizes, data=st.data())

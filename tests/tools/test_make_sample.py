@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from lifter.datasets.mocap import MotionSequence
-from lifter.errors import DataError
+from common.errors import DataError
+from lifter.datasets.mocap.npz import MotionSequence
 from tools.make_sample import CAMERA, FPS, SECONDS, START, TAKE, cut, march, render, save_truth
 from tools.mannequin import Cone, Ellipsoid, Frame, Material, dress
 from tools.studio import Camera, develop, scenery

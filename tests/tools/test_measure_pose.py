@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lifter.errors import DataError
+from common.errors import DataError
 from tools.measure_pose import average_precision, load_people, oks, score
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demo.pose.rotated import lean_degrees
 from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
-from demo.turning import lean_degrees
-from tests.demo.test_following import FIGURE
+from tests.demo.tracking.test_following import FIGURE
 
 SIZE = (144, 192)
 WHOLE = Augmentation(half_body_chance=0, part_chance=0)
@@ -50,7 +50,7 @@ def test_mirror_images_swap_left_and_right():
 
 
 def test_without_augmentation_the_crop_is_the_program_s():
-    from demo.pose2d import crop, crop_windows
+    from demo.pose.estimator import crop, crop_windows
 
     image, keypoints, box = one_dot()
     picture, _ = augmented(image, keypoints, box, SIZE, np.random.default_rng(0), None)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from demo.detection import load_detector
+from common.errors import DataError, InputMissing, WeightsError
+from common.weights import resolve
+from demo.detection.detector import load_detector
 from demo.training.__main__ import app
 from demo.training.detector import DetectorTraining, prepare, train
 from demo.types import Detections
-from lifter.errors import DataError, InputMissing, WeightsError
-from lifter.weights import resolve
 
 
 def write_pictures(folder, train=12, val=2):

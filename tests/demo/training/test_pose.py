@@ -11,12 +11,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from demo.hrnet import VARIANTS, HRNetConfig, build, load_hrnet, save_hrnet
-from demo.pose2d import load_pose
+from common.errors import DataError, InputMissing, UserError, WeightsError
+from demo.pose.estimator import load_pose
+from demo.pose.hrnet import VARIANTS, HRNetConfig, build, load_hrnet, save_hrnet
 from demo.training.__main__ import app
-from demo.training.labels import load_people
+from demo.training.crops_dataset import load_people
 from demo.training.pose import PoseTraining, size_at, train
-from lifter.errors import DataError, InputMissing, UserError, WeightsError
 from tests.demo.training.people import write_people
 from tests.processes import launch
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from lifter.exporting import example
+from lifter.checkpoints.onnx import example
+from lifter.checkpoints.vectors import write_vector
 from lifter.registry import entry
-from lifter.vectors import write_vector
 from tests.lifter.tiny import OFFICIAL, PAPERS
 
 FOLDER = Path(__file__).parent
@@ -33,9 +33,9 @@ def main() -> None:
             config = replace(config, view_depths=(1, 1, 1), level_depths=(1, 2, 1))
         if name == "refinement":
             meta = {"pose_model": {"heads": 8}, "refine_model": {"heads": 8}}
-        contract = entry(name).contract(config)
-        x = example(contract, batch=2)
-        write_vector(FOLDER / f"{name}.npz", name, config, meta, x[:, 0] if contract.frames == 1 else x)
+        spec = entry(name).spec(config)
+        x = example(spec, batch=2)
+        write_vector(FOLDER / f"{name}.npz", name, config, meta, x[:, 0] if spec.frames == 1 else x)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""Finding weights: a path, `weights/`, the folders in $MOTION_WEIGHTS, the user's cache, a download.
+
+`weights/manifest.toml` is the only list of what has a name. A file whose sha256 the manifest knows is
+checked wherever it is found, so that a damaged or exchanged file is never opened.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from common.errors import DownloadError, OutputError, WeightsError
+from common.files import sha256
+
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
+MANIFEST = FOLDER / "manifest.toml"
+VARIABLE = "MOTION_WEIGHTS"  # further folders to look in, separated like those of $PATH
+KINDS = ("detector", "pose", "lifter")
+
+
+@dataclass(frozen=True)
+class WeightInfo:
+    """One entry of the manifest, and where its file lies on this machine."""
+
+    name: str
+    kind: str  # one of KINDS
+    file: str  # file name, without a folder
+    urls: tuple[str, ...]  # tried in this order
+    licence: str
+    trained_on: str
+    figures: str  # what was measured, on what, by whom
+    sha256: str = ""  # 64 hex digits, "" when unknown
+    sha256_prefix: str = ""  # the leading digits, where only these are published
+    size_bytes: int = 0  # shown to the user; approximate while sha256 is unknown, 0 when unknown
+    found: Path | None = None
+
+
+def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) -> Path:
+    """The file for a weight named in the manifest, or for a path; downloaded when it must and may be.
+
+    Args:
+        name_or_path: for example "yolo11n" or "../my/detector.pt". A file of that path wins.
+        kind: "detector", "pose" or "lifter": a name of another kind is refused.
+        offline: never touch the network.
+        progress: show a bar on the terminal (stderr) while downloading.
+
+    Raises:
+        WeightsError: neither a known name nor a file, or the file's sha256 is not the manifest's.
+        DownloadError: the file is not on this machine and cannot, or must not, be downloaded.
+        OutputError: the download cannot be written to the cache.
+    """
+    path = Path(name_or_path).expanduser()
+    known = manifest()
+    if path.is_file():
+        for info in known.values():
+            # Published files have names of their own; one named like ours may be the user's own training.
+            meant = bool(info.urls) or path.parent.resolve() == FOLDER
+            if info.file == path.name and info.kind == kind and meant:
+                verify(path, info)
+        return path
+    names = [info.name for info in known.values() if info.kind == kind]
+    if name_or_path not in names:
+        raise WeightsError(
+            f"{name_or_path!r} is neither a file nor a known {kind}; known: {', '.join(names) or 'none'}"
+        )
+    info = known[name_or_path]
+    found = find(info)
+    if found is None:
+        return _download(info, offline, progress)
+    verify(found, info)
+    return found
+
+
+def list_weights() -> list[WeightInfo]:
+    """Everything in the manifest, with `found` set where the file is on this machine (not hashed)."""
+    return [replace(info, found=find(info)) for info in manifest().values()]
+
+
+def find(info: WeightInfo) -> Path | None:
+    """Where a weight's file lies: `weights/`, then $MOTION_WEIGHTS, then the cache; None when nowhere."""
+    extra = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    candidates = (folder / info.file for folder in (FOLDER, *extra, cache_folder()))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept; the platform's place for caches. It need not exist."""
+    import pooch  # type: ignore[import-untyped]
+
+    return Path(pooch.os_cache("motion-from-video")) / "weights"
+
+
+def verify(path: Path, info: WeightInfo) -> None:
+    """Compare a file with what the manifest knows of its sha256.
+
+    Raises:
+        WeightsError: it differs.
+    """
+    expected = info.sha256 or info.sha256_prefix
+    if expected and not (actual := sha256(path)).startswith(expected):
+        raise WeightsError(
+            f"{path}: damaged or not the file meant: its sha256 starts with {actual[: len(expected)]}, "
+            f"that of {info.name} with {expected}; delete it and fetch it again"
+        )
+
+
+def manifest(path: Path | None = None) -> dict[str, WeightInfo]:
+    """Name -> entry, in the file's order. The shipped manifest is read once.
+
+    Raises:
+        WeightsError: the manifest is missing or malformed.
+    """
+    return _read(path or MANIFEST)
+
+
+@cache
+def _read(path: Path) -> dict[str, WeightInfo]:
+    try:
+        entries: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get("weights", [])
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: the list of weights cannot be read: {error}") from error
+    known: dict[str, WeightInfo] = {}
+    for entry in entries:
+        try:
+            info = WeightInfo(**{**entry, "urls": tuple(entry["urls"])})
+        except (KeyError, TypeError) as error:
+            raise WeightsError(f"{path}: the entry {entry.get('name', entry)}: {error}") from error
+        if info.kind not in KINDS or info.name in known or Path(info.file).name != info.file:
+            raise WeightsError(
+                f"{path}: the entry {info.name}: wrong kind, repeated name or folder in its file"
+            )
+        known[info.name] = info
+    return known
+
+
+def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
+    """Fetch from the first url that answers into the cache: a temporary name, checked, then renamed."""
+    where = f"download it from {' or '.join(info.urls) or 'its authors'} and put it into {FOLDER}"
+    if offline or not info.urls:
+        why = "downloading is forbidden (--offline)" if offline else "it cannot be downloaded"
+        raise DownloadError(f"{info.file} ({info.name}) is not on this machine and {why}: {where}")
+    folder = cache_folder()
+    failures: list[str] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A folder of its own: several processes may fetch the same file at the same time.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
+            part = Path(scratch) / info.file
+            for url in info.urls:
+                failure = _fetch(url, part, info, progress)
+                if failure is None:
+                    verify(part, info)
+                    return part.replace(folder / info.file)
+                failures.append(failure)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write {info.file} there: {error.strerror or error}") from error
+    raise DownloadError(f"{info.file} ({info.name}) cannot be downloaded ({'; '.join(failures)}): {where}")
+
+
+def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None:
+    """Download to `part`; None, or in a few words why it failed."""
+    import pooch
+    from requests.exceptions import ConnectionError as NoConnection
+    from requests.exceptions import HTTPError, RequestException
+
+    host = url.split("/")[2] if url.count("/") > 2 else url
+    bar = _Bar(info.file) if progress else None
+    try:
+        pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 18, timeout=30)(url, str(part), None)
+    except HTTPError as error:
+        answer = error.response
+        return f"{host}: {answer.status_code} {answer.reason}" if answer is not None else f"{host}: {error}"
+    except NoConnection:
+        return f"{host}: no connection"
+    except (RequestException, ValueError) as error:
+        return f"{host}: {type(error).__name__}"
+    finally:
+        if bar:
+            bar.finish()
+    return None
+
+
+class _Bar:
+    """A rich progress bar in the form that pooch drives: `total`, `update`, `reset`, `close`."""
+
+    def __init__(self, label: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+            console=Console(stderr=True),
+        )  # fmt: skip
+        self._task = self._progress.add_task(label, total=None)
+
+    @property
+    def total(self) -> float | None:
+        return self._progress.tasks[0].total
+
+    @total.setter
+    def total(self, value: float) -> None:
+        self._progress.update(self._task, total=value or None)
+        self._progress.start()  # only now is there something to show: the server has answered
+
+    def update(self, count: int) -> None:
+        self._progress.advance(self._task, count)
+
+    def reset(self) -> None:
+        """pooch calls this after the last byte, to set the bar to what it will say for ever."""
+        self._progress.reset(self._task, total=self.total)
+
+    def close(self) -> None:
+        """pooch calls this when the download is complete."""
+
+    def finish(self) -> None:
+        if self._progress.live.is_started:  # stopping writes a line even where nothing was shown
+            self._progress.stop()

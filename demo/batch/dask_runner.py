@@ -1,0 +1,143 @@
+"""Clips on more than one machine or GPU, by Dask distributed.
+
+A task is the path of a clip, which all machines must see under the same name; pictures never travel. Inside
+a Dask worker the clip runs in the same child process as on one machine (`demo.batch.worker`), with the same
+time-outs and retries. What Dask does: hand out tasks, restart its workers, and give a dead one's clip to
+another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from common.errors import MissingExtra, UserError, WeightsError
+from demo.batch.folders import Job
+from demo.batch.report import Row
+from demo.batch.run import FATAL, RetryPolicy, Runner, Watcher, attempt
+from demo.batch.worker import ClipTask, RunConfig, Worker
+from demo.models import resolve_models
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 30
+LOCAL = "local"
+
+_one_clip = threading.Lock()  # a Dask worker with several threads still has one GPU
+
+
+@contextmanager
+def cluster_workers(address: str, orders: RunConfig, patience: RetryPolicy) -> Iterator[Runner]:
+    """A runner on a Dask cluster.
+
+    Args:
+        address: "local" for a cluster on this machine with a worker for every GPU (or one on the CPU),
+            "local:N" for N workers, the address of a scheduler (tcp://host:8786), or its .json file.
+
+    Raises:
+        MissingExtra: Dask is not installed. UserError: there is no such scheduler, or it has no workers.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingExtra(
+            f"--cluster needs Dask ({error}): pip install -r requirements-cluster.txt"
+        ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    local = address == LOCAL or address.startswith(f"{LOCAL}:")
+    with ExitStack() as closing:
+        client = _connect(distributed, address, local, closing)
+
+        def runner(jobs: Sequence[Job], wait: float, watcher: Watcher) -> Iterator[Row]:
+            futures = {}
+            for job in jobs:
+                there = Job(job.clip.absolute(), job.folder.absolute())
+                task = ClipTask("process", there, wait=wait)
+                futures[client.submit(process_there, orders, task, patience, local, pure=False)] = job
+            try:
+                for future in distributed.as_completed(futures):
+                    job, error = futures[future], future.exception()
+                    if isinstance(error, FATAL):
+                        raise error
+                    if error is None:
+                        yield replace(future.result(), job=job)
+                    else:
+                        # KilledWorker: the clip took several Dask workers with it.
+                        told = " ".join(str(error).split())
+                        yield Row(job, "failed", why=f"{type(error).__name__}: {told}")
+            finally:
+                client.cancel(list(futures))
+
+        yield runner
+
+
+def process_there(orders: RunConfig, task: ClipTask, patience: RetryPolicy, local: bool) -> Row:
+    """The task on a Dask worker.
+
+    local: the cluster is this machine's alone, and its workers' names are the numbers of GPUs.
+
+    Raises:
+        WeightsError, DownloadError, MissingExtra: see `demo.batch.run.attempt`.
+    """
+    from distributed import get_worker
+
+    gpu = int(get_worker().name) if local and _gpus() > 1 else None
+    with _one_clip:
+        return attempt(_child(orders, gpu), task, patience)
+
+
+@lru_cache(maxsize=1)
+def _child(orders: RunConfig, gpu: int | None) -> Worker:
+    """The process that has the networks loaded, from this machine's own copies of the weights."""
+    models = resolve_models(orders.settings)
+    for here, there in zip(models.weights, orders.models.weights, strict=True):
+        if here.sha256 != there.sha256:
+            raise WeightsError(f"{here.file} on a worker is another {here.role} than that of this run")
+    return Worker(replace(orders, models=models), {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
+
+
+def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitStack) -> Client:
+    """A client whose cluster has workers; what was started ends with `closing`."""
+    try:
+        if local:
+            # Workers are processes with one thread each, and report to nobody but us.
+            cluster = distributed.LocalCluster(
+                n_workers=_local_count(address),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            closing.enter_context(cluster)
+            return closing.enter_context(distributed.Client(cluster))
+        if Path(address).suffix == ".json":
+            address = json.loads(Path(address).read_text("utf-8"))["address"]
+        client = closing.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS))
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError, KeyError) as error:
+        raise UserError(f"--cluster {address}: no scheduler with workers answers there ({error})") from error
+    return client
+
+
+def _local_count(address: str) -> int:
+    if address == LOCAL:
+        return max(1, _gpus())
+    count = address.removeprefix(f"{LOCAL}:")
+    if not count.isdecimal() or int(count) < 1:
+        raise UserError(f"--cluster {address}: after `local:` comes the number of workers")
+    return int(count)
+
+
+@cache
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

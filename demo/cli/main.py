@@ -1,0 +1,233 @@
+"""Flags -> Settings -> one call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from common.command_line import run as run_commands
+from demo.settings import VERSION, Settings, flag_fields
+
+if TYPE_CHECKING:
+    from demo.batch.folders import ClipList
+    from demo.batch.run import RetryPolicy
+    from demo.cli.console import Console
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "videos" / "sample.mp4"
+_FIELDS = flag_fields()
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The program: runs the command line, turns what goes wrong into one line and an exit status."""
+    run_commands(app, expand_multi_values(sys.argv[1:]))
+
+
+def expand_multi_values(flags: list[str]) -> list[str]:
+    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`, `--views a b c d` likewise;
+    `--cluster` as `--cluster local`."""
+    spelled: list[str] = []
+    many = ""  # the flag whose values follow
+    for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
+        if many and not flag.startswith("-") and spelled[-1] != many:
+            spelled.append(many)
+        if flag.startswith("-"):
+            many = flag if flag in ("--video", "--views") else ""
+        spelled.append(flag)
+        if flag == "--cluster" and following.startswith("-"):
+            spelled.append("local")
+    return spelled
+
+
+def option_for(name: str, *flags: str) -> Any:
+    """A flag with the default and the description that its settings field has."""
+    field = _FIELDS[name]
+    return typer.Option(field.default, *flags, help=field.description)
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    video: list[Path] = typer.Option(
+        [SAMPLE],
+        help="mp4, mov, avi, mkv, webm, gif or a picture; or several, folders of videos, and globs.",
+        show_default="the sample",
+    ),
+    views: list[Path] = typer.Option(
+        [],
+        help="Four synchronised clips of one person, of cameras that stand around counterclockwise as seen "
+        "from above (or in the order that another --lifter knows).",
+    ),
+    output: Path | None = typer.Option(
+        None, help="Folder for the results.", show_default="outputs/<clip>/, for several clips outputs/"
+    ),
+    recursive: bool = typer.Option(False, "--recursive", help="Look into folders inside folders."),
+    include: list[str] = typer.Option([], help="Take these files of folders, for example 'take_*.mov'."),
+    exclude: list[str] = typer.Option([], help="Leave these files of folders out."),
+    retries: int = typer.Option(1, min=0, help="Try a clip again after a crash or a time-out."),
+    timeout: float | None = typer.Option(
+        None, min=0.001, help="Seconds a clip may take.", show_default="no limit"
+    ),
+    jobs: int | None = typer.Option(
+        None, min=1, help="Clips in work at once.", show_default="2 from 8 cores on, else 1"
+    ),
+    cluster: str | None = typer.Option(
+        None, help="Use Dask: local (a worker a GPU), local:N, tcp://host:port or a scheduler file."
+    ),
+    person: str = option_for("person"),
+    quality: str = option_for("quality"),
+    detector: str = option_for("detector"),
+    pose: str = option_for("pose"),
+    lifter: str = option_for("lifter"),
+    lifter_weights: Path | None = option_for("lifter_weights"),
+    device: str = option_for("device"),
+    start: float | None = option_for("start"),
+    end: float | None = option_for("end"),
+    detect_every: int = option_for("detect_every"),
+    flip: bool = option_for("flip"),
+    pose_flip: bool = option_for("pose_flip"),
+    smooth: bool = option_for("smooth"),
+    focal: float | None = option_for("focal"),
+    height: int | None = option_for("height"),
+    orbit: float = option_for("orbit"),
+    render: bool = option_for("render"),
+    offline: bool = option_for("offline"),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that are there already."),
+    verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Say more."),
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Say nothing but errors."),
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """Turn a video of people into 3D motion: a side-by-side 2D/3D video and a data file.
+
+    Without arguments the sample clip is processed. Of several clips a report is written beside the results,
+    and the exit status is 0 when all are fine, 1 when some failed, 2 when nothing could run.
+    """
+    if version:
+        typer.echo(VERSION)
+        raise typer.Exit
+    if context.invoked_subcommand is not None:
+        return
+    settings = _settings({name: value for name, value in locals().items() if name in _FIELDS})
+    from demo.cli.console import Console
+
+    console = Console(quiet=quiet, verbose=verbose)
+    if views:
+        if video != [SAMPLE] or cluster is not None:
+            raise typer.BadParameter("--views goes without --video and --cluster")
+        run_one(views, output or Path("outputs/views"), settings, overwrite, console)
+        return
+    from demo.batch.folders import is_one_file
+
+    if is_one_file(video) and cluster is None:
+        run_one(video, output or Path("outputs") / (video[0].stem or "clip"), settings, overwrite, console)
+        return
+    from demo.batch.folders import find_clips
+    from demo.batch.run import RetryPolicy
+
+    output = output or Path("outputs")
+    found = find_clips(video, output, recursive, include, exclude)
+    patience = RetryPolicy(timeout, retries)
+    raise typer.Exit(run_many(found, output, settings, overwrite, patience, jobs, cluster, console))
+
+
+def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
+    """Process one clip, or several views of one person, in this process, with progress on the console.
+
+    Raises:
+        DamagedVideo: the results cover only a part. UserError: there are none.
+    """
+    from common.errors import DamagedVideo
+    from demo.video.reader import probe
+
+    for clip in clips:  # report a wrong path before anything is loaded
+        probe(clip)
+    with console.working("loading the program"):
+        from demo.models import ModelLoader, resolve_models
+        from demo.pipeline import process
+
+        resolved = resolve_models(settings, len(clips))
+    console.resolved(resolved)
+    models = ModelLoader(resolved, settings, lambda: console.working("loading the networks"))
+    with console.progress() as progress:
+        report = process(clips, folder, settings, models, progress, overwrite)
+    console.finished(report)
+    if report.damage:
+        raise DamagedVideo(f"{report.clip}: {report.damage}; the results cover what could be read")
+
+
+def run_many(
+    found: ClipList,
+    output: Path,
+    settings: Settings,
+    overwrite: bool,
+    patience: RetryPolicy,
+    jobs: int | None,
+    cluster: str | None,
+    console: Console,
+) -> int:
+    """Many clips: plan, run, report. Returns the exit status."""
+    from contextlib import ExitStack
+
+    from common.errors import OutputError, UserError
+    from demo.batch import run as batch
+    from demo.batch.report import exit_status
+    from demo.batch.worker import RunConfig
+    from demo.models import resolve_models
+
+    try:
+        if not found.jobs:
+            raise UserError("there is no clip in what --video names; see --recursive and --include")
+        if output.exists() and not output.is_dir():
+            raise OutputError(f"{output} is a file: --output is the folder for the results")
+        count = jobs or batch.worker_count()
+        threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
+        models = resolve_models(settings)
+        console.resolved(models)
+        orders = RunConfig(settings, models, overwrite, threads)
+        with console.counting("inspecting the clips", len(found.jobs)) as inspected:
+            plan = batch.plan(found, orders, inspected)
+        console.planned(plan, found)
+        with ExitStack() as stack:
+            if cluster is None:
+                runner = stack.enter_context(batch.local_workers(orders, patience, count))
+            else:
+                from demo.batch.dask_runner import cluster_workers
+
+                runner = stack.enter_context(cluster_workers(cluster, orders, patience))
+            watcher = stack.enter_context(console.batch(plan))
+            rows = batch.run(plan, found, output, runner, patience.timeout, watcher)
+    except UserError as error:
+        error.status = 2  # nothing could run
+        raise
+    console.report(rows, output)
+    return exit_status(rows)
+
+
+@app.command()
+def weights() -> None:
+    """List the weights: licence, size, and where each is found."""
+    from common.weights import list_weights
+    from demo.cli.console import Console
+
+    Console().weights(list_weights())
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    from pydantic import ValidationError
+
+    try:
+        return Settings.of(**flags)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][-1]).replace("_", "-")
+        raise typer.BadParameter(f"{flag}: {first['msg']}") from error

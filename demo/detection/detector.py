@@ -1,0 +1,294 @@
+"""Person boxes per frame: YOLO through ultralytics, which is imported here only and only when used.
+
+ultralytics is AGPL-3.0, so nothing else in the program may import it. It is kept to itself: no network,
+no installing of packages, no settings in the user's home, no output.
+
+Its `.pt` checkpoints are pickles of whole network objects, and unpickling calls whatever the file names.
+Two barriers stand before that: the names are read from the raw opcodes and compared with an allow-list
+(`check_checkpoint`; nothing is executed), and ultralytics is switched to its restricted loader
+(`torch.load(weights_only=True)` and no `eval` of layer descriptions).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import pickletools
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from common.errors import InputMissing, MissingExtra, WeightsError
+from demo.types import Detections, Floats, Image
+
+# What checkpoints of ultralytics' detectors are made of: a name is allowed when its module is a key and
+# its last part matches the pattern. Names with dots (attributes of attributes) never match.
+_CLASS = r"[A-Z]\w*"
+ALLOWED_GLOBALS = {
+    r"__builtin__|builtins": r"set|frozenset|list|dict|tuple|slice|int|float|bool|str|bytes|bytearray",
+    r"collections": r"OrderedDict|defaultdict",
+    r"_codecs": r"encode",  # how protocol 2 spells bytes
+    r"pathlib": r"(Pure)?(Posix|Windows)?Path",
+    r"torch": r"\w+Storage|Size|device|(b?float|u?int)\d+|bool|double|half|long",
+    r"torch\.storage": r"(Untyped|Typed)Storage",
+    r"torch\._utils": r"_rebuild_(parameter|tensor_v2|tensor)",
+    r"torch\.nn\.parameter": r"Parameter|Buffer",
+    r"torch\.nn\.modules\.\w+": _CLASS,
+    r"numpy": r"dtype|ndarray",
+    r"numpy\.(_core|core)\.multiarray": r"scalar|_reconstruct",
+    r"ultralytics\.nn\.modules(\.\w+)?": _CLASS,
+    r"ultralytics\.nn\.tasks": r"\w*Model",
+    r"ultralytics\.utils": r"IterableSimpleNamespace",
+    r"ultralytics\.utils\.(loss|tal)": r"[A-Za-z]\w*(Loss|Assigner)",
+}
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, EOFError,
+    IndexError, OverflowError, OSError,
+)  # fmt: skip
+
+_AROUND = 1.5  # a closer look shows so many times the longer side of somebody's box
+_CLOSER_SIZE = 416  # pixels a side
+
+
+class PersonDetector:
+    """Finds the people in frames with one ultralytics network.
+
+    Args:
+        network: an `ultralytics.YOLO` object.
+        person: the network's class number of "person".
+        device: "cpu", "cuda", "cuda:1", "mps".
+        confidence: boxes below this score are dropped. It is low on purpose: the tracker keeps a person
+            through weak detections, but never starts one on them.
+        overlap: non-maximum suppression drops the weaker of two boxes whose IoU is larger.
+        image_size: frames are scaled so that their long side has this many pixels (and padded to a
+            multiple of the network's stride, not to a square).
+        batch: the most frames the network sees at once.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        person: int,
+        device: str,
+        *,
+        confidence: float = 0.03,
+        overlap: float = 0.6,
+        image_size: int = 640,
+        batch: int = 16,
+    ) -> None:
+        self.person = person
+        self._network = network
+        self._options = {
+            "classes": [person],
+            "device": device,
+            "half": device.startswith("cuda"),
+            "conf": confidence,
+            "iou": overlap,
+            "imgsz": image_size,
+            "rect": True,
+            "verbose": False,
+            "save": False,
+        }
+        self._batch = batch
+
+    @property
+    def network(self) -> Any:
+        """The layers alone, in float32: a `torch.nn.Module` of ultralytics."""
+        return self._network.model.float()
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Boxes of the people in each image, strongest first.
+
+        Args:
+            images: uint8 (H, W, 3), BGR. Images of one size share a batch without padding to a square.
+
+        Returns:
+            One `Detections` per image; boxes (N, 4) within the image, scores (N,); N may be 0.
+        """
+        return self._detect(images, self._options)
+
+    def detect_in_crops(self, image: Image, places: Floats) -> list[Detections]:
+        """Boxes of the people at some places of one image, who may be too small or odd to be found in it.
+
+        Args:
+            places: boxes (N, 4), also beyond the image. Half as much again as each box is looked at.
+
+        Returns:
+            One `Detections` per place, in the image's pixels.
+        """
+        height, width = image.shape[:2]
+        middle = (places[:, :2] + places[:, 2:]) / 2
+        reach = _AROUND / 2 * (places[:, 2:] - places[:, :2]).max(axis=1, keepdims=True)
+        low = np.clip(middle - reach, 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(middle + reach), low + 1, (width, height)).astype(int)
+        windows = [image[y1:y2, x1:x2] for (x1, y1), (x2, y2) in zip(low, high, strict=True)]
+        found = self._detect(windows, {**self._options, "imgsz": _CLOSER_SIZE})
+        return [
+            Detections(near.boxes + np.tile(corner, 2).astype(np.float32), near.scores)
+            for near, corner in zip(found, low, strict=True)
+        ]
+
+    def _detect(self, images: Sequence[Image], options: dict[str, Any]) -> list[Detections]:
+        import torch
+
+        found: list[Detections] = []
+        threads = torch.get_num_threads()
+        for start in range(0, len(images), self._batch):
+            frames = [np.ascontiguousarray(image) for image in images[start : start + self._batch]]
+            results = self._network.predict(frames, batch=len(frames), **options)
+            found.extend(_detections(result.boxes) for result in results)
+        torch.set_num_threads(threads)  # ultralytics takes one away, from the other networks too
+        return found
+
+
+def _detections(boxes: Any) -> Detections:
+    """ultralytics' `Boxes` on any device and in any precision as float32 arrays."""
+    xyxy = boxes.xyxy.float().cpu().numpy().reshape(-1, 4)
+    scores = boxes.conf.float().cpu().numpy().reshape(-1)
+    order = np.argsort(-scores, kind="stable")
+    return Detections(xyxy[order].astype(np.float32), scores[order].astype(np.float32))
+
+
+def load_detector(
+    path: Path,
+    device: str,
+    *,
+    confidence: float = 0.03,
+    overlap: float = 0.6,
+    image_size: int | None = None,
+    batch: int = 16,
+) -> PersonDetector:
+    """Open a detector's weights, a `.pt` file of ultralytics. Without `image_size`, it is the file's own.
+
+    Raises:
+        InputMissing: there is no such file.
+        WeightsError: the file is damaged, holds names that a detector does not need, or does not
+            detect people.
+        MissingExtra: ultralytics is not installed or too old to load files safely.
+    """
+    if not path.is_file():
+        raise InputMissing(f"{path}: no such detector file")
+    if path.suffix != ".pt":
+        raise WeightsError(f"{path}: a detector is a .pt file as ultralytics writes it")
+    check_checkpoint(path)
+    ultralytics = ultralytics_offline()
+    try:
+        network = ultralytics.YOLO(str(path), task="detect", verbose=False)
+        names: dict[int, str] = network.names
+    except (
+        *_DAMAGE,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ImportError,
+        AssertionError,
+        pickle.PickleError,
+    ) as error:
+        reason = str(error).strip().splitlines()
+        raise WeightsError(
+            f"{path}: cannot be loaded as a detector: {reason[0] if reason else error!r}"
+        ) from error
+    person = next((number for number, name in names.items() if name == "person"), None)
+    if network.task != "detect" or person is None:
+        raise WeightsError(
+            f'{path}: a {network.task} network of {len(names)} classes; needed: one that detects "person"'
+        )
+    size = image_size or network.overrides.get("imgsz", 640)
+    return PersonDetector(
+        network, person, device, confidence=confidence, overlap=overlap, image_size=size, batch=batch
+    )
+
+
+@cache
+def ultralytics_offline() -> ModuleType:
+    """Import ultralytics shut off from the network, the user's home and the terminal."""
+    folder = tempfile.TemporaryDirectory(prefix="ultralytics-")  # removed when the process ends
+    _ultralytics_folders.append(folder)
+    os.environ.update(
+        YOLO_CONFIG_DIR=folder.name,
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_VERBOSE="false",
+        ULTRALYTICS_SAFE_LOAD="true",
+    )
+    threads = cv2.getNumThreads()
+    omp = os.environ.get("OMP_NUM_THREADS")
+    try:
+        with np.printoptions():  # ultralytics changes numpy's and OpenCV's settings for the whole process
+            import ultralytics
+            from ultralytics import utils
+    except ImportError as error:
+        raise MissingExtra(f"people are found with ultralytics, which cannot be imported: {error}") from error
+    if not getattr(utils, "SAFE_LOAD", False):
+        raise MissingExtra(f"ultralytics {ultralytics.__version__} cannot load weights safely: upgrade it")
+    cv2.setNumThreads(threads)
+    if omp is None:  # ultralytics sets it to 1, and child processes would inherit that
+        os.environ.pop("OMP_NUM_THREADS", None)
+    logging.getLogger("ultralytics").setLevel(logging.CRITICAL)
+    utils.SETTINGS["sync"] = False
+    return ultralytics
+
+
+_ultralytics_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a `.pt` file that is damaged or names a global outside the allow-list; runs nothing of it.
+
+    Raises:
+        WeightsError: saying which name, or what is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch finds members regardless of case, and a zip may hold one name twice: look at all.
+            pickles = [info for info in archive.infolist() if info.filename.lower().endswith(".pkl")]
+            if any(info.filename.lower().endswith("constants.pkl") for info in pickles):
+                raise WeightsError(f"{path}: a TorchScript archive, not a checkpoint of ultralytics")
+            damaged = archive.testzip()
+            if damaged is not None or not pickles:
+                raise WeightsError(f"{path}: damaged ({damaged or 'data.pkl is missing'}); fetch it again")
+            names = [name for info in pickles for name in _globals(archive.read(info))]
+    except _DAMAGE as error:
+        raise WeightsError(
+            f"{path}: damaged or not a PyTorch checkpoint ({error}); fetch it again"
+        ) from error
+    for module, name in names:
+        if not _allowed(module, name):
+            raise WeightsError(
+                f"{path}: refused, because opening it would call {module}.{name}, which no detector needs"
+            )
+
+
+def _allowed(module: str, name: str) -> bool:
+    return any(
+        re.fullmatch(modules, module, re.ASCII) and re.fullmatch(names, name, re.ASCII)
+        for modules, names in ALLOWED_GLOBALS.items()
+    )
+
+
+def _globals(data: bytes) -> Iterator[tuple[str, str]]:
+    """(module, name) of everything that unpickling `data` would look up."""
+    texts = ["?", "?"]
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("GLOBAL", "INST"):
+            module, _, name = str(argument).partition(" ")
+            yield module, name
+        elif opcode.name == "STACK_GLOBAL":
+            # Its operands may come from anywhere on the stack, so the name shown is a good guess only;
+            # torch.save writes protocol 2, which has no such opcode: refused whatever it names.
+            yield f"(protocol 4) {texts[-2]}", texts[-1]
+        elif opcode.name.startswith("EXT"):
+            yield "copyreg", f"extension {argument}"
+        elif isinstance(argument, str):
+            texts.append(argument)

@@ -1,0 +1,332 @@
+"""The 2D keypoint stage: people's boxes in, 17 COCO keypoints a person out, by any top-down heatmap network.
+
+Geometry. Coordinates of pictures, crops and heatmaps are those of OpenCV's pixels and COCO's keypoints: the
+integers are pixel centres. A box is bounded by pixel edges, as detectors and COCO give it: its left edge x1
+lies at x1 - 0.5 in pixel centres. So a window of `w` picture pixels from its left edge `x1`, cut out at
+`W` pixels, is the half-pixel-correct map
+
+    crop = (picture + 0.5 - x1) * W / w - 0.5
+
+which keeps edges on edges at every zoom (`to_crop`). From heatmap cells to crop pixels there are three
+conventions in use, and a network knows the one it was trained with (`HeatmapGrid`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from common.errors import InputMissing, MissingExtra, WeightsError
+from demo.pose.heatmaps import Decoding, decode_candidates
+from demo.pose.hrnet import Alignment, load_hrnet
+from demo.types import Floats, Image
+from lifter.skeletons import COCO_17
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+PADDING = 1.25  # the window over the box, as HRNet was trained
+_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # of ImageNet, RGB in 0..1
+_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+class PoseNetwork(Protocol):
+    """A heatmap network: float32 (N, 3, H, W) RGB, ImageNet mean and deviation taken off -> (N, 17, h, w)."""
+
+    def __call__(self, crops: Floats) -> Floats: ...
+
+
+class KeypointEstimator(Protocol):
+    """What the pipeline needs of a 2D keypoint stage."""
+
+    def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """Keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
+        ...
+
+    def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """(n, 2, 17, 3): these keypoints, and where else each joint may be; here nowhere."""
+        return [np.stack([found, missing_keypoints(len(found))], axis=1) for found in self.estimate(items)]
+
+
+@dataclass(frozen=True)
+class HeatmapGrid:
+    """Where the cells of a heatmap lie on the crop, along one axis: crop = stride * cell + offset.
+
+    - "index": cell i is pixel stride * i. The targets of the original HRNet, MMPose's and PaddleDetection's.
+    - "centre": cell i is the middle of its stride pixels.
+    - "corner": first and last cells are first and last pixels (UDP, Huang et al., CVPR 2020).
+    """
+
+    stride: float
+    offset: float
+
+    @classmethod
+    def of(cls, alignment: Alignment, pixels: int, cells: int) -> HeatmapGrid:
+        if alignment == "corner":
+            return cls((pixels - 1) / (cells - 1), 0.0)
+        stride = pixels / cells
+        return cls(stride, (stride - 1) / 2 if alignment == "centre" else 0.0)
+
+    def to_crop(self, cells: Floats) -> Floats:
+        return (cells * self.stride + self.offset).astype(np.float32)
+
+    def mirror_shift(self, pixels: int, cells: int) -> int:
+        """How far a mirrored crop must move left for the grid to fall on itself, cell i on cell -1 - i."""
+        return round(pixels - 1 - self.stride * (cells - 1) - 2 * self.offset)
+
+
+def crop_windows(boxes: Floats, input_size: tuple[int, int], padding: float = PADDING) -> NDArray[np.float64]:
+    """(n, 4) boxes -> (n, 4) windows left, top, width, height around the same centres.
+
+    The short side grows until the window has the network's aspect, then both grow by `padding`.
+    """
+    corners = np.asarray(boxes, dtype=np.float64)
+    centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    aspect = input_size[0] / input_size[1]
+    width = np.maximum(size[:, 0], size[:, 1] * aspect) * padding
+    size = np.stack([width, width / aspect], axis=1)
+    return np.concatenate([centre - size / 2, size], axis=1)
+
+
+def to_crop(points: NDArray, windows: NDArray, input_size: tuple[int, int]) -> NDArray:
+    """Picture pixels (..., 2) -> crop pixels, for windows (..., 4)."""
+    return (points + 0.5 - windows[..., :2]) * np.asarray(input_size) / windows[..., 2:] - 0.5
+
+
+def to_picture(points: NDArray, windows: NDArray, input_size: tuple[int, int]) -> NDArray:
+    """Crop pixels (..., 2) -> picture pixels, for windows (..., 4). Undoes `to_crop`."""
+    return (points + 0.5) * windows[..., 2:] / np.asarray(input_size) + windows[..., :2] - 0.5
+
+
+def crop(image: Image, window: NDArray, input_size: tuple[int, int]) -> Image:
+    """The window of the picture at the network's input size, black outside the picture."""
+    zoom = np.asarray(input_size) / window[2:]
+    shift = to_crop(np.zeros(2), window, input_size)
+    affine = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
+    return np.asarray(cv2.warpAffine(image, affine, input_size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def normalise(crops: NDArray[np.uint8]) -> Floats:
+    """BGR crops (N, H, W, 3) -> what networks eat (N, 3, H, W)."""
+    scaled = (crops[..., ::-1] / np.float32(255) - _MEAN) / _STD
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def denormalised(inputs: Tensor) -> Tensor:
+    """What networks eat (N, 3, H, W) -> RGB from 0 to 1."""
+    mean, std = (inputs.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
+    return inputs * std + mean
+
+
+def usable_boxes(boxes: Floats, image: Image) -> NDArray[np.bool_]:
+    """(n,) whether a box is finite, at least a pixel wide and high, and touches the picture."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.nan_to_num(np.asarray(boxes, dtype=np.float64)).T
+    inside = (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+    return np.isfinite(boxes).all(axis=1) & inside & (x2 - x1 >= 1) & (y2 - y1 >= 1)
+
+
+class PoseEstimator(KeypointEstimator):
+    """Top-down keypoints by a heatmap network, many people of many pictures in one batch."""
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        input_size: tuple[int, int],
+        flip_test: bool = False,
+        batch_size: int = 32,
+        *,
+        alignment: Alignment = "index",
+        decoding: Decoding = "dark",
+    ) -> None:
+        """`input_size` is (width, height). `flip_test` averages with the mirrored person's heatmaps."""
+        self._network = network
+        self._input_size = input_size
+        self._flip_test = flip_test
+        self._batch_size = batch_size
+        self._alignment: Alignment = alignment
+        self._decoding: Decoding = decoding
+
+    def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """Keypoints (n, 17, 3) of the n boxes of each picture: x, y in picture pixels, score.
+
+        Args:
+            items: pairs of a BGR picture and its boxes (n, 4), n may be 0.
+
+        A joint the network does not see, and all joints of a box that is empty, not finite or outside the
+        picture, are NaN, NaN, 0.
+        """
+        return [people[:, 0] for people in self.candidates(items)]
+
+    def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
+        """(n, 2, 17, 3): what `estimate` gives, and each joint's second choice, NaN, NaN, 0 without one."""
+        results = [missing_keypoints(len(boxes), 2) for _, boxes in items]
+        for batch in self._batches(items):
+            crops = np.stack([crop(items[i][0], window, self._input_size) for i, _, window in batch])
+            windows = np.stack([window for *_, window in batch])
+            for (item, row, _), person in zip(batch, self._keypoints(crops, windows), strict=True):
+                results[item][row] = person
+        return results
+
+    def _batches(
+        self, items: Sequence[tuple[Image, Floats]]
+    ) -> Iterator[list[tuple[int, int, NDArray[np.float64]]]]:
+        """All usable boxes as (item, row, window), `batch_size` at a time."""
+        batch: list[tuple[int, int, NDArray[np.float64]]] = []
+        for item, (image, boxes) in enumerate(items):
+            boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+            rows = np.flatnonzero(usable_boxes(boxes, image))
+            for row, window in zip(rows, crop_windows(boxes[rows], self._input_size), strict=True):
+                batch.append((item, int(row), window))
+                if len(batch) == self._batch_size:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+
+    def _keypoints(self, crops: NDArray[np.uint8], windows: NDArray[np.float64]) -> Floats:
+        """Crops (N, H, W, 3) and their windows (N, 4) -> keypoints (N, 2, 17, 3) in their pictures."""
+        batch = normalise(crops)
+        heatmaps = self._network(batch)
+        columns, rows = (
+            HeatmapGrid.of(self._alignment, pixels, cells)
+            for pixels, cells in zip(self._input_size, heatmaps.shape[:1:-1], strict=True)
+        )
+        if self._flip_test:
+            shift = columns.mirror_shift(self._input_size[0], heatmaps.shape[3])
+            mirrored = self._network(mirror(batch, shift))
+            heatmaps = np.float32(0.5) * (heatmaps + mirrored[:, COCO_17.mirror, :, ::-1])
+        people = decode_candidates(heatmaps, self._decoding)
+        on_crop = np.stack([columns.to_crop(people[..., 0]), rows.to_crop(people[..., 1])], axis=-1)
+        people[..., :2] = to_picture(on_crop, windows[:, None, None], self._input_size)
+        return people
+
+
+def mirror(batch: Floats, shift: int) -> Floats:
+    """Crops (N, 3, H, W) mirrored left to right and moved `shift` pixels left, their last column repeated.
+
+    With "index" grids of stride 4 the cells of a crop and those of its mirror image interleave. The usual
+    cure moves the mirrored heatmap by one cell, which is a quarter cell too far; moving the picture by
+    `HeatmapGrid.mirror_shift` whole pixels is exact.
+    """
+    flipped = batch[..., ::-1]
+    edge = np.repeat(flipped[..., -1:], shift, axis=-1)
+    return np.ascontiguousarray(np.concatenate([flipped[..., shift:], edge], axis=-1))
+
+
+def missing_keypoints(*count: int) -> Floats:
+    """(*count, 17, 3) of NaN, NaN, 0: nothing is known of these people."""
+    keypoints = np.full((*count, len(COCO_17.joints), 3), np.nan, dtype=np.float32)
+    keypoints[..., 2] = 0
+    return keypoints
+
+
+class TorchNetwork:
+    """A PyTorch heatmap network on a device."""
+
+    def __init__(self, model: nn.Module, device: str, precision: Precision | None = None) -> None:
+        """`precision` is float16 on a CUDA device by default, float32 elsewhere.
+
+        Channels last is the layout both cuDNN and oneDNN work in: it halves the time on a CPU and changes
+        nothing else. bfloat16 halves it again where the CPU has instructions for it (benchmarks/pose2d.py).
+        """
+        self._device = torch.device(device)
+        self._model = model.to(self._device).to(memory_format=torch.channels_last).eval()
+        self._precision = precision or ("float16" if self._device.type == "cuda" else "float32")
+
+    @torch.inference_mode()
+    def __call__(self, crops: Floats) -> Floats:
+        """(N, 3, H, W) -> (N, 17, h, w)."""
+        batch = torch.from_numpy(crops).to(self._device, memory_format=torch.channels_last)
+        with torch.autocast(
+            self._device.type,
+            dtype=getattr(torch, self._precision),
+            enabled=self._precision != "float32",
+        ):
+            heatmaps = self._model(batch)
+        return np.asarray(heatmaps.float().cpu().contiguous().numpy())
+
+
+class OnnxNetwork:
+    """An ONNX heatmap network in ONNX Runtime. `input_size` (width, height) is the model's own."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        """Raises MissingExtra without onnxruntime, WeightsError for a file that is no top-down model."""
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as failures
+        except ImportError as error:
+            raise MissingExtra(f"{path} needs onnxruntime: pip install onnxruntime") from error
+        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        offered = onnxruntime.get_available_providers()
+        providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
+        kinds = tuple(
+            kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, Exception)
+        )
+        try:
+            self._session = onnxruntime.InferenceSession(path, providers=providers)
+        except kinds as error:
+            reason = str(error).splitlines()[0][:120]
+            raise WeightsError(f"{path} cannot be read as an ONNX model ({reason}): get it again") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._input = inputs[0].name
+        shape = inputs[0].shape
+        fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4 and shape[1] == 3
+        if not fits or not all(isinstance(side, int) for side in shape[2:]):
+            raise WeightsError(
+                f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it anew"
+            )
+        if len(outputs[0].shape) != 4 or outputs[0].shape[1] not in (len(COCO_17.joints), None):
+            raise WeightsError(
+                f"{path} gives {outputs[0].shape}, not COCO-17 heatmaps (N, 17, h, w): take another model"
+            )
+        self.input_size = (int(shape[3]), int(shape[2]))
+        self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
+
+    def __call__(self, crops: Floats) -> Floats:
+        """(N, 3, H, W) -> (N, 17, h, w)."""
+        if self._fixed_batch is None:
+            return np.asarray(self._session.run(None, {self._input: crops})[0], dtype=np.float32)
+        size, parts = self._fixed_batch, []
+        for start in range(0, len(crops), size):
+            part = crops[start : start + size]
+            full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            parts.append(self._session.run(None, {self._input: full})[0][: len(part)])
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def load_pose(spec: str | Path, device: str, flip_test: bool = False) -> KeypointEstimator:
+    """The keypoint stage for a file of weights, or for "mmpose:CONFIG[:CHECKPOINT]".
+
+    Args:
+        spec: an .onnx heatmap model, HRNet weights (.pth, .safetensors; see `demo.pose.hrnet.load_hrnet`),
+            or an MMPose configuration (see `demo.pose.mmpose_backend`).
+        device: "cpu", "cuda", "cuda:1" or "mps".
+        flip_test: average with the mirrored picture: a little more precise, half as fast.
+
+    Raises:
+        InputMissing, WeightsError, MissingExtra.
+    """
+    if str(spec).startswith("mmpose:"):
+        from demo.pose.mmpose_backend import load_mmpose
+
+        return load_mmpose(str(spec), device, flip_test)
+    path = Path(spec)
+    if not path.is_file():
+        raise InputMissing(f"the keypoint weights {path} do not exist: check the path")
+    if path.suffix == ".onnx":
+        network = OnnxNetwork(path, device)
+        return PoseEstimator(network, network.input_size, flip_test)
+    model, config = load_hrnet(path)
+    if config.joints != len(COCO_17.joints):
+        raise WeightsError(f"{path} finds {config.joints} joints, not COCO's 17: take COCO weights")
+    return PoseEstimator(
+        TorchNetwork(model, device), config.input_size, flip_test, alignment=config.alignment
+    )

@@ -1,0 +1,44 @@
+"""The cached first pass over a clip, so that lifting or drawing again does not detect again."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from common.files import replace_file
+from demo.types import Analysis, Tracks2D
+
+
+def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
+    """Cache an analysis under the key of what it was made from.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with replace_file(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            fingerprint=np.array(key),
+            damage=np.array(json.dumps(analysis.damage)),
+            pts=analysis.pts,
+            times=analysis.times,
+            ids=analysis.tracks.ids,
+            boxes=analysis.tracks.boxes,
+            keypoints=analysis.tracks.keypoints,
+        )
+
+
+def read_analysis(path: Path, key: str) -> Analysis | None:
+    """Return the cached analysis, or None where there is none, it is damaged, or it has another key."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["fingerprint"]) != key:
+                return None
+            tracks = Tracks2D(file["ids"], file["boxes"], file["keypoints"])
+            return Analysis(tracks, file["pts"], file["times"], json.loads(str(file["damage"])))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None

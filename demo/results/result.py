@@ -1,0 +1,147 @@
+"""The self-describing result file: write, read, check.
+
+An .npz that plain numpy reads. Arrays count people, then the clip's frames from 0; unknown values are NaN:
+
+    joints_world, joints_camera  float32 (people, frames, 17, 3), metres
+    keypoints_2d                 float32 (people, frames, 17, 3), COCO-17: x, y in pixels, score
+    boxes                        float32 (people, frames, 4), x1 y1 x2 y2 in pixels
+    joint_uncertainty            float32 (people, frames, 17), metres; only where the lifter predicts it
+    keypoints_2d_views           float32 (people, views, frames, 17, 3); only of several synchronised clips
+    boxes_views                  float32 (people, views, frames, 4); only of several synchronised clips
+    person_ids                   int32 (people,)
+    status                       uint8 (people, frames), see status_names
+    times                        float64 (frames,), seconds
+    status_names, joint_names, joint_parents, keypoint_names
+    meta                         one JSON string: units, axes, fps, weights, settings, version ...
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, UInt8
+
+from common.errors import DataError, InputMissing
+from common.files import replace_file
+from demo.types import Motion, Status, Tracks2D
+from lifter.skeletons import COCO_17, H36M_17
+
+SCHEMA = 1
+UNITS = {
+    "joints": "metres",
+    "keypoints_2d": "pixels, then a score in 0..1",
+    "boxes": "pixels",
+    "times": "seconds",
+}
+AXES = {
+    "joints_camera": "x right, y down, z forward; relative to the pelvis",
+    "joints_world": "right-handed, z up, floor at z = 0; y is where the camera looks, along the floor",
+    "keypoints_2d": "x right, y down, of the upright frame",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a result file holds; see the module's description for units and axes.
+
+    keypoints_2d_views, boxes_views: only of several synchronised clips.
+    """
+
+    joints_world: Float32[np.ndarray, "people frames 17 3"]
+    joints_camera: Float32[np.ndarray, "people frames 17 3"]
+    keypoints_2d: Float32[np.ndarray, "people frames 17 3"]
+    boxes: Float32[np.ndarray, "people frames 4"]
+    joint_uncertainty: Float32[np.ndarray, "people frames 17"] | None
+    person_ids: Int32[np.ndarray, " people"]
+    status: UInt8[np.ndarray, "people frames"]
+    times: Float64[np.ndarray, " frames"]
+    meta: dict[str, Any]
+    keypoints_2d_views: Float32[np.ndarray, "people views frames 17 3"] | None = None
+    boxes_views: Float32[np.ndarray, "people views frames 4"] | None = None
+
+    @staticmethod
+    def build(
+        tracks: Tracks2D, motion: Motion, times: Float64[np.ndarray, " frames"], meta: dict[str, Any]
+    ) -> Result:
+        """Assemble the result of a clip; tracks and motion are of the same people in the same order."""
+        return Result(
+            joints_world=motion.world,
+            joints_camera=motion.camera,
+            keypoints_2d=tracks.keypoints,
+            boxes=tracks.boxes,
+            joint_uncertainty=motion.uncertainty,
+            person_ids=motion.ids,
+            status=motion.status,
+            times=times,
+            meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
+        )
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Writes the npz, whole or not at all. The same result always gives the same bytes.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    arrays: dict[str, Any] = {
+        name: value for name, value in vars(result).items() if name != "meta" and value is not None
+    }
+    arrays |= {
+        "status_names": np.array([status.name.lower() for status in Status]),
+        "joint_names": np.array(H36M_17.joints),
+        "joint_parents": np.array(H36M_17.parents, np.int32),
+        "keypoint_names": np.array(COCO_17.joints),
+        "meta": np.array(json.dumps(result.meta, sort_keys=True, allow_nan=False)),
+    }
+    with replace_file(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_result(path: Path) -> Result:
+    """Reads a result file and checks that it is one.
+
+    Raises:
+        InputMissing: there is no such file.
+        DataError: the file is damaged, of a newer version, or its arrays do not fit each other.
+    """
+    if not path.is_file():
+        raise InputMissing(f"{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(str(arrays["meta"]))
+        found = Result(
+            joints_world=arrays["joints_world"],
+            joints_camera=arrays["joints_camera"],
+            keypoints_2d=arrays["keypoints_2d"],
+            boxes=arrays["boxes"],
+            joint_uncertainty=arrays.get("joint_uncertainty"),
+            person_ids=arrays["person_ids"],
+            status=arrays["status"],
+            times=arrays["times"],
+            meta=meta,
+            keypoints_2d_views=arrays.get("keypoints_2d_views"),
+            boxes_views=arrays.get("boxes_views"),
+        )
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
+    if meta.get("schema") != SCHEMA:
+        raise DataError(f"{path}: has schema {meta.get('schema')}, this version reads {SCHEMA}")
+    people, frames = len(found.person_ids), len(found.times)
+    shapes = {
+        "joints_world": (people, frames, 17, 3),
+        "joints_camera": (people, frames, 17, 3),
+        "keypoints_2d": (people, frames, 17, 3),
+        "boxes": (people, frames, 4),
+        "status": (people, frames),
+    }
+    for name, shape in shapes.items():
+        if getattr(found, name).shape != shape:
+            raise DataError(f"{path}: {name} is {getattr(found, name).shape} and should be {shape}")
+    return found

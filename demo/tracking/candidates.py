@@ -1,0 +1,68 @@
+"""What the first pass sees, frame by frame, kept small: half an hour of people is millions of joints."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+
+from demo.types import Floats, TrackedBox
+
+_NUMBERS = 2 * 17 * 3  # of a person's keypoints: both candidates of every joint
+
+
+class CandidateStore(Sequence[list[TrackedBox]]):
+    """Everybody's boxes and keypoints in flat arrays that only grow: 450 bytes a person and frame.
+
+    Reads like a list of `TrackedBox` lists, which are made anew each time they are asked for.
+    """
+
+    def __init__(self) -> None:
+        self._ends = array("q", [0])  # past each frame's last person
+        self._ids = array("q")
+        self._boxes = array("f")
+        self._scores = array("d")
+        self._observed = array("b")
+        self._keypoints = array("f")
+
+    def add(self, people: Sequence[TrackedBox], keypoints: Floats) -> None:
+        """The next frame: its people and their keypoints (people, 2, 17, 3)."""
+        for person in people:
+            self._ids.append(person.person_id)
+            self._boxes.extend(person.box.tolist())
+            self._scores.append(person.score)
+            self._observed.append(person.observed)
+        self._keypoints.frombytes(np.ascontiguousarray(keypoints, np.float32).tobytes())
+        self._ends.append(len(self._ids))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> list[TrackedBox]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[list[TrackedBox]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[TrackedBox] | list[list[TrackedBox]]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return [
+            TrackedBox(
+                self._ids[person],
+                np.array(self._boxes[4 * person : 4 * person + 4], np.float32),
+                self._scores[person],
+                bool(self._observed[person]),
+            )
+            for person in range(self._ends[index], self._ends[index + 1])
+        ]
+
+    def keypoints(self) -> Iterator[Floats]:
+        """Each frame's keypoints (people, 2, 17, 3)."""
+        for first, end in zip(self._ends[:-1], self._ends[1:], strict=True):
+            part = self._keypoints[first * _NUMBERS : end * _NUMBERS]
+            yield np.array(part, np.float32).reshape(-1, 2, 17, 3)

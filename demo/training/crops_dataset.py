@@ -1,0 +1,87 @@
+"""Crops of people with COCO-17 keypoints: a zip of JPEGs and a table of labels.
+
+crops.zip    one picture a person, with room around the box
+labels.npz   name (N,), keypoints (N, 17, 3) x, y in crop pixels and confidence 0..1 (0: unlabelled),
+             box (N, 4) x1 y1 x2 y2 in crop pixels, split (N,) "train" or "val",
+             and if known source (N,), the set a picture is from
+
+Several such folders may be learnt from together.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import DataError, InputMissing
+from demo.types import Floats, Image
+
+
+@dataclass(frozen=True)
+class LabelledPeople:
+    """People and their crops, as JPEG files in memory. N people."""
+
+    pictures: tuple[bytes, ...]
+    keypoints: Floats  # (N, 17, 3)
+    boxes: Floats  # (N, 4)
+    chances: NDArray[np.float64]  # (N,) of being drawn, together 1
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def picture(self, index: int) -> Image:
+        """The crop, BGR (h, w, 3)."""
+        return np.asarray(cv2.imdecode(np.frombuffer(self.pictures[index], np.uint8), cv2.IMREAD_COLOR))
+
+
+def load_people(folders: Sequence[Path], split: str) -> LabelledPeople:
+    """One split of the crops in all folders.
+
+    Raises:
+        InputMissing: `crops.zip` or `labels.npz` is not there, or nobody is in the split.
+        DataError: they are not what the module says, or do not fit each other.
+    """
+    parts = [_load(folder, split) for folder in folders]
+    pictures, keypoints, boxes, sources = zip(*parts, strict=True)
+    everybody = tuple(picture for part in pictures for picture in part)
+    if not everybody:
+        raise InputMissing(f"{', '.join(map(str, folders))}: nobody in the split {split!r}")
+    return LabelledPeople(
+        everybody, np.concatenate(keypoints), np.concatenate(boxes), _chances(np.concatenate(sources))
+    )
+
+
+def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, NDArray[np.str_]]:
+    """Pictures, keypoints, boxes and sources of one folder."""
+    for name in ("crops.zip", "labels.npz"):
+        if not (folder / name).is_file():
+            raise InputMissing(f"{folder / name} does not exist: give the folder of the keypoint crops")
+    try:
+        with np.load(folder / "labels.npz") as table:
+            rows = np.flatnonzero(table["split"] == split)
+            names: Sequence[str] = table["name"][rows].tolist()
+            keypoints = table["keypoints"][rows].astype(np.float32)
+            boxes = table["box"][rows].astype(np.float32)
+            known = table["source"][rows].tolist() if "source" in table else [""] * len(rows)
+        with zipfile.ZipFile(folder / "crops.zip") as archive:
+            members = {Path(member).name: member for member in archive.namelist()}
+            pictures = tuple(archive.read(members[name]) for name in names)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{folder}: not crops and labels of people ({error}): see {__name__}") from error
+    if keypoints.shape[1:] != (17, 3) or boxes.shape[1:] != (4,):
+        raise DataError(f"{folder / 'labels.npz'}: keypoints {keypoints.shape}, boxes {boxes.shape}")
+    return pictures, keypoints, boxes, np.array([f"{folder}/{source}" for source in known], dtype=np.str_)
+
+
+def _chances(sources: NDArray[np.str_]) -> NDArray[np.float64]:
+    """How often each person is drawn: a set counts by the root of its size, so that the largest does not
+    drown what the small ones show."""
+    _, which, sizes = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(sizes[which])
+    return np.asarray(weights / weights.sum())

@@ -1,0 +1,295 @@
+"""Checkpoints of lifters: our safetensors, and every file that the authors' own code writes.
+
+Our files are safetensors with the name of the lifter and its configuration in the metadata. Authors' files
+are read as they are: a bare state dict or one under `model_pos` or `state_dict`, a first stage under
+`jt_state_dict`, `module.` before every name or not, optimisers and random states beside the tensors. What
+they do not say, the sizes of the network, is read off the shapes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from common.errors import InputMissing, OutputError, WeightsError
+from common.files import replace_file
+from common.safe_load import read_tensors
+from lifter.models import refinement
+from lifter.registry import REGISTRY, entry, resolve
+from lifter.spec import Lifter, ModelEntry
+
+State = dict[str, Tensor]
+WRAPPERS = ("model_pos", "state_dict", "model")  # where files keep the state dict, in this order
+FIRST_STAGE = "jt_state_dict"
+SHOWN = 6  # keys of each kind in a message
+# What shapes and configurations that fit no network raise while sizes are inferred and modules built.
+MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError, AssertionError, RuntimeError, TypeError)
+# Fields that change nothing once training is over.
+TRAINING_ONLY = {"drop_path", "encoder_dropout", "pred_dropout", "dropout"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Misfit:
+    """How a state dict differs from what a network holds. Empty means that it fits."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of keys that do not fit."""
+        return len(self.missing) + len(self.unexpected) + len(self.misshaped)
+
+    def __str__(self) -> str:
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "mis-shaped": self.misshaped}
+        return "; ".join(f"{kind} {len(keys)}: {_shorten(keys)}" for kind, keys in kinds.items() if keys)
+
+
+def load_checkpoint(
+    path: Path, name: str | None = None, first_stage: Path | None = None
+) -> tuple[Lifter, ModelEntry, Any]:
+    """The lifter in a file, in evaluation mode on the CPU, with its entry and its configuration.
+
+    Args:
+        path: our safetensors, or a file written by the authors' code.
+        name: `NAME` or `NAME:VARIANT` of the registry; None finds out from the weights. A variant is
+            needed where shapes do not tell it (ESMformer's self-supervised mode).
+        first_stage: file with the JointFormer that a refinement file without its first stage goes with.
+
+    Raises:
+        InputMissing: there is no such file.
+        WeightsError: the file is no checkpoint, or fits no lifter or not the one named; the message lists
+            what is missing, unexpected and mis-shaped, and what the file looks like.
+    """
+    path = Path(path)
+    metadata = read_metadata(path)
+    if "lifter" in metadata:
+        found = entry(metadata["lifter"])
+        if name is not None and name.partition(":")[0] != found.name:
+            raise WeightsError(f"{path} holds a {found.name}, not a {name}: ask for {found.name}")
+        config = config_from_json(found.config_class, metadata.get("config", "{}"), path)
+        state: State = read_tensors(path)
+        with suppress(*MISFITS):  # files older than a field say nothing of it: shapes do
+            config = found.infer(state, config)
+    else:
+        state = _unwrap(read_tensors(path), path, first_stage)
+        found, config = _identify(state, name, path)
+    model = _try_build(found, config)
+    if model is None:
+        raise WeightsError(f"{path}: no {found.name} can be built as the file describes it ({config})")
+    misfit = compare(state, model)
+    if misfit.count:
+        raise WeightsError(f"{path} does not fit {describe(found, config)}: {misfit}{_guess(state, found)}")
+    model.load_state_dict(state)
+    return model.eval(), found, config
+
+
+def save_checkpoint(
+    path: Path, model: Lifter, name: str, config: Any, extra: Mapping[str, str] | None = None
+) -> None:
+    """Write our safetensors: weights, name, configuration, and `extra` metadata. Whole or not at all.
+
+    Raises `OutputError` if the file cannot be written.
+    """
+    state = {key: weight.detach().cpu().contiguous() for key, weight in model.state_dict().items()}
+    metadata = {**(extra or {}), "lifter": name, "config": json.dumps(dataclasses.asdict(config))}
+    with replace_file(Path(path)) as temporary:
+        try:
+            save_file(state, temporary, metadata=metadata)
+            temporary.chmod(0o644)  # safetensors makes files that only their owner may read
+        except SafetensorError as error:
+            raise OutputError(f"{path}: cannot be written ({error})") from error
+
+
+def save_official(path: Path, model: Lifter, found: ModelEntry, config: Any) -> None:
+    """Write the file that the authors' code loads.
+
+    Raises:
+        WeightsError: the configuration is one that the authors' code would run differently.
+        OutputError: the file cannot be written.
+    """
+    state: State = {key: weight.detach().cpu() for key, weight in model.state_dict().items()}
+    theirs = found.infer(state, published(found))
+    if differing := _differences(config, theirs):
+        raise WeightsError(
+            f"the authors' code would run this {found.name} differently ({', '.join(differing)}): "
+            "convert it to .safetensors, which carries its configuration"
+        )
+    with replace_file(Path(path)) as temporary:
+        try:
+            torch.save(found.wrap(state), temporary)
+        except RuntimeError as error:  # torch's zip writer reports a full disk with it
+            raise OutputError(f"{path}: cannot be written ({error})") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; nothing for any other kind of file.
+
+    Raises `InputMissing` or `WeightsError`.
+    """
+    if not path.is_file():
+        raise InputMissing(f"the weights file {path} does not exist: check the path")
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file ({error}): get it again") from error
+
+
+def config_from_json(kind: type, text: str, path: Path) -> Any:
+    """A configuration from the metadata of `path`. Raises `WeightsError` for what `kind` does not have."""
+    try:
+        return _config(kind, json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its configuration is not one of {kind.__name__} ({error})") from error
+
+
+def published(found: ModelEntry) -> Any:
+    """The configuration that authors' files are taken for until shapes say otherwise."""
+    return next(iter(found.variants.values()))
+
+
+def describe(found: ModelEntry, config: Any) -> str:
+    """`NAME:VARIANT` if it is a published configuration, else the name and its sizes."""
+    for variant, known in found.variants.items():
+        if not _differences(config, known):
+            return f"{found.name}:{variant}"
+    values = dataclasses.asdict(config).items()
+    sizes = ", ".join(f"{key} {value}" for key, value in values if key not in TRAINING_ONLY)
+    return f"{found.name} ({sizes})"
+
+
+def compare(state: Mapping[str, Tensor], model: torch.nn.Module) -> Misfit:
+    """Keys and shapes of a state dict against those of a network."""
+    wanted = model.state_dict()
+    return Misfit(
+        missing=tuple(key for key in wanted if key not in state),
+        unexpected=tuple(key for key in state if key not in wanted),
+        misshaped=tuple(
+            f"{key} is {tuple(state[key].shape)}, should be {tuple(weight.shape)}"
+            for key, weight in wanted.items()
+            if key in state and state[key].shape != weight.shape
+        ),
+    )
+
+
+def _unwrap(tree: Mapping[str, Any], path: Path, first_stage: Path | None) -> State:
+    """The flat state dict inside whatever the authors' code saved."""
+    key = next((key for key in WRAPPERS if isinstance(tree.get(key), dict)), None)
+    state = _flat(tree if key is None else tree[key], path)
+    first = tree.get(FIRST_STAGE)
+    if first is None and first_stage is not None:
+        first = _unwrap(read_tensors(first_stage), first_stage, None)
+    if isinstance(first, dict):
+        first = _flat(first, path)
+        return {refinement.SECOND + k: v for k, v in state.items()} | {
+            refinement.FIRST + k: v for k, v in first.items()
+        }
+    if is_second_stage(state):
+        raise WeightsError(
+            f"{path} holds the second stage alone: give the JointFormer it goes with, "
+            f"python -m lifter convert {path.name} OUT.safetensors --first-stage JOINTFORMER"
+        )
+    return state
+
+
+def is_second_stage(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict reads eight channels a joint, as only the refinement of JointFormer does."""
+    embedding = state.get("embedding.weight")
+    return embedding is not None and embedding.ndim == 3 and embedding.shape[1] == refinement.REFINER.channels
+
+
+def _flat(tree: Mapping[str, Any], path: Path) -> State:
+    """A state dict without `module.` in front. Raises `WeightsError` if it has parts of its own."""
+    if inner := [key for key, value in tree.items() if not isinstance(value, Tensor)]:
+        known = ", ".join(WRAPPERS)
+        raise WeightsError(f"{path} holds {_shorten(inner)}, and no weights under {known} or at its top")
+    prefixed = all(key.startswith("module.") for key in tree)
+    return {key.removeprefix("module.") if prefixed else key: value for key, value in tree.items()}
+
+
+def _identify(state: State, name: str | None, path: Path) -> tuple[ModelEntry, Any]:
+    """The lifter that a state dict without metadata is of, and its configuration."""
+    if name is not None:
+        found, config = resolve(name)
+        base = config if ":" in name else published(found)
+        try:
+            return found, found.infer(state, base)
+        except MISFITS:
+            return found, base  # the comparison that follows says what is wrong
+    best = _closest(state, REGISTRY.values())
+    if best is None:
+        keys = _shorten(list(state))
+        raise WeightsError(f"{path} fits no lifter (it has {len(state)} weights: {keys}): name the lifter")
+    return best
+
+
+def _closest(state: State, entries: Iterable[ModelEntry]) -> tuple[ModelEntry, Any] | None:
+    """The entry whose network differs least from the state dict, if any shares most of its keys."""
+    best: tuple[int, ModelEntry, Any] | None = None
+    for found in entries:
+        try:
+            config = found.infer(state, published(found))
+        except MISFITS:
+            continue
+        model = _try_build(found, config)
+        if model is None:
+            continue
+        misfits = compare(state, model).count
+        if misfits < len(state) / 2 and (best is None or misfits < best[0]):
+            best = misfits, found, config
+    return best and best[1:]
+
+
+def _guess(state: State, asked: ModelEntry) -> str:
+    """What a state dict that does not fit may be instead; "" if nobody knows."""
+    closest = _closest(state, REGISTRY.values())
+    if closest is None:
+        return ""
+    found, config = closest
+    if found is asked:
+        return f". It is closest to {describe(found, config)}: it may be damaged or changed"
+    return f". It looks like {describe(found, config)}"
+
+
+def _try_build(found: ModelEntry, config: Any) -> Lifter | None:
+    try:
+        return found.build(config)
+    except MISFITS:
+        return None
+
+
+def _config(kind: type, values: Mapping[str, Any]) -> Any:
+    """A configuration from plain values, in which nested configurations are dicts and tuples are lists."""
+    default = kind()
+    read: dict[str, Any] = {}
+    for key, value in values.items():
+        known = getattr(default, key, None)
+        if dataclasses.is_dataclass(known):
+            value = _config(type(known), value)
+        read[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**read)
+
+
+def _differences(ours: Any, theirs: Any) -> list[str]:
+    """Names and both values of the fields that differ in what they compute."""
+    a, b = dataclasses.asdict(ours), dataclasses.asdict(theirs)
+    return [f"{key} {a[key]} / {b[key]}" for key in a if key not in TRAINING_ONLY and a[key] != b[key]]
+
+
+def _shorten(keys: Iterable[str]) -> str:
+    listed = list(keys)
+    more = len(listed) - SHOWN
+    return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,246 @@
+"""Lifters measured on Human3.6M as the papers measure them, by a lifter's spec alone.
+
+Every camera of every take is a sequence, or every take where the lifter wants all four views. Errors are of
+17 joints, the pelvis included, relative to the pelvis; frames of an action are pooled over takes, subjects
+and cameras. Papers report the unweighted mean over the actions ("action-averaged"); the mean over all frames
+("frame-averaged") differs, and is what code that does not sort by action prints.
+
+Windows are cut in two ways. "app" is what the application does: overlapping windows, blended. "paper" is
+what the authors' evaluations do, which differs by what a lifter answers:
+- one frame, or the centre of the window: one window a frame, the ends repeated (JointFormer, CrossFormer);
+- the whole window: windows side by side, the last one moved back to end with the sequence, so that the
+  frames where it overlaps the one before count twice (KTPFormer), in MPJVE with the jump between them;
+- the whole window of four views: one window a frame, of which the centre counts (ESMformer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common.errors import DataError, UserError
+from lifter.datasets.h36m import ACTIONS, FPS, H36MTake, name_2d, root_relative
+from lifter.evaluation.metrics import auc, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck
+from lifter.evaluation.published import Published, find
+from lifter.inference import lift_track
+from lifter.skeletons import coco_to_h36m
+from lifter.smoothing import smooth
+from lifter.spec import Lifter, LifterOutput, LifterSpec
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Cut = Literal["paper", "app"]
+
+
+def end_aligned_starts(length: int, frames: int) -> Ints:
+    """First frames of windows side by side, the last moved back to end with the sequence (KTPFormer).
+
+    A sequence shorter than the window gets one, which starts with it: its last frame is repeated.
+    """
+    starts = np.arange(0, max(length - frames, 0) + 1, frames)
+    covered = starts[-1] + frames >= length
+    return starts if covered else np.append(starts, length - frames)
+
+
+def sliding_starts(length: int, frames: int) -> Ints:
+    """First frames of the windows around every frame."""
+    return np.arange(length) - frames // 2
+
+
+def chunk_starts(length: int, frames: int) -> Ints:
+    """First frames of windows side by side with the sequence in their middle: KTPFormer's training."""
+    count = -(-length // frames)
+    return np.arange(count) * frames - (count * frames - length) // 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a lifter is measured, all of which changes the figures."""
+
+    keypoints: str  # the 2D: "gt", "cpn_ft_h36m_dbb", ...
+    windows: Cut = "paper"
+    flip: bool = True  # average with the mirrored input, where the contract asks for it
+    smooth: bool = False  # as the application does; only where there is one pose a frame
+    batch: int = 32  # windows at a time; they see each other in a lifter that attends over its batch
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sequence for a lifter: one camera's view of a take, or all four."""
+
+    action: str
+    keypoints: Floats  # (T, 17, C), or (T, views, 17, C), screen-normalised
+    joints: Floats  # (T, 17, 3) metres in the contract's space, pelvis at 0
+    focal: float | None  # of the camera, 2 f / width; None for several
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over `frames` frames: millimetres, PCK at 150 mm and its AUC in percent, MPJVE mm a frame."""
+
+    frames: int
+    mpjpe: float
+    p_mpjpe: float
+    n_mpjpe: float
+    mpjve: float
+    pck: float
+    auc: float
+
+    @classmethod
+    def of(cls, predicted: Floats, target: Floats) -> Figures:
+        """Of poses (N, 17, 3) in metres that follow each other, N > 1."""
+        p, t = predicted.astype(np.float64), target.astype(np.float64)
+        values = [1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve)]
+        return cls(len(p), *[*values, pck(p, t), auc(p, t)])
+
+    @classmethod
+    def mean(cls, parts: Sequence[Figures], by: Literal["frames", "actions"]) -> Figures:
+        """The mean over all frames of the parts, or of the parts whatever their length."""
+        rows = np.array([astuple(part)[1:] for part in parts])
+        lengths = np.array([part.frames for part in parts])
+        values = np.average(rows, axis=0, weights=lengths if by == "frames" else None)
+        return cls(int(lengths.sum()), *values.tolist())
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, how, and what the authors report for the same."""
+
+    lifter: str
+    frames: int  # of a window
+    settings: Settings
+    protocol: str  # the same in words
+    actions: dict[str, Figures]
+    action_averaged: Figures
+    frame_averaged: Figures
+    published: Published | None
+
+
+def measure(
+    lifter: Lifter,
+    spec: LifterSpec,
+    takes: Sequence[H36MTake],
+    settings: Settings,
+    device: str = "cpu",
+) -> Iterator[tuple[str, Figures]]:
+    """Yields the action and the figures of each of `clip_count(takes, spec)` sequences.
+
+    Raises:
+        DataError: the 2D or the views of the takes are not what the lifter reads.
+    """
+    lifter.to(device).eval()
+    for take in takes:
+        for clip in clips(take, spec, settings.keypoints):
+            joints, frames = predict(lifter, spec, clip, settings, device)
+            yield clip.action, Figures.of(joints, clip.joints[frames])
+
+
+def clips(take: H36MTake, spec: LifterSpec, name: str) -> Iterator[Clip]:
+    """What a lifter sees of a take, the 2D of which is called `name`; raises DataError as `measure` does."""
+    keypoints = _keypoints(take, spec, name)
+    if spec.views == len(keypoints):
+        yield Clip(take.action, keypoints.swapaxes(0, 1), root_relative(take.world), None)
+        return
+    if spec.views > 1:
+        raise DataError(f"{spec.name} wants {spec.views} views, Human3.6M has {len(keypoints)}")
+    for points, joints, camera in zip(keypoints, take.in_cameras, take.cameras, strict=True):
+        yield Clip(take.action, points, root_relative(joints), float(camera.intrinsics[0]))
+
+
+def clip_count(takes: Sequence[H36MTake], spec: LifterSpec) -> int:
+    """How many sequences the takes are for a lifter: one a camera, or one a take for several views."""
+    return sum(1 if spec.views > 1 else len(take.keypoints) for take in takes)
+
+
+def predict(
+    lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
+) -> tuple[Floats, Ints]:
+    """Poses (N, 17, 3) of a clip, and the frame (N,) that each is of.
+
+    Raises `UserError` if poses are to be smoothed where frames count twice.
+    """
+    length = len(clip.keypoints)
+    whole = settings.windows == "app" or spec.output == "centre" or spec.frames == 1
+    if not whole and spec.views > 1:
+        whole, lifter, spec = True, _CentreFrame(lifter), replace(spec, output="centre")
+
+    def lift(keypoints: Floats) -> Floats:
+        flip, batch = settings.flip, settings.batch
+        return lift_track(lifter, spec, keypoints, flip, batch, device, clip.focal).joints
+
+    if whole:
+        joints = lift(clip.keypoints)
+        return (smooth(joints, FPS) if settings.smooth else joints), np.arange(length)
+    if settings.smooth:
+        raise UserError("smoothing needs one pose a frame: cut windows as the app does (--windows app)")
+    starts = end_aligned_starts(length, spec.frames)
+    at = (starts[:, None] + np.arange(spec.frames)).clip(0, length - 1)
+    return np.concatenate([lift(clip.keypoints[window]) for window in at]), at.reshape(-1)
+
+
+def report(
+    spec: LifterSpec, takes: Sequence[H36MTake], settings: Settings, measured: Iterable[tuple[str, Figures]]
+) -> Report:
+    """Sums up what `measure` yields, actions in the order of the papers."""
+    by_action: dict[str, list[Figures]] = {}
+    for action, figures in measured:
+        by_action.setdefault(action, []).append(figures)
+    order = [*(a for a in ACTIONS if a in by_action), *(a for a in by_action if a not in ACTIONS)]
+    actions = {action: Figures.mean(by_action[action], "frames") for action in order}
+    return Report(
+        spec.name,
+        spec.frames,
+        settings,
+        describe(spec, takes, settings),
+        actions,
+        Figures.mean(list(actions.values()), "actions"),
+        Figures.mean(list(actions.values()), "frames"),
+        find(spec, settings.keypoints),
+    )
+
+
+def describe(spec: LifterSpec, takes: Sequence[H36MTake], settings: Settings) -> str:
+    """Everything that has to be known to compare the figures with others, in one line."""
+    subjects = ", ".join(dict.fromkeys(take.subject for take in takes))
+    actions = len({take.action for take in takes})
+    window = "1 frame" if spec.frames == 1 else f"windows of {spec.frames} frames"
+    cut = {"paper": "cut as in the paper", "app": "overlapping and blended, as in the app"}[settings.windows]
+    flipped = settings.flip and spec.flip_average
+    return (
+        f"Human3.6M, {subjects}, {actions} of {len(ACTIONS)} actions, {clip_count(takes, spec)} "
+        f"sequences of {'four views' if spec.views > 1 else 'one view'}; 2D {settings.keypoints} "
+        f"({takes[0].layout}); {window}, {cut}; flip averaging {'on' if flipped else 'off'}; smoothing "
+        f"{'on' if settings.smooth else 'off'}; {spec.space} axes, relative to the pelvis, 17 joints"
+    )
+
+
+def _keypoints(take: H36MTake, spec: LifterSpec, name: str) -> Floats:
+    """The take's keypoints (4, T, 17, C) with the joints and channels of the spec."""
+    points = take.keypoints
+    if points.shape[-1] < 3:
+        points = np.concatenate((points, np.ones_like(points[..., :1])), -1)
+    if take.layout != spec.joints:
+        if spec.joints == "coco17":
+            raise DataError(
+                f"{spec.name} reads COCO's joints and {name_2d(name)} holds Human3.6M's: "
+                "give --keypoints of a COCO set, such as detectron_pt_coco"
+            )
+        points = coco_to_h36m(points)
+    return points[..., : spec.channels]
+
+
+class _CentreFrame(Lifter):
+    """A lifter of whole windows, of which only the centre frame is kept."""
+
+    def __init__(self, lifter: Lifter) -> None:
+        super().__init__()
+        self.lifter = lifter
+
+    def lift(self, x: Tensor) -> LifterOutput:
+        joints = self.lifter.lift(x).joints
+        return LifterOutput(joints[:, joints.shape[1] // 2, None])

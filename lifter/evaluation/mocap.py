@@ -1,0 +1,138 @@
+"""Measures any lifter on held-out motion capture, with the 2D noise it will meet.
+
+Lifters of one view see the same clips through the same cameras, whatever joints they read; lifters of several
+views see the same motion through random cameras around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lifter.datasets.mocap.npz import MotionSequence
+from lifter.datasets.synthetic.cameras import CameraModel, render_windows
+from lifter.datasets.synthetic.noise import NoiseModel
+from lifter.datasets.synthetic.windows import render_views_around, views_for_lifter
+from lifter.evaluation.metrics import mpjpe_per_frame, mpjve, n_mpjpe, p_mpjpe_per_frame, pck
+from lifter.gaps import to_lifter_input
+from lifter.inference import lift_track
+from lifter.smoothing import smooth
+from lifter.spec import Lifter, LifterSpec
+
+CLIP_FRAMES = 150
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Means over all frames. Millimetres; `pck` in percent at 150 mm; `mpjve` in millimetres a frame.
+
+    `up_degrees` is the angle between predicted and true vertical, NaN where the lifter does not say.
+    """
+
+    frames: int
+    mpjpe: float
+    p_mpjpe: float
+    n_mpjpe: float
+    mpjve: float
+    pck: float
+    up_degrees: float
+
+
+@dataclass(frozen=True)
+class TestClip:
+    """Three seconds of a held-out take through one virtual camera, or several at once.
+
+    keypoints: (150, 17, 3), or (150, V, 17, 3), screen-normalised COCO-17 with score.
+    joints: (150, 17, 3) metres, pelvis at 0; camera axes, or those of `synthetic.Views` for several.
+    up: (3,) in the same axes.
+    focal: screen units, as the application would assume it; None for several.
+    """
+
+    keypoints: NDArray[np.float32]
+    joints: NDArray[np.float32]
+    up: NDArray[np.float32]
+    fps: float
+    focal: float | None
+
+
+def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None) -> list[TestClip]:
+    """Every whole three seconds of every take, filmed by one random camera each; the same for a seed."""
+    clips = []
+    for take, joints, fps, generator in _pieces(takes, seed):
+        seen = render_windows(joints, fps, CameraModel(), noise, generator)
+        parts = zip(seen.keypoints, seen.joints, seen.up, seen.focal, strict=True)
+        clips += [TestClip(k.numpy(), j.numpy(), u.numpy(), take.fps, float(f)) for k, j, u, f in parts]
+    return clips
+
+
+def virtual_views(
+    takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None, views: int
+) -> list[TestClip]:
+    """The same motion as in `virtual_clips`, by several random cameras around it at once."""
+    clips = []
+    up = np.array((0, 0, 1), np.float32)
+    for take, joints, fps, generator in _pieces(takes, seed):
+        seen = render_views_around(joints, fps, views, noise, generator)
+        parts = zip(seen.keypoints, seen.joints, strict=True)
+        clips += [TestClip(k.numpy(), j.numpy(), up, take.fps, None) for k, j in parts]
+    return clips
+
+
+def _pieces(
+    takes: Sequence[MotionSequence], seed: int
+) -> Iterator[tuple[MotionSequence, Tensor, Tensor, torch.Generator]]:
+    """Each take of three seconds or more, its pieces (N, 150, 17, 3), their fps (N,) and its own draws."""
+    for number, take in enumerate(takes):
+        pieces = len(take.joints) // CLIP_FRAMES
+        if pieces:
+            joints = torch.from_numpy(take.joints[: pieces * CLIP_FRAMES]).unflatten(0, (pieces, CLIP_FRAMES))
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            yield take, joints, torch.full((pieces,), take.fps), generator
+
+
+def read_by(spec: LifterSpec, clip: TestClip) -> NDArray[np.float32]:
+    """The clip's keypoints as the spec's lifter reads them: (150, 17, C), or (150, V, 17, C)."""
+    keypoints, fps = torch.from_numpy(clip.keypoints[None]), torch.tensor([clip.fps])
+    read = to_lifter_input if spec.views == 1 else views_for_lifter
+    return read(keypoints, fps, spec)[0].numpy()
+
+
+def evaluate(
+    lifter: Lifter,
+    spec: LifterSpec,
+    clips: Sequence[TestClip],
+    flip: bool = True,
+    smoothed: bool = False,
+    device: str = "cpu",
+) -> Iterator[tuple[int, Measured | None]]:
+    """Yields (clips done, None) after each clip and (all, the means) at the end."""
+    lifter.to(device).eval()
+    sums = np.zeros(6)
+    frames = 0
+    for done, clip in enumerate(clips, start=1):
+        keypoints = read_by(spec, clip)
+        lifted = lift_track(lifter, spec, keypoints, flip=flip, device=device, focal=clip.focal)
+        joints = smooth(lifted.joints, clip.fps) if smoothed else lifted.joints
+        angle = np.nan
+        if lifted.up is not None:
+            up = lifted.up.mean(0)
+            angle = np.degrees(np.arccos(np.clip(up @ clip.up / np.linalg.norm(up), -1, 1)))
+        length = len(joints)
+        frames += length
+        sums += length * np.array(
+            [
+                mpjpe_per_frame(joints, clip.joints).mean() * 1000,
+                p_mpjpe_per_frame(joints, clip.joints).mean() * 1000,
+                n_mpjpe(joints, clip.joints) * 1000,
+                mpjve(joints, clip.joints) * 1000,
+                pck(joints, clip.joints),
+                angle,
+            ]
+        )
+        yield done, None
+    yield len(clips), Measured(frames, *(float(v) for v in sums / max(frames, 1)))

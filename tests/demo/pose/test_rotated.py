@@ -1,0 +1,105 @@
+"""People who lie or hang upside down are looked at as if they stood, and found where they are."""
+
+import numpy as np
+import pytest
+
+from demo.pose.estimator import KeypointEstimator, missing_keypoints
+from demo.pose.rotated import lean_degrees, rotation_test_time_augmentation
+from tests.demo.tracking.test_following import FIGURE
+
+SIZE = (640, 480)
+
+
+class Sentry(KeypointEstimator):
+    """Sees a figure whose head is red and whose feet are blue, if it stands; else it takes the feet for the
+    head, with a low score. `sure`: its score of those who stand."""
+
+    def __init__(self, sure=0.8):
+        self.looks = 0
+        self.sure = sure
+
+    def estimate(self, items):
+        found = []
+        for image, boxes in items:
+            poses = missing_keypoints(len(boxes))
+            for pose, box in zip(poses, boxes, strict=True):
+                self.looks += 1
+                x1, y1, x2, y2 = np.clip(np.round(box), 0, 5000).astype(int)
+                head, feet = (np.add((x1, y1), middle(image[y1:y2, x1:x2, channel])) for channel in (2, 0))
+                stands = abs(np.rad2deg(np.arctan2(*(head - feet) * (1, -1)))) < 46
+                if not stands:
+                    head, feet = feet, head
+                share = np.linspace(0, 1, 17)[:, None]
+                pose[:, :2] = head * (1 - share) + feet * share
+                pose[:, 2] = self.sure if stands else 0.35
+            found.append(poses)
+        return found
+
+
+def middle(channel):
+    rows, columns = np.nonzero(channel > 128)
+    return np.array([columns.mean(), rows.mean()])
+
+
+def somebody(angle, centre=(300, 240), length=200, zoom=1):
+    """A picture, the box (1, 4), and where head and feet are; the head leans clockwise by an angle."""
+    towards = np.array([np.sin(np.deg2rad(angle)), -np.cos(np.deg2rad(angle))]) * length * zoom / 2
+    head, feet = np.array(centre) * zoom + towards, np.array(centre) * zoom - towards
+    columns, rows = np.meshgrid(np.arange(SIZE[0] * zoom), np.arange(SIZE[1] * zoom))
+    image = np.zeros((*rows.shape, 3), np.uint8)
+    for (x, y), channel in ((head, 2), (feet, 0)):
+        image[np.hypot(columns - x, rows - y) < 8 * zoom, channel] = 255
+    low, high = np.minimum(head, feet) - 20 * zoom, np.maximum(head, feet) + 20 * zoom
+    return image, np.concatenate([low, high])[None].astype(np.float32), head, feet
+
+
+@pytest.mark.parametrize("angle", [70, 90, 135, 180, -90, -110])
+@pytest.mark.parametrize(("centre", "zoom"), [((300, 240), 1), ((140, 120), 1), ((300, 240), 4)])
+def test_whoever_does_not_stand_is_found_all_the_same(angle, centre, zoom):
+    image, boxes, head, feet = somebody(angle, centre, zoom=zoom)
+    pose = Sentry()
+    plain = pose.candidates([(image, boxes)])[0]
+    assert np.linalg.norm(plain[0, 0, 0, :2] - head) > 100 * zoom  # it takes the feet for the head
+    found = rotation_test_time_augmentation(pose, image, boxes, plain)
+    np.testing.assert_allclose(found[0, 0, 0, :2], head, atol=0.6 * zoom)
+    np.testing.assert_allclose(found[0, 0, 16, :2], feet, atol=0.6 * zoom)
+    assert found[0, 0, :, 2].min() == pytest.approx(0.8)
+
+
+def test_who_stands_is_not_looked_at_again():
+    image, boxes, *_ = somebody(20)
+    pose = Sentry()
+    plain = pose.candidates([(image, boxes)])[0]
+    np.testing.assert_array_equal(rotation_test_time_augmentation(pose, image, boxes, plain), plain)
+    assert pose.looks == 1
+
+
+def test_a_turned_look_that_is_not_sure_changes_nothing():
+    image, boxes, *_ = somebody(180)
+    pose = Sentry(sure=0.5)
+    plain = pose.candidates([(image, boxes)])[0]
+    np.testing.assert_array_equal(rotation_test_time_augmentation(pose, image, boxes, plain), plain)
+    assert pose.looks == 4
+
+
+def test_nobody_and_boxes_beyond_the_picture():
+    image = np.zeros((480, 640, 3), np.uint8)
+    nobody = np.zeros((0, 4), np.float32)
+    assert rotation_test_time_augmentation(Sentry(), image, nobody, missing_keypoints(0, 2)).shape == (
+        0,
+        2,
+        17,
+        3,
+    )
+    gone = np.float32([[700, 10, 800, 200], [np.nan] * 4])
+    assert np.isnan(
+        rotation_test_time_augmentation(Sentry(), image, gone, missing_keypoints(2, 2))[..., :2]
+    ).all()
+
+
+@pytest.mark.parametrize("angle", [-170, -90, -20, 0, 45, 90, 135])
+def test_lean_is_measured_clockwise_from_upright(angle):
+    body = np.concatenate([FIGURE * (80, 160), np.ones((17, 1))], 1).astype(np.float32)
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    body[:, :2] = body[:, :2] @ np.float32([[cos, sin], [-sin, cos]])
+    assert lean_degrees(body) == pytest.approx(angle, abs=1e-3)

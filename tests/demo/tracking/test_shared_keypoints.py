@@ -1,0 +1,44 @@
+"""Of joints that two people seem to share, the one of whom the network is surer keeps them."""
+
+import numpy as np
+import pytest
+
+from demo.tracking.shared_keypoints import suppress_shared_keypoints
+from tests.demo.tracking.test_following import FIGURE
+
+LEGS = [13, 14, 15, 16]
+
+
+def two_people(shared, apart=60):
+    """Two people 200 pixels high, `apart` pixels from each other; the second has joints of the first."""
+    candidates = np.full((2, 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    for person, score in enumerate((0.9, 0.6)):
+        candidates[person, 0, :, :2] = FIGURE * (100, 200) + (100 + apart * person, 50)
+        candidates[person, :, :, 2] = [[score], [0.3]]
+        candidates[person, 1, :, :2] = candidates[person, 0, :, :2] + 7
+    candidates[1, 0, shared, :2] = candidates[0, 0, shared, :2] + 3
+    boxes = np.float32([[100, 50, 200, 250], [100 + apart, 50, 200 + apart, 250]])
+    return candidates, boxes
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_the_less_sure_one_is_doubted_where_they_share_joints(order):
+    candidates, boxes = two_people(LEGS)
+    doubted = suppress_shared_keypoints(candidates[order], boxes[order])[order]
+    assert doubted[1, 0, LEGS, 2] == pytest.approx(0.24)
+    doubted[1, 0, LEGS, 2] = 0.6
+    np.testing.assert_array_equal(doubted, candidates)
+
+
+@pytest.mark.parametrize(("shared", "apart"), [([9, 10, 15], 60), ([], 60), (LEGS, 90)])
+def test_hands_that_are_shaken_and_people_far_from_each_other_are_left_alone(shared, apart):
+    candidates, boxes = two_people(shared, apart)
+    np.testing.assert_array_equal(suppress_shared_keypoints(candidates, boxes), candidates)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nobody_else_is_there(count):
+    candidates, boxes = two_people(LEGS)
+    np.testing.assert_array_equal(
+        suppress_shared_keypoints(candidates[:count], boxes[:count]), candidates[:count]
+    )
