@@ -23,7 +23,8 @@ UNKNOWN_CAMERA = ClipCamera()
 
 @dataclass(frozen=True)
 class LiftedSequence:
-    """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction.
+    """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction,
+    contacts (T, 17) the probability that a joint bears on the ground.
 
     Of `lift_in_image`, joints may be 2.5D in screen units instead.
     """
@@ -31,6 +32,7 @@ class LiftedSequence:
     joints: Floats
     error: Floats | None
     up: Floats | None
+    contacts: Floats | None = None
 
 
 def lift_track(
@@ -118,7 +120,7 @@ def _lift_windows(
                     blends[name] = Blend(length, answer.shape[1:])
                 blends[name].add(_array(answer), answered[part])
     tracks = {name: blend.track() for name, blend in blends.items()}
-    return LiftedSequence(tracks["joints"], tracks.get("error"), tracks.get("up"))
+    return LiftedSequence(tracks["joints"], tracks.get("error"), tracks.get("up"), tracks.get("contacts"))
 
 
 def _lift_batch(lifter: Lifter, spec: LifterSpec, x: Tensor, flip: bool, focal: float | None) -> LifterOutput:
@@ -156,18 +158,25 @@ def _turn_back(lifted: LifterOutput, turn: Tensor) -> LifterOutput:
     """An answer in the axes of a turned camera (turns (B, 3, 3)), in those of the real one."""
     joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
     up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
-    return LifterOutput(joints, lifted.error, up)
+    return replace(lifted, joints=joints, up=up)
 
 
 def _average(plain: LifterOutput, mirrored: LifterOutput) -> LifterOutput:
     """The mean of an answer and the answer to the mirrored input, mirrored back."""
     joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
-    error, up = plain.error, plain.up
-    if error is not None and mirrored.error is not None:
-        error = (error + mirrored.error[..., list(H36M_17.mirror)]) / 2
+    error = _average_joints(plain.error, mirrored.error)
+    contacts = _average_joints(plain.contacts, mirrored.contacts)
+    up = plain.up
     if up is not None and mirrored.up is not None:
         up = (up + mirrored.up * up.new_tensor((-1.0, 1.0, 1.0))) / 2
-    return LifterOutput(joints, error, up)
+    return LifterOutput(joints, error, up, contacts)
+
+
+def _average_joints(plain: Tensor | None, mirrored: Tensor | None) -> Tensor | None:
+    """The mean of values for each joint (B, F, 17) and those of the mirrored input."""
+    if plain is None or mirrored is None:
+        return plain
+    return (plain + mirrored[..., list(H36M_17.mirror)]) / 2
 
 
 def _array(values: Tensor) -> Floats:

@@ -48,11 +48,13 @@ class LifterOutput:
     joints: (B, F, 17, 3) in the spec's space and units, treated at the root as the authors' evaluation does.
     error: (B, F, 17) metres, the distance the lifter expects each joint to be off, or None.
     up: (B, F, 3) unit vector against gravity in camera axes, or None.
+    contacts: (B, F, 17) probability that a joint bears on the ground, or None.
     """
 
     joints: Tensor
     error: Tensor | None = None
     up: Tensor | None = None
+    contacts: Tensor | None = None
 
 
 class Lifter(nn.Module):
@@ -87,6 +89,9 @@ class ModelEntry:
     # Completes an inferred configuration by the name of the file with what no shape tells. Raises
     # WeightsError where the name does not tell it either, or tells that the file cannot be used.
     complete: Callable[[Any, Path], Any] = lambda config, path: config
+    # A larger network of the second argument's configuration that answers as the lifter given, or None.
+    # Raises ValueError for a configuration that the lifter cannot grow to.
+    grow: Callable[[Any, Any], Lifter] | None = None
 
 
 def wrapped(key: str, prefix: str = "") -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:

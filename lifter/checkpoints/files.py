@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def load_checkpoint(
             raise WeightsError(f"{path} holds a {found.name}, not a {name}: ask for {found.name}")
         config = config_from_json(found.config_class, metadata.get("config", "{}"), path)
         state: State = read_tensors(path)
+        with suppress(*MISFITS):  # files older than a field say nothing of it: shapes do
+            config = found.infer(state, config)
     else:
         state = _renamed(_unwrap(read_tensors(path), path, first_stage), path)
         found, config = _identify(state, name, path)
