@@ -73,8 +73,8 @@ def lift_in_image(
         points = stretch(points, spec.frames)
     lifted = _lift_windows(lifter, spec, points, flip, batch, device, camera.focal)
     if stretched:
-        parts = {name: part if part is None else stretch(part, length) for name, part in vars(lifted).items()}
-        lifted = LiftedSequence(**parts)
+        known = {name: stretch(part, length) for name, part in vars(lifted).items() if part is not None}
+        lifted = replace(lifted, **known)
     if spec.units == "metres":
         return lifted
     return replace(lifted, joints=whole_track.undo(lifted.joints))

@@ -40,7 +40,7 @@ SHARES = {
     "render": (0.65, 0.35),
 }  # of a clip's time: from, length
 COLOURS = {"done": "green", "damaged": "yellow", "failed": "red", "in use": "yellow"}
-LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering"}
+LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
 
 class Console:
@@ -50,7 +50,7 @@ class Console:
         self._err = rich.console.Console(stderr=True, quiet=quiet, highlight=False)
         self._out = rich.console.Console(highlight=False)
         self._quiet, self._verbose = quiet, verbose
-        level = logging.DEBUG if verbose > 1 else logging.WARNING
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
         logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=self._err)])
 
     def detail(self, line: str) -> None:

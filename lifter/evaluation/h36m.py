@@ -110,17 +110,19 @@ class Figures:
         """Of poses (N, 17, 3) in metres that follow each other, N > 1."""
         p, t = predicted.astype(np.float64), target.astype(np.float64)
         values = [1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve)]
-        return cls(len(p), *[*values, pck(p, t), auc(p, t)])
+        return cls(len(p), values[0], values[1], values[2], values[3], pck(p, t), auc(p, t))
 
     @classmethod
     def mean(cls, parts: Sequence[Figures], by: Literal["frames", "actions"]) -> Figures:
         """The mean over all frames of the parts, or of the parts whatever their length."""
         frames, values = mean_values(parts, METRICS, by)
         scaled = [part.true_scale for part in parts if part.true_scale is not None]
-        if not scaled:
-            return cls(frames, *values)
-        count, means = mean_values(scaled, ("mpjpe", "p_mpjpe"), by)
-        return cls(frames, *values, TrueScale(count, *means))
+        true_scale = None
+        if scaled:
+            count, means = mean_values(scaled, ("mpjpe", "p_mpjpe"), by)
+            true_scale = TrueScale(count, *means)
+        named = dict(zip(METRICS, values, strict=True))
+        return cls(frames=frames, **named, true_scale=true_scale)
 
 
 def mean_values(
