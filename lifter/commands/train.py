@@ -86,6 +86,11 @@ def train(
     else:
         lifter, config = _built(found, config, first_stage)
     spec = found.spec(config)
+    if spec.units == "input":
+        raise UserError(
+            f"{model} answers in units of the picture, and what is trained on is in metres: train "
+            f"{found.name}:small, or another size with --set person_relative=True"
+        )
     if init is not None and _fixed(spec) and frames not in (None, spec.frames):
         raise UserError(f"--init {init} reads windows of {spec.frames} frames: leave --frames away")
     plan = replace(

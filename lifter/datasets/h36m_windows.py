@@ -92,7 +92,7 @@ class H36MWindows:
         joints = torch.where(flip, mirror_3d(joints), joints)
         up = torch.where(mirrored[:, None], up * up.new_tensor((-1.0, 1.0, 1.0)), up)
         if self.spec.perspective_crop:
-            focal = torch.tensor([clip.focal or 0.0 for clip in chosen])
+            focal = torch.tensor([clip.camera.focal or 0.0 for clip in chosen])
             keypoints, turn = perspective_crop(keypoints, focal)
             joints = torch.einsum("bij,btkj->btki", turn, joints)
             up = torch.einsum("bij,bj->bi", turn, up)

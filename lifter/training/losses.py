@@ -102,6 +102,21 @@ def ktpformer_loss(predicted: Tensor, target: Tensor) -> Tensor:
     )
 
 
+def n_mpjpe_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """MPJPE after the best scale of every frame (Rhodin et al., CVPR 2018)."""
+    scale = (predicted * target).sum((-2, -1)) / predicted.square().sum((-2, -1)).clamp(min=1e-9)
+    return mpjpe_loss(scale[..., None, None] * predicted, target)
+
+
+def motionbert_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """MPJPE + 0.5 N-MPJPE + 20 MPJVE, as MotionBERT's and MotionAGFormer's authors train."""
+    return (
+        mpjpe_loss(predicted, target)
+        + 0.5 * n_mpjpe_loss(predicted, target)
+        + 20.0 * velocity_loss(predicted, target)
+    )
+
+
 def jointformer_layer_loss(pose: Tensor, error: Tensor, target: Tensor) -> Tensor:
     """JointFormer (ICPR 2022): MSE of the pose and MSE of its predicted absolute error, averaged."""
     pose_loss = torch.nn.functional.mse_loss(pose, target)

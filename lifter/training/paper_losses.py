@@ -24,6 +24,7 @@ from lifter.training.losses import (
     flexion_loss,
     jointformer_layer_loss,
     ktpformer_loss,
+    motionbert_loss,
     mpjpe_loss,
     reprojection_loss,
     velocity_loss,
@@ -76,6 +77,11 @@ def ktpformer(lifter: Lifter, batch: Batch) -> Tensor:
     """Weighted MPJPE, temporal consistency and velocity. The authors' code also scales every gradient by the
     loss, which AdamW hardly notices; it is not done here."""
     return ktpformer_loss(lifter(batch.keypoints).float(), batch.joints)
+
+
+def motionbert(lifter: Lifter, batch: Batch) -> Tensor:
+    """MPJPE, N-MPJPE and velocity, the pelvis at 0: MotionBERT and MotionAGFormer."""
+    return motionbert_loss(lifter.lift(batch.keypoints).joints.float(), batch.joints)
 
 
 def jointformer(lifter: Lifter, batch: Batch) -> Tensor:

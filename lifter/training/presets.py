@@ -4,6 +4,11 @@
 
 - KTPFormer (run_ktpformer.py): AdamW, 8e-5 and 0.99 an epoch, weight decay 0.1, 200 epochs, 8 windows of 243
   frames a batch, every window also mirrored.
+- MixSTE: AdamW, 4e-5 and 0.99 an epoch, weight decay 0.1, the loss as KTPFormer's, which took it over; so
+  are batches and epochs here.
+- MotionBERT from scratch: AdamW, 2e-4 and 0.99 an epoch, weight decay 0.01, 120 epochs, 32 windows of 243
+  frames, half of them mirrored.
+- MotionAGFormer: the same, but 5e-4, 60 epochs and 16 windows.
 - CrossFormer (its run script): AdamW, 4e-5 on detections (4e-4 on true 2D) and 0.99 an epoch, weight decay
   0.1, 200 epochs, 512 windows, also mirrored.
 - JointFormer and its refinement (the published commands): AdamW, 1e-3 along a cosine to 0, weight decay 0.01,
@@ -105,6 +110,19 @@ def esmformer_steps(step: int, steps: int, epoch: int) -> float:
 _POSENET = Preset(
     lambda: losses.position_loss, 1e-3, one_percent_less, batch=512, frames=81, epochs=15, optimizer="adam"
 )
+_KTPFORMER = Preset(
+    lambda: losses.ktpformer, 8e-5, one_percent_less, batch=8, frames=243, epochs=200, weight_decay=0.1
+)
+_MOTIONBERT = Preset(
+    lambda: losses.motionbert,
+    2e-4,
+    one_percent_less,
+    batch=32,
+    frames=243,
+    epochs=120,
+    weight_decay=0.01,
+    flip="half",
+)
 _JOINTFORMER = Preset(
     lambda: losses.jointformer,
     1e-3,
@@ -134,15 +152,10 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
     {
         "wild": _OWN,
         "martinez": _OWN,
-        "ktpformer": Preset(
-            lambda: losses.ktpformer,
-            8e-5,
-            one_percent_less,
-            batch=8,
-            frames=243,
-            epochs=200,
-            weight_decay=0.1,
-        ),
+        "ktpformer": _KTPFORMER,
+        "mixste": replace(_KTPFORMER, learning_rate=4e-5),
+        "motionbert": _MOTIONBERT,
+        "motionagformer": replace(_MOTIONBERT, learning_rate=5e-4, batch=16, epochs=60),
         "crossformer": Preset(
             lambda: losses.position_loss,
             4e-5,
@@ -170,7 +183,7 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 # Peaks for lifters that are deeper than the app's and would not stand its own.
-_PEAKS = {"ktpformer": 5e-4}
+_PEAKS = dict.fromkeys(("ktpformer", "mixste", "motionbert", "motionagformer"), 5e-4)
 SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
     {
         name: replace(

@@ -43,7 +43,8 @@ class VirtualBatch:
     keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
     up: (B, 3) the world's up in camera axes. fps: (B,). focal: (B,) the focal length that the application
-    would assume, in screen units; the true one is not known to it. root: (B, T, 3) the pelvis in camera
+    would assume, in screen units; the true one is not known to it. aspect: (B,) height /
+    width of the picture. root: (B, T, 3) the pelvis in camera
     axes, metres. contacts: (B, T, 17) as `contacts.contact_labels`; None where they were not asked for.
     """
 
@@ -52,6 +53,7 @@ class VirtualBatch:
     up: Tensor
     fps: Tensor
     focal: Tensor
+    aspect: Tensor
     root: Tensor
     contacts: Tensor | None = None
 
@@ -209,7 +211,7 @@ def render_windows(
     target = shot.to_camera(still)
     keypoints = shot.keypoints(coco, ahead, fps, noise, generator)
     up, root = shot.rotation[..., 2], target[:, :, 0]
-    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal, root)
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal, shot.aspect, root)
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
