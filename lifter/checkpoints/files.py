@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,7 @@ def load_checkpoint(
             raise WeightsError(f"{path} holds a {found.name}, not a {name}: ask for {found.name}")
         config = config_from_json(found.config_class, metadata.get("config", "{}"), path)
         state: State = read_tensors(path)
-        with suppress(*MISFITS):  # files older than a field say nothing of it: shapes do
-            config = found.infer(state, config)
+        config = _complete(found, config, metadata.get("config", "{}"), state)
     else:
         state = _renamed(_unwrap(read_tensors(path), path, first_stage), path)
         found, config = _identify(state, name, path)
@@ -94,6 +92,18 @@ def load_checkpoint(
         raise WeightsError(f"{path} does not fit {describe(found, config)}: {misfit}{_guess(state, found)}")
     model.load_state_dict(state)
     return model.eval(), found, config
+
+
+def _complete(found: ModelEntry, config: Any, written: str, state: State) -> Any:
+    """The configuration with fields that the file is older than read off the shapes of its weights."""
+    absent = {field.name for field in dataclasses.fields(config)} - json.loads(written).keys()
+    if not absent:
+        return config
+    try:
+        inferred = found.infer(state, config)
+    except MISFITS:
+        return config  # the comparison that follows says what is wrong
+    return dataclasses.replace(config, **{name: getattr(inferred, name) for name in absent})
 
 
 def save_checkpoint(

@@ -192,7 +192,7 @@ def _grown(lifter: Lifter, found: ModelEntry, config: Any, settings: list[str]) 
         config = _changed(config, change)
     try:
         if found.grow is None:
-            raise ValueError(f"weights of {found.name} bring their own network")
+            raise ValueError(f"weights of {found.name} bring its own network")
         return found.grow(lifter, config), config
     except ValueError as error:
         raise UserError(f"--set {' --set '.join(settings)} does not go with --init: {error}") from error

@@ -129,4 +129,4 @@ def direction_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
     Not squared, as one minus the cosine would be, so that small errors count too.
     """
-    return (predicted - target).norm(dim=-1).mean()
+    return (torch.nn.functional.normalize(predicted, dim=-1) - target).norm(dim=-1).mean()

@@ -38,7 +38,7 @@ from lifter.training.paper_losses import Loss
 
 # The learning rate as a part of the peak, from (step, steps in all, steps an epoch).
 Schedule = Callable[[int, int, int], float]
-LINEAR_WARMUP = 300  # steps
+LINEAR_WARMUP = 300  # steps, at most a tenth of all
 COOLDOWN = 0.2  # of all steps
 
 
@@ -86,7 +86,7 @@ def warm_stable_cool(step: int, steps: int, epoch: int) -> float:
     on with 1.25 n steps in all (Haegele et al., "Scaling laws and compute-optimal training beyond fixed
     training durations", NeurIPS 2024).
     """
-    warm = (step + 1) / LINEAR_WARMUP
+    warm = (step + 1) / max(min(LINEAR_WARMUP, steps // 10), 1)
     cool = (steps - step) / max(COOLDOWN * steps, 1)
     return max(min(warm, cool, 1.0), 0.0)
 
