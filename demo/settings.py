@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-VERSION = "0.3.0.dev0"
+from demo.version import VERSION as VERSION
 
 
 class _Group(BaseModel):

@@ -249,8 +249,8 @@ def test_a_child_killed_for_its_memory_is_told_apart(orders, monkeypatch):
 def test_a_child_that_hangs_is_ended(orders, monkeypatch):
     code = (
         "import pickle, sys, time\n"
-        "from demo.batch.worker import Clock\n"
-        "sys.stdout.buffer.write(pickle.dumps(Clock(True))); sys.stdout.flush()\n"
+        "from demo.batch.worker import TimerSignal\n"
+        "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
         "time.sleep(600)\n"
     )
     worker = worker_that_runs(code, orders, monkeypatch)
