@@ -32,6 +32,11 @@ class LiftedSequence:
     error: Floats | None
     up: Floats | None
 
+    def stretched(self, length: int) -> LiftedSequence:
+        """The same over `length` frames, interpolated in time."""
+        error, up = (None if part is None else stretch(part, length) for part in (self.error, self.up))
+        return LiftedSequence(stretch(self.joints, length), error, up)
+
 
 def lift_track(
     lifter: Lifter,
@@ -71,8 +76,7 @@ def lift_in_image(
         points = stretch(points, spec.frames)
     lifted = _lift_windows(lifter, spec, points, flip, batch, device, camera.focal)
     if stretched:
-        parts = {name: part if part is None else stretch(part, length) for name, part in vars(lifted).items()}
-        lifted = LiftedSequence(**parts)
+        lifted = lifted.stretched(length)
     if spec.units == "metres":
         return lifted
     return replace(lifted, joints=whole_track.undo(lifted.joints))
