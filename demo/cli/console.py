@@ -101,9 +101,13 @@ class Console:
                 self._out.print(str(path), markup=False, soft_wrap=True)
 
     def resolved(self, models: ResolvedModels) -> None:
-        """Say which weights are in use, and why shipped ones replace others."""
+        """Say which weights are in use, what their licences restrict, and why shipped ones replace others."""
         for weight in models.weights:
             self.detail(f"{weight.role}: {weight.name} ({weight.file})")
+            if weight.notice:
+                self._err.print(
+                    f"{weight.name}: {weight.notice}", style="yellow", markup=False, soft_wrap=True
+                )
         if not models.fallback:
             return
         names = f"{models.detector.name} and {models.pose.name}"
