@@ -22,7 +22,7 @@ from demo.export import export, parse_formats
 from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
-from demo.motion.world import to_world
+from demo.motion.world import place_in_world
 from demo.pose.rotated import rotation_test_time_augmentation
 from demo.render.clip import ClipRenderer
 from demo.results.analysis import read_analysis, write_analysis
@@ -277,7 +277,7 @@ def _lift_clip(
         models.device,
         settings.focal,
     )
-    motion, scene = to_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
+    motion, scene = place_in_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
     return tracks, motion, scene_meta(scene, focal_is_assumed=settings.focal is None)
 
 
