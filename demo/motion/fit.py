@@ -135,7 +135,9 @@ _GROUP = np.array(
 )
 _BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)))
 # Joints a keypoint is compared with, the COCO keypoints, and the floor heights of bearing joints.
-_FACE = tuple(COCO_17.joints.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear"))
+_FACE = tuple(
+    COCO_17.joints.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+)
 _HEAD = H36M_17.joints.index("head")
 _HIPS = tuple(H36M_17.joints.index(f"{side}_hip") for side in ("left", "right"))
 
@@ -183,7 +185,11 @@ def observe(
     directions = bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-6)
     bearing = np.zeros(keypoints.shape[:2]) if contacts is None else np.nan_to_num(contacts)
     return Observations(
-        rays, np.where(known, keypoints[..., 2], 0).astype(np.float64), directions, times, bearing.astype(np.float64)
+        rays,
+        np.where(known, keypoints[..., 2], 0).astype(np.float64),
+        directions,
+        times,
+        bearing.astype(np.float64),
     )
 
 
@@ -219,7 +225,9 @@ def fit_person(
     for first, end in chunks:
         problem.solve([(first, end)], logs, free=False)
         # The frames that two chunks share pass from one to the other gradually.
-        share = np.clip((np.arange(first, end) - first + 1) / max(previous - first + 1, 1), 0, 1)[:, None, None]
+        share = np.clip((np.arange(first, end) - first + 1) / max(previous - first + 1, 1), 0, 1)[
+            :, None, None
+        ]
         done[first:previous] = (1 - share[: previous - first]) * done[first:previous] + share[
             : previous - first
         ] * problem.joints[first:previous]
@@ -251,7 +259,9 @@ def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
     slope = ray - mean(ray)[:, None]
     rest = pose[..., :2] - ray * pose[..., 2:]
     rest = rest - mean(rest)[:, None]
-    depth = (weight[..., None] * slope * rest).sum((1, 2)) / np.maximum((weight[..., None] * slope**2).sum((1, 2)), 1e-12)
+    depth = (weight[..., None] * slope * rest).sum((1, 2)) / np.maximum(
+        (weight[..., None] * slope**2).sum((1, 2)), 1e-12
+    )
     good = ((weight > 0).sum(1) >= 6) & (depth > 0.3) & (depth < 100) & (total >= 0.3 * np.median(total))
     if not good.any():
         return joints + (0.0, 0.0, 4.0)
@@ -266,7 +276,12 @@ class _Problem:
     """The least-squares problem of a stretch and its present solution, `joints`."""
 
     def __init__(
-        self, seen: Observations, joints: Doubles, sigmas: Sigmas, floor: Floor | None, heights: Doubles | None
+        self,
+        seen: Observations,
+        joints: Doubles,
+        sigmas: Sigmas,
+        floor: Floor | None,
+        heights: Doubles | None,
     ) -> None:
         self.seen, self.joints, self.sigmas = seen, joints, sigmas
         self.floor, self.heights = floor, heights
@@ -307,7 +322,11 @@ class _Problem:
         weight, pull, coupling, own, gradient = self._features(part, seen, x, logs)
         slope = np.einsum("fj,tfi->tji", _ROWS, pull)
         blocks = np.matmul(weight.reshape(frames, len(_ROWS), 9).transpose(0, 2, 1), _OUTER)
-        blocks = blocks.reshape(frames, 3, 3, JOINTS, JOINTS).transpose(0, 3, 1, 4, 2).reshape(frames, WIDTH, WIDTH)
+        blocks = (
+            blocks.reshape(frames, 3, 3, JOINTS, JOINTS)
+            .transpose(0, 3, 1, 4, 2)
+            .reshape(frames, WIDTH, WIDTH)
+        )
         band = np.zeros((BAND + 1, frames * WIDTH))
         view = band.reshape(BAND + 1, frames, WIDTH)
         for offset in range(WIDTH):
@@ -387,7 +406,9 @@ class _Problem:
         ray = np.concatenate(
             (
                 seen.rays[:, LIMBS_COCO],
-                ((face[..., None] * seen.rays[:, _FACE]).sum(1) / np.maximum(face.sum(1), 1e-9)[:, None])[:, None],
+                ((face[..., None] * seen.rays[:, _FACE]).sum(1) / np.maximum(face.sum(1), 1e-9)[:, None])[
+                    :, None
+                ],
             ),
             1,
         )
@@ -420,7 +441,11 @@ class _Problem:
             off = a[..., None] * x[:-2] + c[..., None] * x[1:-1] + b[..., None] * x[2:]
             duration = (gap[:-1] + gap[1:]) / 2
             w = duration / s.acceleration_time / s.acceleration**2
-            w = w * (s.acceleration_freedom + 3) / (s.acceleration_freedom + (off**2).sum(-1) / s.acceleration**2)
+            w = (
+                w
+                * (s.acceleration_freedom + 3)
+                / (s.acceleration_freedom + (off**2).sum(-1) / s.acceleration**2)
+            )
             terms = ((slice(0, -2), a), (slice(1, -1), c), (slice(2, None), b))
             for number, (one, factor) in enumerate(terms):
                 slope[one] += (w * factor)[..., None] * off
