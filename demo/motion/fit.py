@@ -10,8 +10,8 @@ bone longest decide its length.
 
 Every residual but the acceleration is a function of one linear feature of a frame's joints (`body.ROWS`): a
 joint, a bone, or a bend. So a frame's normal matrix is a sum of outer products of constant rows with 3 x 3
-weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton step
-costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
+weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton
+step costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
 complement. Robust losses are Student's t, by reweighting.
 """
 
@@ -28,6 +28,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 from threadpoolctl import ThreadpoolController
 
 from demo.motion.body import (
+    ACCELERATION,
     BEND_ROWS,
     BONE_MEAN,
     BONE_ROWS,
@@ -310,11 +311,12 @@ class _Problem:
             c = -(a + b)
             off = a[..., None] * x[:-2] + c[..., None] * x[1:-1] + b[..., None] * x[2:]
             duration = (gap[:-1] + gap[1:]) / 2
-            w = duration / s.acceleration_time / s.acceleration**2
+            sigma = s.acceleration * ACCELERATION
+            w = duration / s.acceleration_time / sigma**2
             w = (
                 w
                 * (s.acceleration_freedom + 3)
-                / (s.acceleration_freedom + (off**2).sum(-1) / s.acceleration**2)
+                / (s.acceleration_freedom + (off**2).sum(-1) / sigma**2)
             )
             terms = ((slice(0, -2), a), (slice(1, -1), c), (slice(2, None), b))
             for number, (one, factor) in enumerate(terms):
@@ -334,4 +336,5 @@ class _Problem:
 
 def _length_prior(s: Sigmas) -> Doubles:
     """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
-    return np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
+    inverse: Doubles = np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
+    return inverse
