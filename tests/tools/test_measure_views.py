@@ -14,9 +14,10 @@ from tools.measure_views import score_view
 
 def result(world):
     frames = len(world)
+    seen = np.ones((1, frames, 17), np.uint8)
     ids, solid = np.array([1], np.int32), world[None].astype(np.float32)
     flat = Tracks2D(ids, np.zeros((1, frames, 4), np.float32), np.zeros((1, frames, 17, 3), np.float32))
-    motion = Motion(ids, solid, solid, None, np.full((1, frames), Status.MEASURED, np.uint8))
+    motion = Motion(ids, solid, solid, None, np.full((1, frames), Status.MEASURED, np.uint8), seen)
     meta = {"camera": {"world_from_camera": np.eye(3).tolist()}}
     return Result.build(flat, motion, np.arange(frames) / 50, meta)
 

@@ -115,7 +115,8 @@ def test_a_keypoint_gone_astray_pulls_nothing_far():
     astray = keypoints.copy()
     astray[40:46, 9, :2] += 400  # pixels: the left wrist, a tenth of a second
     moved = np.linalg.norm(fitted(seen, astray).joints - calm, axis=-1)
-    assert moved.max() < 0.06
+    assert moved.max() < 0.3  # of 0.94 m
+    assert np.delete(moved, np.arange(35, 51), axis=0).max() < 0.02
 
 
 def test_a_hidden_leg_is_where_the_lifter_says():
@@ -145,8 +146,12 @@ def test_the_answer_does_not_depend_on_the_frame_rate(fps):
     said = bent(seen, 0.06)
     usual = fitted(seen, keypoints, said=said).joints
     at = np.arange(int(200 / 50 * fps) - int(fps / 25)) * 50 / fps
-    between = [np.array([np.interp(at, np.arange(200), v) for v in x.reshape(200, -1).T]).T for x in (seen, keypoints, said)]
-    other = fitted(*(x.reshape(-1, 17, 3) for x in between[:2]), fps, between[2].reshape(-1, 17, 3)).joints
+
+    def between(values):
+        columns = [np.interp(at, np.arange(200), column) for column in values.reshape(200, -1).T]
+        return np.array(columns).T.reshape(-1, 17, 3)
+
+    other = fitted(between(seen), between(keypoints), fps, between(said)).joints
     same = at == at.astype(int)
     off = np.linalg.norm(other[same] - usual[at[same].astype(int)], axis=-1)
     assert off.mean() < 0.04

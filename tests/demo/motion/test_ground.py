@@ -100,7 +100,9 @@ def test_the_lifter_is_relied_on_less_where_people_lie():
 def test_more_that_rests_makes_it_surer():
     up = direction(-10, 0)
     one = resting_places(seen_from(still(proportioned(STANDING[None])[0]), up), TIMES)
-    walk = np.concatenate([one.points + x * axes_from_up(up)[0] + z * axes_from_up(up)[1] for x in (-2, 2) for z in (0, 3)])
+    walk = np.concatenate(
+        [one.points + x * axes_from_up(up)[0] + z * axes_from_up(up)[1] for x in (-2, 2) for z in (0, 3)]
+    )
     many = Places(walk, np.tile(one.joints, 4), np.tile(one.bears, 4), one.lowest)
     assert estimate_up([many], None).sigma < estimate_up([one], None).sigma
 
