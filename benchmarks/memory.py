@@ -79,13 +79,11 @@ def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool
     if flags is not None:
         models = load_models(settings)
     else:
-        weights = [ResolvedWeight(role, role, Path(), "") for role in ("detector", "pose", "lifter")]
+        weight = ResolvedWeight("any", "any", Path(), "")
         config = WildConfig(frames=27, encoder_width=16, width=16, depth=1, heads=2)
         found: Any = Halves()  # stands in for a class, not for a protocol
         small = Models(found, Figures(), WildLifter(config).eval(), spec(config), "cpu")
-        models = ModelLoader(
-            ResolvedModels(weights[0], weights[1], weights[2], "cpu"), settings, loaded=small
-        )
+        models = ModelLoader(ResolvedModels(weight, weight, weight, "cpu"), settings, loaded=small)
     resident = None if bare or flags is not None else used_networks()
     frames = 0
     for index, video in enumerate(videos):

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lifter.cameras import ClipCamera
 from lifter.datasets.mocap.npz import MotionSequence
 from lifter.datasets.synthetic.cameras import CameraModel, render_windows
 from lifter.datasets.synthetic.noise import NoiseModel
 from lifter.datasets.synthetic.windows import render_views_around, views_for_lifter
 from lifter.evaluation.metrics import mpjpe_per_frame, mpjve, n_mpjpe, p_mpjpe_per_frame, pck
 from lifter.gaps import to_lifter_input
-from lifter.inference import lift_track
+from lifter.inference import UNKNOWN_CAMERA, lift_track
 from lifter.smoothing import smooth
 from lifter.spec import Lifter, LifterSpec
 
@@ -50,14 +51,14 @@ class TestClip:
     keypoints: (150, 17, 3), or (150, V, 17, 3), screen-normalised COCO-17 with score.
     joints: (150, 17, 3) metres, pelvis at 0; camera axes, or those of `synthetic.Views` for several.
     up: (3,) in the same axes.
-    focal: screen units, as the application would assume it; None for several.
+    camera: as far as the application would know it; of several cameras it knows nothing.
     """
 
     keypoints: NDArray[np.float32]
     joints: NDArray[np.float32]
     up: NDArray[np.float32]
     fps: float
-    focal: float | None
+    camera: ClipCamera
 
 
 def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None) -> list[TestClip]:
@@ -65,8 +66,12 @@ def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel 
     clips = []
     for take, joints, fps, generator in _pieces(takes, seed):
         seen = render_windows(joints, fps, CameraModel(), noise, generator)
-        parts = zip(seen.keypoints, seen.joints, seen.up, seen.focal, strict=True)
-        clips += [TestClip(k.numpy(), j.numpy(), u.numpy(), take.fps, float(f)) for k, j, u, f in parts]
+        cameras = [
+            ClipCamera(float(focal), aspect=float(aspect), fps=take.fps)
+            for focal, aspect in zip(seen.focal, seen.aspect, strict=True)
+        ]
+        parts = zip(seen.keypoints, seen.joints, seen.up, cameras, strict=True)
+        clips += [TestClip(k.numpy(), j.numpy(), u.numpy(), take.fps, c) for k, j, u, c in parts]
     return clips
 
 
@@ -79,7 +84,7 @@ def virtual_views(
     for take, joints, fps, generator in _pieces(takes, seed):
         seen = render_views_around(joints, fps, views, noise, generator)
         parts = zip(seen.keypoints, seen.joints, strict=True)
-        clips += [TestClip(k.numpy(), j.numpy(), up, take.fps, None) for k, j in parts]
+        clips += [TestClip(k.numpy(), j.numpy(), up, take.fps, UNKNOWN_CAMERA) for k, j in parts]
     return clips
 
 
@@ -116,7 +121,7 @@ def evaluate(
     frames = 0
     for done, clip in enumerate(clips, start=1):
         keypoints = read_by(spec, clip)
-        lifted = lift_track(lifter, spec, keypoints, flip=flip, device=device, focal=clip.focal)
+        lifted = lift_track(lifter, spec, keypoints, flip=flip, device=device, camera=clip.camera)
         joints = smooth(lifted.joints, clip.fps) if smoothed else lifted.joints
         angle = np.nan
         if lifted.up is not None:

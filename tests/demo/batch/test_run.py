@@ -22,7 +22,9 @@ from demo.settings import Settings
 from tests.demo.batch.clips import finished_files, hashes, report_without_times, start
 
 JOB = Job(Path("a.mp4"), Path("out/a"))
-REPORT = ClipReport(JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), from_cache=False)
+REPORT = ClipReport(
+    JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), (), from_cache=False
+)
 KILLS = 10
 
 
@@ -249,8 +251,8 @@ def test_a_child_killed_for_its_memory_is_told_apart(orders, monkeypatch):
 def test_a_child_that_hangs_is_ended(orders, monkeypatch):
     code = (
         "import pickle, sys, time\n"
-        "from demo.batch.worker import Clock\n"
-        "sys.stdout.buffer.write(pickle.dumps(Clock(True))); sys.stdout.flush()\n"
+        "from demo.batch.worker import TimerSignal\n"
+        "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
         "time.sleep(600)\n"
     )
     worker = worker_that_runs(code, orders, monkeypatch)

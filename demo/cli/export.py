@@ -1,0 +1,39 @@
+"""`python app.py export clip.npz --to bvh,glb`: any result, also an old one, in other formats."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("export")(export_result)
+
+
+def export_result(
+    result: Path = typer.Argument(help="A result file of this program: clip.npz."),
+    to: str = typer.Option(..., "--to", help="Formats, for example bvh,glb; a wrong name lists them all."),
+    person: list[int] = typer.Option([], help="Only this person's id; repeat for more.", show_default="all"),
+    fps: float | None = typer.Option(None, min=0.1, help="Frames a second.", show_default="the clip's own"),
+    video: Path | None = typer.Option(None, help="The clip, for the viewer.", show_default="none"),
+    output: Path | None = typer.Option(None, help="Folder.", show_default="that of the result"),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Say what was done with gaps and times."),
+) -> None:
+    """Write a result for Blender, OpenSim, tables, or a browser."""
+    from demo.export import export, parse_formats
+    from demo.export.source import resample, select_people
+    from demo.results.result import read_result
+
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    formats = parse_formats(to)
+    motion = read_result(result)
+    if person:
+        motion = select_people(motion, person)
+    if fps is not None:
+        motion = resample(motion, fps)
+    for path in export(motion, output or result.parent, result.stem, formats, video):
+        typer.echo(str(path))

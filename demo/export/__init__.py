@@ -1,0 +1,97 @@
+"""What a result becomes for other programs: one file a format, each an `Exporter` of a `Result`.
+
+`export` writes several formats of one clip; `EXPORTERS` names them all. Modules are imported when they are
+used. To add a format: write a function like those in `EXPORTERS` and add its line.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from demo.results.result import Result
+
+__all__ = ["EXPORTERS", "EXPORTS_BY_DEFAULT", "Exporter", "export", "parse_formats"]
+
+log = logging.getLogger(__name__)
+
+# Writes one or more files whose names begin like the path's, and returns them; none where there is nobody.
+Exporter = Callable[["Result", Path], list[Path]]
+
+
+def _lazy(module: str, function: str) -> Exporter:
+    def write(result: Result, path: Path) -> list[Path]:
+        exporter: Exporter = getattr(import_module(f"demo.export.{module}"), function)
+        return exporter(result, path)
+
+    return write
+
+
+EXPORTERS: Mapping[str, Exporter] = {
+    "bvh": _lazy("bvh", "export_bvh"),
+    "glb": _lazy("glb", "export_glb"),
+    "fbx": _lazy("fbx", "export_fbx"),
+    "trc": _lazy("trc", "export_trc"),
+    "c3d": _lazy("c3d", "export_c3d"),
+    "csv": _lazy("tables", "export_csv"),
+    "parquet": _lazy("tables", "export_parquet"),
+    "xlsx": _lazy("tables", "export_xlsx"),
+    "angles": _lazy("tables", "export_angles"),
+    "report": _lazy("report", "export_report"),
+    "viewer": _lazy("viewer", "export_viewer"),
+}
+SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # where it is not the format's name
+SHOW_THE_CLIP = ("viewer",)  # formats that have the clip's picture in them, where it is there
+EXPORTS_BY_DEFAULT = ("viewer", "report", "bvh", "glb", "csv", "angles")
+
+
+def parse_formats(names: str) -> tuple[str, ...]:
+    """Format names from `bvh,glb`, each once, in this order. "all" is every format, "" and "none" are none.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    wanted = [name.strip().lower() for name in names.split(",") if name.strip()]
+    if wanted in ([], ["none"]):
+        return ()
+    if wanted == ["all"]:
+        return tuple(EXPORTERS)
+    for name in wanted:
+        if name not in EXPORTERS:
+            raise UserError(f"'{name}' is no export format; known are {', '.join(EXPORTERS)}, all and none")
+    return tuple(dict.fromkeys(wanted))
+
+
+def export(
+    result: Result, folder: Path, stem: str, formats: Sequence[str], clip: Path | None = None
+) -> list[Path]:
+    """Write a result in several formats.
+
+    Args:
+        folder, stem: files are `<folder>/<stem>...`. formats: names of `EXPORTERS`.
+        clip: the video, for formats that show it; without it they show the skeletons alone.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        MissingExtra: a format needs a package that is not installed. OutputError: a file cannot be written.
+    """
+    written: list[Path] = []
+    for name in formats:
+        path = folder / f"{stem}.{SUFFIXES.get(name, name)}"
+        if name in SHOW_THE_CLIP and clip is not None:
+            from demo.export.viewer import export_viewer
+
+            files = export_viewer(result, path, clip)
+        else:
+            files = EXPORTERS[name](result, path)
+        log.info("%s: wrote %s", name, ", ".join(file.name for file in files) or "nothing")
+        written += files
+    return written

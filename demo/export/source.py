@@ -1,0 +1,149 @@
+"""What exporters read from a result: people, rates, shots and joint states, also of old files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from demo.results.result import Result
+from demo.types import Status
+
+STEADY = 0.1  # of a step: clips whose time stamps stray less from an even clock are taken as even
+USUAL_RATE = 30.0  # frames a second, where neither the time stamps nor the file say
+_PER_FRAME = ("times", "shot")  # arrays (frames,); all others but the ids count people, then frames
+
+
+class JointStatus(IntEnum):
+    """What one joint's position in one frame rests on (npz key `joint_status`)."""
+
+    MISSING = 0
+    SEEN = 1
+    INFERRED = 2
+
+
+def joint_status(result: Result) -> NDArray[np.uint8]:
+    """`JointStatus` of every joint, (people, frames, 17).
+
+    Of files without this array: seen in measured frames, inferred in interpolated ones. A joint without a
+    position is missing whatever the file says.
+    """
+    stored = getattr(result, "joint_status", None)
+    if stored is None:
+        per_frame = np.full(result.status.shape, JointStatus.INFERRED, np.uint8)
+        per_frame[result.status == Status.MEASURED] = JointStatus.SEEN
+        stored = np.repeat(per_frame[..., None], 17, axis=-1)
+    known = np.isfinite(result.joints_world).all(-1)
+    return np.where(known, stored, JointStatus.MISSING).astype(np.uint8)
+
+
+def shots(result: Result) -> NDArray[np.int64]:
+    """The number of every frame's shot, (frames,); zeros where the file does not say."""
+    stored = getattr(result, "shot", None)
+    return np.zeros(len(result.times), np.int64) if stored is None else np.asarray(stored, np.int64)
+
+
+def known_frames(result: Result, person: int) -> NDArray[np.bool_]:
+    """Whether the person at index `person` has a position in each frame, (frames,)."""
+    return np.isfinite(result.joints_world[person]).any((-1, -2))
+
+
+def people_with_motion(result: Result) -> list[int]:
+    """Indexes of the people who have a position in one frame or more."""
+    return [person for person in range(len(result.person_ids)) if known_frames(result, person).any()]
+
+
+def select_people(result: Result, ids: Sequence[int]) -> Result:
+    """The result with these people alone, in this order.
+
+    Raises:
+        UserError: one of them is not in the result.
+    """
+    present = result.person_ids.tolist()
+    for person_id in ids:
+        if person_id not in present:
+            there = ", ".join(map(str, present)) or "nobody"
+            raise UserError(f"--person {person_id}: is not in this result, which holds {there}")
+    rows = [present.index(person_id) for person_id in ids]
+    chosen = {
+        field.name: getattr(result, field.name)[rows]
+        for field in fields(result)
+        if isinstance(getattr(result, field.name), np.ndarray) and field.name not in _PER_FRAME
+    }
+    return replace(result, **chosen)
+
+
+def frame_rate(result: Result) -> float:
+    """Frames a second: of the time stamps' median step, for a single frame the file's."""
+    if len(result.times) > 1:
+        return float(1 / np.median(np.diff(result.times)))
+    return float(result.meta.get("fps") or USUAL_RATE)
+
+
+def is_steady(result: Result) -> bool:
+    """Whether the frames come at an even rate."""
+    if len(result.times) < 3:
+        return True
+    even = np.linspace(result.times[0], result.times[-1], len(result.times))
+    return bool(np.abs(result.times - even).max() <= STEADY * (even[1] - even[0]))
+
+
+def at_even_rate(result: Result) -> tuple[Result, float]:
+    """The result at an even rate, and that rate in frames a second, for formats without time stamps.
+
+    A result that is even already is returned itself.
+    """
+    if is_steady(result):
+        frames = len(result.times)
+        if frames < 2:
+            return result, frame_rate(result)
+        return result, float((frames - 1) / (result.times[-1] - result.times[0]))
+    rate = frame_rate(result)
+    return resample(result, rate), rate
+
+
+def resample(result: Result, rate: float) -> Result:
+    """The result at `rate` frames a second.
+
+    Numbers are interpolated between the frame before and the frame after, where both are known and in one
+    shot. Elsewhere the nearest frame holds. States and shots are the nearest frame's.
+    """
+    if len(result.times) < 2:
+        return result
+    length = result.times[-1] - result.times[0]
+    times = result.times[0] + np.arange(int(np.floor(length * rate + 1e-6)) + 1) / rate
+    after = np.clip(np.searchsorted(result.times, times), 1, len(result.times) - 1)
+    share = (times - result.times[after - 1]) / (result.times[after] - result.times[after - 1])
+    share = np.clip(share, 0.0, 1.0)
+    nearest = np.where(share < 0.5, after - 1, after)
+    number = shots(result)
+    same_shot = number[after - 1] == number[after]
+
+    def sample(values: NDArray[Any]) -> NDArray[Any]:
+        near = values[:, nearest]
+        if not np.issubdtype(values.dtype, np.floating):
+            return near
+        weight = share.reshape(1, -1, *[1] * (values.ndim - 2))
+        between = (1 - weight) * values[:, after - 1] + weight * values[:, after]
+        usable = np.isfinite(between) & same_shot.reshape(weight.shape)
+        return np.where(usable, between, near).astype(values.dtype)
+
+    changed: dict[str, Any] = {"times": times}
+    for field in fields(result):
+        values = getattr(result, field.name)
+        if field.name == "shot" and values is not None:
+            changed["shot"] = values[nearest]
+        elif isinstance(values, np.ndarray) and values.ndim >= 2:
+            changed[field.name] = sample(values)
+    return replace(result, **changed)
+
+
+def spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(first, last) index of every run of True in `flags` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return [(int(first), int(past) - 1) for first, past in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,0 +1,174 @@
+"""The viewer: one HTML file a clip that opens offline in a browser, the video in step with the 3D skeletons.
+
+The page is `page/viewer.html` with its style and scripts; this module fills in the clip. Positions are stored
+as int16 in a unit of a millimetre or more, 2D joints in quarters of a pixel or more, both in base64. The
+video is encoded again, small, and lies in the file unless it is long; then it lies beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.files import replace_file
+from demo.export.clip_video import encode_small
+from demo.export.source import JointStatus, joint_status, people_with_motion
+from demo.motion.angles import ANGLES, joint_angles
+from demo.render.frame import BODY, FACE, INTERPOLATED_STRENGTH, SHINS, SOLE
+from demo.render.panel import LEFT, LIMBS, RIGHT, TURN, Color, View, grid_step, person_color
+from demo.results.result import Result
+from demo.types import Status
+
+log = logging.getLogger(__name__)
+
+MISSING = -32768  # of int16: no value
+FULL = 32000  # largest int16 that stands for a value
+MILLIMETRE, QUARTER_PIXEL, TENTH_DEGREE = 0.001, 0.25, 0.1  # smallest units
+LARGEST_EMBEDDED = 16_000_000  # bytes of video; browsers read larger pages slowly
+MAIN_PEOPLE = 0.5  # of the frames of the person who is seen longest: whom the view is fitted to
+VIEW_FRAMES = 1000  # that the view is fitted to
+INFERRED_STRENGTH = 0.4
+
+
+def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[Path]:
+    """Write the page `path`, and `<name>_viewer.mp4` beside it where the video is too long to lie in it.
+
+    Args:
+        clip: the video; without it the page shows the skeletons alone.
+    """
+    target = path.with_name(f"{path.stem}_viewer.html")
+    data, written = describe_clip(result), [target]
+    if clip is not None and len(result.times):
+        video = encode_small(clip, float(result.times[0]), float(result.times[-1]))
+        if len(video) <= LARGEST_EMBEDDED:
+            data["video"] = {"data": base64.b64encode(video).decode("ascii")}
+        else:
+            beside = path.with_name(f"{path.stem}_viewer.mp4")
+            with replace_file(beside) as temporary:
+                temporary.write_bytes(video)
+            data["video"] = {"file": beside.name}
+            written.append(beside)
+            log.info("%s: the video is too long to lie in the page, it is in %s", target.name, beside.name)
+    page = files("demo.export") / "page"
+    style, scene, script = (
+        (page / name).read_text(encoding="utf-8") for name in ("viewer.css", "scene.js", "viewer.js")
+    )
+    text = Template((page / "viewer.html").read_text(encoding="utf-8")).substitute(
+        title=html.escape(str(result.meta.get("clip", path.stem))),
+        style=style,
+        data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        script=scene + script,
+    )
+    with replace_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return written
+
+
+def describe_clip(result: Result) -> dict[str, Any]:
+    """What the page's script reads as CLIP, without the video."""
+    people = people_with_motion(result)
+    world, unit = _quantise(result.joints_world[people], MILLIMETRE)
+    keypoints, pixel = _quantise(result.keypoints_2d[people][..., :2], QUARTER_PIXEL)
+    angles, _ = _quantise(joint_angles(result.joints_world[people]), TENTH_DEGREE)
+    scores = np.nan_to_num(result.keypoints_2d[people][..., 2]).clip(0, 1) * 255
+    ids = result.person_ids[people].tolist()
+    seconds = float(result.times[-1] - result.times[0]) if len(result.times) else 0.0
+    count = f"{len(ids)} {'person' if len(ids) == 1 else 'people'}"
+    view = _fit_view(result)
+    return {
+        "facts": f"{count}, {len(result.times)} frames, {seconds:.1f} s",
+        "people": [{"id": number, "color": _rgb(person_color(number))} for number in ids],
+        "times": _base64((result.times - (result.times[:1] if len(result.times) else 0)).astype("<f8")),
+        "world": _base64(world),
+        "unit": unit,
+        "keypoints": _base64(keypoints),
+        "pixel": pixel,
+        "scores": _base64(np.rint(scores).astype(np.uint8)),
+        "joint_status": _base64(joint_status(result)[people]),
+        "status": _base64(result.status[people].astype(np.uint8)),
+        "strength": [
+            {"SEEN": 1.0, "INFERRED": INFERRED_STRENGTH}.get(each.name, 0.0) for each in JointStatus
+        ],
+        "person_strength": [
+            {"MEASURED": 1.0, "INTERPOLATED": INTERPOLATED_STRENGTH}.get(each.name, 0.0) for each in Status
+        ],
+        "measured": [each == Status.MEASURED for each in Status],
+        "angles": _base64(angles),
+        "angle_names": [angle.label for angle in ANGLES],
+        "limbs": [
+            [limb.start, limb.end, int(limb.side), limb.start_radius, limb.end_radius] for limb in LIMBS
+        ],
+        "bones2d": [[start, end, int(side)] for start, end, side in (*BODY, *FACE)],
+        "shins": SHINS,
+        "sole": SOLE,
+        "sides": [[0, 0, 0], _rgb(RIGHT), _rgb(LEFT)],
+        "width": result.meta.get("width", 16),
+        "height": result.meta.get("height", 9),
+        "film": _filming_camera(result.meta),
+        "view": {
+            "centre": list(view.centre),
+            "azimuth": view.azimuth,
+            "turn": float(TURN),
+            "elevation": view.elevation,
+            "distance": view.distance,
+            "focal": view.focal,
+        },
+        "floor": {"centre": list(view.centre[:2]), "radius": view.radius, "step": grid_step(view)},
+        "video": None,
+    }
+
+
+def _fit_view(result: Result) -> View:
+    """The view that holds the main people of the whole clip."""
+    known = np.isfinite(result.joints_world).any((-1, -2)).sum(1)
+    if not known.any():
+        return View()
+    main = known >= MAIN_PEOPLE * known.max()
+    world = result.joints_world[main][:, :: max(1, len(result.times) // VIEW_FRAMES)]
+    camera = _filming_camera(result.meta)
+    forward = None if camera is None else [row[2] for row in camera["rotation"]]
+    return View.fit(world.reshape(-1, 17, 3), forward)
+
+
+def _filming_camera(meta: dict[str, Any]) -> dict[str, Any] | None:
+    """The camera in the world, or None where the result does not know one."""
+    camera = meta.get("camera")
+    names = ("world_from_camera", "camera_position", "focal_pixels")
+    if not isinstance(camera, dict) or any(camera.get(name) is None for name in names):
+        return None
+    if not meta.get("width") or not meta.get("height"):
+        return None
+    return {
+        "rotation": camera["world_from_camera"],
+        "position": camera["camera_position"],
+        "focal": camera["focal_pixels"],
+        "width": meta["width"],
+        "height": meta["height"],
+    }
+
+
+def _quantise(values: NDArray[np.floating], unit: float) -> tuple[NDArray[np.int16], float]:
+    """Values as int16 and the unit they count, `unit` or as much more as the largest value needs."""
+    known = np.isfinite(values)
+    largest = float(np.abs(values[known]).max()) if known.any() else 0.0
+    unit = max(unit, largest / FULL) if unit != TENTH_DEGREE else unit
+    counted = np.rint(np.where(known, values, 0) / unit)
+    return np.where(known, counted, MISSING).astype("<i2"), unit
+
+
+def _base64(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def _rgb(color: Color) -> list[int]:
+    blue, green, red = color
+    return [round(red), round(green), round(blue)]
