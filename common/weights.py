@@ -34,6 +34,7 @@ class WeightInfo:
     licence: str
     trained_on: str
     figures: str  # what was measured, on what, by whom
+    notice: str = ""  # what those who run it have to know of its licence
     sha256: str = ""  # 64 hex digits, "" when unknown
     sha256_prefix: str = ""  # the leading digits, where only these are published
     size_bytes: int = 0  # shown to the user; approximate while sha256 is unknown, 0 when unknown

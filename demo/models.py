@@ -50,6 +50,11 @@ class ResolvedWeight:
         """The file's name."""
         return self.path.name if self.path else self.name
 
+    @property
+    def notice(self) -> str:
+        """What the user has to know of its licence, "" where there is nothing."""
+        return next((info.notice for info in manifest().values() if info.file == self.file), "")
+
     def summary(self) -> dict[str, str]:
         """What results say of it."""
         return {"role": self.role, "name": self.name, "file": self.file, "sha256": self.sha256}

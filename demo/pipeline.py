@@ -2,7 +2,7 @@
 
 1. Analyse: decode -> detect -> track -> keypoints, in batches; only numbers are kept.
 2. Lift: whole tracks -> 3D -> smooth motion above a level floor.
-3. Write: the result file, then the video (decode again, draw, encode, each in its own thread).
+3. Write: the result file, the video (decode again, draw, encode, each in its own thread), exports.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
+from demo.export import export, parse_formats
 from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
-from demo.motion.world import to_world
+from demo.motion.world import place_in_world
 from demo.pose.rotated import rotation_test_time_augmentation
 from demo.render.clip import ClipRenderer
 from demo.results.analysis import read_analysis, write_analysis
@@ -81,6 +82,7 @@ def process(
     """
     paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
     settings = settings or Settings()
+    parse_formats(settings.export.formats)  # report a wrong name before the work
     infos = [probe(clip) for clip in paths]
     models = models or load_models(settings, len(paths))
     job = ClipJob.open(paths, Path(folder), settings, models.resolved)
@@ -132,6 +134,12 @@ def _process(
         renderer = ClipRenderer(infos, motion, views, forward.tolist(), settings.render)
         render(infos, renderer, times, job.paths.video, settings.analysis, progress)
         files.append(job.paths.video)
+    formats = parse_formats(settings.export.formats)
+    if formats:
+        progress("export", 0, 1)
+        clip = infos[0].path if len(infos) == 1 else None
+        files += export(result, job.paths.folder, job.paths.summary.stem, formats, clip)
+        progress("export", 1, 1)
     summary = {
         **{name: value for name, value in result.meta.items() if name not in ("schema", "units")},
         "people": people_summary(motion, times),
@@ -269,7 +277,7 @@ def _lift_clip(
         models.device,
         settings.focal,
     )
-    motion, scene = to_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
+    motion, scene = place_in_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
     return tracks, motion, scene_meta(scene, focal_is_assumed=settings.focal is None)
 
 

@@ -69,6 +69,17 @@ class RenderSettings(_Group):
     orbit: float = Field(0.0, description="Turn the 3D view, degrees a second.")
 
 
+class ExportSettings(_Group):
+    """Which other files are written."""
+
+    formats: str = Field(
+        "",
+        alias="export",
+        description="Also write these, separated by commas: viewer, report, bvh, glb, csv, angles, trc, c3d, "
+        "parquet, xlsx, fbx; or all.",
+    )
+
+
 class Settings(_Group):
     """What the user can set. Paths of clips and outputs are not here: they differ from clip to clip."""
 
@@ -82,6 +93,7 @@ class Settings(_Group):
     analysis: AnalysisSettings = AnalysisSettings()
     lift: LiftSettings = LiftSettings()
     render: RenderSettings = RenderSettings()
+    export: ExportSettings = ExportSettings()
 
     @classmethod
     def of(cls, **flags: Any) -> Settings:

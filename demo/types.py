@@ -163,6 +163,7 @@ class Motion:
     world: Float32[np.ndarray, "people frames 17 3"]
     uncertainty: Float32[np.ndarray, "people frames 17"] | None
     status: UInt8[np.ndarray, "people frames"]
+    joint_status: UInt8[np.ndarray, "people frames 17"]  # of `JointStatus`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -172,9 +173,9 @@ class Motion:
 class SceneTransform:
     """The rigid transform of a clip, world = rotation @ camera + offset, and what it is based on.
 
-    offset: metres. focal: pixels. contacts: number of foot contacts that levelled the floor. tilt: degrees
-    between the camera's own up and the world's. smoothing_moved: mean distance in mm by which smoothing
-    moved the joints.
+    offset: metres. focal: pixels. contacts: number of places at which joints rested. tilt: degrees
+    between the camera's own up and the world's. up_sigma: degrees by which up may be off. smoothing_moved:
+    mean distance in mm by which the fit moved the joints.
     """
 
     rotation: Float64[np.ndarray, "3 3"]
@@ -182,4 +183,5 @@ class SceneTransform:
     focal: float
     contacts: int
     tilt: float
+    up_sigma: float
     smoothing_moved: float

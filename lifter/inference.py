@@ -34,6 +34,11 @@ class LiftedSequence:
     up: Floats | None
     contacts: Floats | None = None
 
+    def stretched(self, length: int) -> LiftedSequence:
+        """The same over `length` frames, interpolated in time."""
+        known = {name: stretch(part, length) for name, part in vars(self).items() if part is not None}
+        return replace(self, **known)
+
 
 def lift_track(
     lifter: Lifter,
@@ -73,8 +78,7 @@ def lift_in_image(
         points = stretch(points, spec.frames)
     lifted = _lift_windows(lifter, spec, points, flip, batch, device, camera.focal)
     if stretched:
-        parts = {name: part if part is None else stretch(part, length) for name, part in vars(lifted).items()}
-        lifted = LiftedSequence(**parts)
+        lifted = lifted.stretched(length)
     if spec.units == "metres":
         return lifted
     return replace(lifted, joints=whole_track.undo(lifted.joints))

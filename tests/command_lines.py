@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import click
 import typer
 from typer.main import get_command
 
@@ -17,35 +16,39 @@ from lifter.__main__ import app as lifter
 APPS = {"lifter": lifter, "demo.training": picture_training}
 
 
-def parse(words: list[str]) -> None:
-    """Parse `-m MODULE ARGUMENTS` or `app.py ARGUMENTS`.
-
-    Raises:
-        click.ClickException: the command line is wrong. AssertionError: there is no such program.
-    """
+def split(words: list[str]) -> tuple[typer.Typer, list[str]]:
+    """Split `-m MODULE ARGUMENTS` or `app.py ARGUMENTS` into the program and its arguments."""
     if words[0] == "-m":
-        descend(click_command(words[1]), words[1], words[2:])
-    else:
-        assert words[0] in ("app.py", "motion-from-video"), f"no program {words[0]}"
-        descend(get_command(application), words[0], expand_multi_values(words[1:]))
+        return module_app(words[1]), words[2:]
+    assert words[0] in ("app.py", "motion-from-video"), f"no program {words[0]}"
+    return application, expand_multi_values(words[1:]) if words[1:] else []
 
 
-def click_command(module: str) -> click.Command:
-    """The command line of a module: its typer application, or its function `main`."""
+def module_app(module: str) -> typer.Typer:
+    """The command line of a module: its typer application, or one made of its function `main`."""
     if module in APPS:
-        return get_command(APPS[module])
+        return APPS[module]
     assert module.startswith(("tools.", "benchmarks.")), f"no program {module}"
     found = importlib.import_module(module)
     if hasattr(found, "app"):
-        return get_command(found.app)
-    alone = typer.Typer()
-    alone.command()(found.main)
-    return get_command(alone)
+        return found.app
+    app = typer.Typer()
+    app.command()(found.main)
+    return app
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line; one that only names a program or a subcommand may lack its required arguments.
+
+    Raises the errors of click where an option or a value is unknown.
+    """
+    app, arguments = split(words)
+    descend(get_command(app), words[0], arguments)
 
 
 def descend(command: Any, name: str, words: list[str], parent: Any = None) -> None:
     """Parse the words of a command, then those of the subcommand that they name."""
-    with command.make_context(name, list(words), parent=parent) as context:
+    with command.make_context(name, list(words), parent=parent, resilient_parsing=not words) as context:
         rest = [*getattr(context, "_protected_args", []), *context.args]
         if rest and hasattr(command, "resolve_command"):
             subname, subcommand, left = command.resolve_command(context, rest)

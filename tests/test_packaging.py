@@ -42,7 +42,8 @@ def test_version(metadata):
 def test_version_stands_nowhere_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "version" not in project
-    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+    released = VERSION.partition(".dev")[0]
+    assert f"\n## {released} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_dependencies_are_those_of_the_requirements_files(metadata):

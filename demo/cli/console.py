@@ -40,7 +40,7 @@ SHARES = {
     "render": (0.65, 0.35),
 }  # of a clip's time: from, length
 COLOURS = {"done": "green", "damaged": "yellow", "failed": "red", "in use": "yellow"}
-LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering"}
+LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
 
 class Console:
@@ -50,7 +50,7 @@ class Console:
         self._err = rich.console.Console(stderr=True, quiet=quiet, highlight=False)
         self._out = rich.console.Console(highlight=False)
         self._quiet, self._verbose = quiet, verbose
-        level = logging.DEBUG if verbose > 1 else logging.WARNING
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
         logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=self._err)])
 
     def detail(self, line: str) -> None:
@@ -101,9 +101,13 @@ class Console:
                 self._out.print(str(path), markup=False, soft_wrap=True)
 
     def resolved(self, models: ResolvedModels) -> None:
-        """Say which weights are in use, and why shipped ones replace others."""
+        """Say which weights are in use, what their licences restrict, and why shipped ones replace others."""
         for weight in models.weights:
             self.detail(f"{weight.role}: {weight.name} ({weight.file})")
+            if weight.notice:
+                self._err.print(
+                    f"{weight.name}: {weight.notice}", style="yellow", markup=False, soft_wrap=True
+                )
         if not models.fallback:
             return
         names = f"{models.detector.name} and {models.pose.name}"

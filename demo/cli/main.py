@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from common.command_line import run as run_commands
+from demo.cli import export as export_command
 from demo.settings import VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
@@ -34,8 +35,13 @@ def main() -> None:
 
 
 def expand_multi_values(flags: list[str]) -> list[str]:
-    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`, `--views a b c d` likewise;
-    `--cluster` as `--cluster local`."""
+    """Spell out the short forms of the command line.
+
+    `clip.mp4` is `--video clip.mp4`; `--video a b` is `--video a --video b`, since shells expand `*.mp4`;
+    `--views a b c d` alike; `--cluster` is `--cluster local`.
+    """
+    if flags and not flags[0].startswith("-") and flags[0] not in _commands():
+        flags = ["--video", *flags]
     spelled: list[str] = []
     many = ""  # the flag whose values follow
     for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
@@ -47,6 +53,13 @@ def expand_multi_values(flags: list[str]) -> list[str]:
         if flag == "--cluster" and following.startswith("-"):
             spelled.append("local")
     return spelled
+
+
+def _commands() -> set[str]:
+    """Names of the subcommands."""
+    return {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
 
 
 def option_for(name: str, *flags: str) -> Any:
@@ -101,6 +114,7 @@ def run(
     height: int | None = option_for("height"),
     orbit: float = option_for("orbit"),
     render: bool = option_for("render"),
+    export: str = option_for("export"),
     offline: bool = option_for("offline"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that are there already."),
     verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Say more."),
@@ -211,6 +225,9 @@ def run_many(
         raise
     console.report(rows, output)
     return exit_status(rows)
+
+
+export_command.register(app)
 
 
 @app.command()

@@ -45,6 +45,7 @@ def lift_tracks(
     joints = np.full((people, length, 17, 3), np.nan, np.float32)
     uncertainty = np.full((people, length, 17), np.nan, np.float32)
     ups = np.full((people, length, 3), np.nan, np.float32)
+    contacts = np.full((people, length, 17), np.nan, np.float32)
     status = np.empty((people, length), np.uint8)
     all_segments: list[Segments] = []
     for person, keypoints in enumerate(tracks.keypoints):
@@ -59,13 +60,15 @@ def lift_tracks(
                 uncertainty[person, part] = lifted.error
             if lifted.up is not None:
                 ups[person, part] = lifted.up
+            if lifted.contacts is not None:
+                contacts[person, part] = lifted.contacts
     return CameraPoses(
         tracks.ids,
         filled,
         joints,
         uncertainty if spec.predicts_error else None,
         ups if np.isfinite(ups).any() else None,
-        None,
+        contacts if np.isfinite(contacts).any() else None,
         status,
         tuple(all_segments),
     )
@@ -125,7 +128,7 @@ def lift_stretch(
     joints = resample(lifted.joints, clock, times)
     if spec.root_relative:
         joints[:, 0] = 0
-    return LiftedSequence(joints, back(lifted.error), back(lifted.up))
+    return LiftedSequence(joints, back(lifted.error), back(lifted.up), back(lifted.contacts))
 
 
 def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from demo.motion.ground import ANKLE_HEIGHT, ANKLES, ground_heights
+from demo.motion.ground import touch_heights
 from demo.motion.lifting import fill_gaps, find_segments, lift_stretch, to_lifter_input, usable
-from demo.types import Bools, Doubles, Floats, Motion, Status
+from demo.motion.world import joint_status
+from demo.types import Bools, Doubles, Floats, JointStatus, Motion, Status
 from lifter.clock import frame_rate, runs
 from lifter.inference import LiftedSequence
 from lifter.smoothing import smooth
@@ -72,9 +74,9 @@ def lift_views(
         if uncertainty is not None and lifted.error is not None:
             uncertainty[part] = lifted.error
         moved.append(np.linalg.norm(joints[part] - lifted.joints, axis=-1).ravel())
-        touch.append(ground_heights(joints[part][:, ANKLES].astype(np.float64), UP, fps))
+        touch.append(touch_heights(joints[part].astype(np.float64), times[part], UP))
     floor = float(np.median(np.concatenate(touch))) if stretches else 0.0
-    world = joints + ((ANKLE_HEIGHT - floor) * UP).astype(np.float32)
+    world = joints + (-floor * UP).astype(np.float32)
     camera = joints @ LEVEL_CAMERA.T.astype(np.float32)
     distance = float(np.concatenate(moved).mean() * 1000) if stretches else 0.0
     motion = Motion(
@@ -83,8 +85,16 @@ def lift_views(
         world[None],
         None if uncertainty is None else uncertainty[None],
         status[None],
+        _joint_status(keypoints, np.isfinite(joints[:, 0, 0]), sizes)[None],
     )
     return motion, distance
+
+
+def _joint_status(keypoints: Floats, posed: Bools, sizes: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
+    """`JointStatus` (T, 17): seen where any of the views (V, T, 17, 3) shows the joint."""
+    views = [joint_status(view, posed, size) for view, size in zip(keypoints, sizes, strict=True)]
+    seen = (np.stack(views) == JointStatus.SEEN).any(0)
+    return np.where(seen, np.uint8(JointStatus.SEEN), views[0])
 
 
 def _lift_stretch(

@@ -23,7 +23,7 @@ VIEWS = Path("views")  # what the outputs of several synchronised clips are name
 class ClipReport:
     """What became of one clip, or of several views of one person.
 
-    notes: lines for the user. damage: why the clip ended early, or None. models: names of the networks.
+    files: the outputs. notes: lines for the user. damage: why the clip ended early, or None. models: names of the networks.
     from_cache: everything was there already.
     """
 
@@ -35,13 +35,8 @@ class ClipReport:
     notes: tuple[str, ...]
     damage: str | None
     models: tuple[str, ...]
+    files: tuple[Path, ...]
     from_cache: bool
-
-    @property
-    def files(self) -> list[Path]:
-        """The outputs that exist, the video first."""
-        known = (self.paths.video, self.paths.result, self.paths.summary)
-        return [path for path in known if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -137,6 +132,7 @@ class ClipJob:
             tuple(summary["notes"]),
             summary["damage"],
             tuple(Path(weight["name"]).name for weight in summary["weights"]),
+            (*(self.paths.folder / name for name in summary["files"]), self.paths.summary),
             from_cache,
         )
 

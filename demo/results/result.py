@@ -10,8 +10,9 @@ An .npz that plain numpy reads. Arrays count people, then the clip's frames from
     boxes_views                  float32 (people, views, frames, 4); only of several synchronised clips
     person_ids                   int32 (people,)
     status                       uint8 (people, frames), see status_names
+    joint_status                 uint8 (people, frames, 17), see joint_status_names; absent before version 0.3
     times                        float64 (frames,), seconds
-    status_names, joint_names, joint_parents, keypoint_names
+    joint_status_names, status_names, joint_names, joint_parents, keypoint_names
     meta                         one JSON string: units, axes, fps, weights, settings, version ...
 """
 
@@ -29,7 +30,7 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 
 from common.errors import DataError, InputMissing
 from common.files import replace_file
-from demo.types import Motion, Status, Tracks2D
+from demo.types import JointStatus, Motion, Status, Tracks2D
 from lifter.skeletons import COCO_17, H36M_17
 
 SCHEMA = 1
@@ -64,6 +65,7 @@ class Result:
     meta: dict[str, Any]
     keypoints_2d_views: Float32[np.ndarray, "people views frames 17 3"] | None = None
     boxes_views: Float32[np.ndarray, "people views frames 4"] | None = None
+    joint_status: UInt8[np.ndarray, "people frames 17"] | None = None
 
     @staticmethod
     def build(
@@ -79,6 +81,7 @@ class Result:
             person_ids=motion.ids,
             status=motion.status,
             times=times,
+            joint_status=motion.joint_status,
             meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
         )
 
@@ -93,6 +96,7 @@ def write_result(path: Path, result: Result) -> None:
         name: value for name, value in vars(result).items() if name != "meta" and value is not None
     }
     arrays |= {
+        "joint_status_names": np.array([status.name.lower() for status in JointStatus]),
         "status_names": np.array([status.name.lower() for status in Status]),
         "joint_names": np.array(H36M_17.joints),
         "joint_parents": np.array(H36M_17.parents, np.int32),
@@ -128,6 +132,7 @@ def read_result(path: Path) -> Result:
             meta=meta,
             keypoints_2d_views=arrays.get("keypoints_2d_views"),
             boxes_views=arrays.get("boxes_views"),
+            joint_status=arrays.get("joint_status"),
         )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
@@ -141,6 +146,8 @@ def read_result(path: Path) -> Result:
         "boxes": (people, frames, 4),
         "status": (people, frames),
     }
+    if found.joint_status is not None:
+        shapes["joint_status"] = people, frames, 17
     for name, shape in shapes.items():
         if getattr(found, name).shape != shape:
             raise DataError(f"{path}: {name} is {getattr(found, name).shape} and should be {shape}")

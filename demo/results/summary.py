@@ -48,6 +48,7 @@ def scene_meta(scene: SceneTransform, focal_is_assumed: bool) -> dict[str, Any]:
             "world_from_camera": scene.rotation.tolist(),
             "camera_position": scene.offset.tolist(),
             "tilt_degrees": scene.tilt,
+            "up_sigma_degrees": scene.up_sigma,
         },
         "floor_contacts": scene.contacts,
         "smoothing_moved_mm": scene.smoothing_moved,

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,6 @@ from lifter.spec import Lifter, LifterOutput, LifterSpec
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Cut = Literal["paper", "app"]
-
-METRICS = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve", "pck", "auc")
 
 
 def end_aligned_starts(length: int, frames: int) -> Ints:
@@ -109,28 +107,26 @@ class Figures:
     def of(cls, predicted: Floats, target: Floats) -> Figures:
         """Of poses (N, 17, 3) in metres that follow each other, N > 1."""
         p, t = predicted.astype(np.float64), target.astype(np.float64)
-        values = [1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve)]
-        return cls(len(p), *[*values, pck(p, t), auc(p, t)])
+        a, b, c, d = (1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve))
+        return cls(len(p), a, b, c, d, pck(p, t), auc(p, t))
 
     @classmethod
     def mean(cls, parts: Sequence[Figures], by: Literal["frames", "actions"]) -> Figures:
         """The mean over all frames of the parts, or of the parts whatever their length."""
-        frames, values = mean_values(parts, METRICS, by)
         scaled = [part.true_scale for part in parts if part.true_scale is not None]
-        if not scaled:
-            return cls(frames, *values)
-        count, means = mean_values(scaled, ("mpjpe", "p_mpjpe"), by)
-        return cls(frames, *values, TrueScale(count, *means))
+        true_scale = TrueScale(**mean_values(scaled, by)) if scaled else None
+        return cls(**mean_values(parts, by), true_scale=true_scale)
 
 
 def mean_values(
-    parts: Sequence[Figures] | Sequence[TrueScale], names: Sequence[str], by: Literal["frames", "actions"]
-) -> tuple[int, list[float]]:
-    """The frames of all parts, and the means of the named figures, weighted by frames or not."""
+    parts: Sequence[Figures] | Sequence[TrueScale], by: Literal["frames", "actions"]
+) -> dict[str, Any]:
+    """The frames of all parts, and the means of their figures by name, weighted by frames or not."""
+    lengths = [part.frames for part in parts]
+    names = [name for name, value in vars(parts[0]).items() if isinstance(value, float)]
     rows = np.array([[getattr(part, name) for name in names] for part in parts])
-    lengths = np.array([part.frames for part in parts])
-    values = np.average(rows, axis=0, weights=lengths if by == "frames" else None)
-    return int(lengths.sum()), values.tolist()
+    means = np.average(rows, axis=0, weights=lengths if by == "frames" else None)
+    return {"frames": sum(lengths), **dict(zip(names, means.tolist(), strict=True))}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lifter.checkpoints.files import load_checkpoint, save_checkpoint, save_offi
 from lifter.registry import REGISTRY, create
 from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.lifter.motions import STANDING
-from tests.lifter.tiny import CONFIGS, OFFICIAL, PAPERS
+from tests.lifter.tiny import CONFIGS, NAMES, OFFICIAL, PAPERS
 from tests.media import make_clip
 
 SETTINGS = Settings.of(height=64, device="cpu")
@@ -54,8 +54,9 @@ def saved(name, layout, folder):
         save_checkpoint(folder / "weights.safetensors", create(name, config), name, config)
         return folder / "weights.safetensors"
     config = OFFICIAL[name]
-    save_official(folder / "weights.bin", create(name, config), REGISTRY[name], config)
-    return folder / "weights.bin"
+    path = folder / NAMES.get(name, "weights.bin")
+    save_official(path, create(name, config), REGISTRY[name], config)
+    return path
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Devices, and the fallbacks when memory is short."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from common.errors import UserError
-from demo.models import ModelLoader, resolve_device
+from demo.cli.console import Console
+from demo.models import ModelLoader, ResolvedWeight, resolve_device
 from demo.results.summary import fallback_notes
 from demo.settings import Settings
 
@@ -70,3 +72,11 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(name):
     with pytest.raises(UserError, match=r"--device .*choose one of: auto, cpu"):
         resolve_device(name)
     assert resolve_device("cpu") == "cpu"
+
+
+def test_weights_for_non_commercial_use_say_so(resolved, capsys):
+    weight = ResolvedWeight("lifter", "motionbert", Path("motionbert_ft_h36m-d80af323_20230531.pth"), "")
+    assert "non-commercial" in weight.notice
+    assert not any(each.notice for each in resolved.weights)
+    Console().resolved(replace(resolved, lifter=weight))
+    assert "motionbert: trained on Human3.6M" in capsys.readouterr().err

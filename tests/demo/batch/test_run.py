@@ -22,7 +22,9 @@ from demo.settings import Settings
 from tests.demo.batch.clips import finished_files, hashes, report_without_times, start
 
 JOB = Job(Path("a.mp4"), Path("out/a"))
-REPORT = ClipReport(JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), from_cache=False)
+REPORT = ClipReport(
+    JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), (), from_cache=False
+)
 KILLS = 10
 
 

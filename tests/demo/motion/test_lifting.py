@@ -1,4 +1,6 @@
-"""A person's 2D track to 3D: gaps, missing joints, odd frame rates."""
+"""A person's 2D track to 3D: gaps, missing joints, odd frame rates, any length."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,11 @@ from demo.motion.lifting import (
     to_lifter_input,
 )
 from demo.types import Status, Tracks2D
+from lifter.metric import LIMBS_LENGTH, limbs_length
+from lifter.registry import REGISTRY, create
 from lifter.spec import Lifter, LifterOutput, LifterSpec
+from tests.lifter.motions import walk
+from tests.lifter.tiny import CONFIGS
 
 SIZE = (200, 100)
 
@@ -147,3 +153,45 @@ def test_resampling_there_and_back():
     times = np.array([0.0, 0.1, 0.4, 0.5])
     values = (3 * times + 1)[:, None].astype(np.float32)
     np.testing.assert_allclose(resample(values, times, np.array([0.2, 0.45])), [[1.6], [2.35]], atol=1e-6)
+
+
+def two_people(frames):
+    """Two walking figures in a 1280x720 picture, half a second of one of them hidden, and their times."""
+    times = np.arange(frames) / 30
+    keypoints = np.empty((2, frames, 17, 3), np.float32)
+    motion = walk(max(frames, 2))[:frames]
+    coco = motion[:, [10, 10, 10, 10, 10, 11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3]]
+    for person, (left, size) in enumerate(((300, 250), (900, 180))):
+        keypoints[person, ..., 0] = left + size * (coco[..., 0] + 0.2 * times[:, None])
+        keypoints[person, ..., 1] = 600 - size * coco[..., 2]
+        keypoints[person, ..., 2] = 0.9
+    keypoints[1, frames // 3 : frames // 3 + 10, 10] = np.nan, np.nan, 0  # a wrist
+    keypoints[1, :, 3] = np.nan, np.nan, 0  # an ear that is never seen
+    ids, boxes = np.array([1, 2], np.int32), np.zeros((2, frames, 4), np.float32)
+    return Tracks2D(ids, boxes, keypoints), times
+
+
+@pytest.mark.parametrize("frames", [1, 2, 26, 27, 81, 243, 244, 486])
+@pytest.mark.parametrize("name", ["motionbert", "motionagformer", "mixste"])
+def test_published_sequence_lifters_take_tracks_of_any_length(name, frames):
+    torch.manual_seed(0)
+    config = replace(CONFIGS[name], frames=27)
+    lifter, spec = create(name, config).eval(), REGISTRY[name].spec(config)
+    poses = lift_tracks(*two_people(frames), (1280, 720), lifter, spec)
+    assert poses.joints.shape == (2, frames, 17, 3)
+    assert np.isfinite(poses.joints).all()
+    assert (poses.joints[:, :, 0] == 0).all()
+    if spec.units == "input":  # whatever the answer, its limbs are a person's
+        lengths = np.stack([limbs_length(joints) for joints in poses.joints])
+        np.testing.assert_allclose(lengths.mean(1), LIMBS_LENGTH, rtol=0.1)
+
+
+@pytest.mark.parametrize("name", ["motionbert", "motionagformer"])
+def test_published_lifters_with_scores_never_see_a_hole(name):
+    spec = REGISTRY[name].spec(CONFIGS[name])
+    tracks, _ = two_people(60)
+    seen = to_lifter_input(tracks.keypoints[1], spec, (1280, 720))
+    whole = to_lifter_input(two_people(60)[0].keypoints[0], spec, (1280, 720))
+    assert (np.abs(seen[..., :2]).sum(-1) > 0.05).all()  # a hole would be at 0, 0
+    assert seen[20:30, 16, 2].max() == 0  # but with a score that says so
+    assert whole[..., 2].min() > 0.8
