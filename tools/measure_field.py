@@ -100,7 +100,9 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
             legs = f"{np.median(knees[straight]):.0f} deg" if straight.any() else "-"
             return [("people", people, "1"), ("standing legs", legs, "at least 165")]
         case "two_shots":
-            leaps = [np.nanmax(np.linalg.norm(np.diff(each, axis=0), axis=-1)) for each in result.joints_world]
+            leaps = [
+                np.nanmax(np.linalg.norm(np.diff(each, axis=0), axis=-1)) for each in result.joints_world
+            ]
             return [("longest leap between frames", f"{max(leaps):.2f} m", "at most 0.50 within a shot")]
         case "upside":
             up = np.median(world[:, 10, 2] - world[:, (3, 6), 2].mean(1))
@@ -110,7 +112,14 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
 
 def main(results: list[Path]) -> None:
     """Print straight legs and reprojection of every person, and the conditions of the clips that have some."""
-    rows = Table("clip", "person", "frames", "legs straight in the picture", "3D knees, deg, 5/25/50/75/95 %", "2D error %")
+    rows = Table(
+        "clip",
+        "person",
+        "frames",
+        "legs straight in the picture",
+        "3D knees, deg, 5/25/50/75/95 %",
+        "2D error %",
+    )
     wanted = Table("clip", "what", "measured", "wanted", "up off by, deg", "tilt, deg")
     every = [np.zeros(0)]
     for path in results:

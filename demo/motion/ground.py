@@ -25,7 +25,9 @@ CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for 
 ANKLE_HEIGHT = 0.08
 ANKLES = (H36M_17.joints.index("right_ankle"), H36M_17.joints.index("left_ankle"))
 
-RESTING_SPEED = 0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
+RESTING_SPEED = (
+    0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
+)
 RESTING_TIME = 0.2  # seconds that it is so at least
 SAME_PLACE = 0.15  # metres within which a joint rests in one place, however long
 STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not

@@ -83,7 +83,14 @@ def place_in_world(
     if uncertainty is not None:
         uncertainty = (np.asarray(scales)[:, None, None] * uncertainty).astype(np.float32)
     moved = np.linalg.norm(camera - poses.joints, axis=-1)
-    motion = Motion(poses.ids, camera, world, uncertainty, poses.status, joint_status(poses.keypoints, np.isfinite(poses.joints[..., 0, 0]), size))
+    motion = Motion(
+        poses.ids,
+        camera,
+        world,
+        uncertainty,
+        poses.status,
+        joint_status(poses.keypoints, np.isfinite(poses.joints[..., 0, 0]), size),
+    )
     tilt = float(np.degrees(np.arccos(np.clip(-found.up[1], -1, 1))))
     return motion, SceneTransform(
         rotation=rotation,
