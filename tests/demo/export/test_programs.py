@@ -3,7 +3,7 @@
 Each needs a program that is not part of this project, named by an environment variable:
 
     BLENDER          a Python that has bpy
-    NODE_TOOLS       a folder with gltf-validator and playwright-core in its node_modules; node and chromium on the path
+    NODE_TOOLS       a folder with gltf-validator and playwright-core in its node_modules
     OPENSIM_PYTHON   a Python that has opensim
     OPENSIM_MODEL    Pose2Sim's Model_Pose2Sim_simple.osim
     C3D_PYTHON       a Python that has c3d
