@@ -3,8 +3,8 @@
     python app.py --video CLIPS/pushup.mp4 --output outputs --no-render      # and so on
     python -m tools.measure_field outputs/*/*.npz
 
-A clip is known by its name. Straight legs are those of which the picture shows hip, knee and ankle on one line,
-within 8 degrees, with scores over .5. Heights are of joints over where they would bear on the floor.
+A clip is known by its name. Straight legs are those of which the picture shows hip, knee and ankle on one
+line, within 8 degrees, with scores over .5. Heights are of joints over where they would bear on the floor.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
 
 
 def reprojection_error(result: Result, person: int) -> float:
-    """Median distance of projected limb joints from their keypoints, percent of the body's height; NaN for views."""
+    """Median distance of projected limb joints from their keypoints, percent of the body's height; NaN for
+    views."""
     camera = result.meta["camera"]
     if camera.get("virtual"):
         return np.nan
@@ -111,7 +112,8 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
 
 
 def main(results: list[Path]) -> None:
-    """Print straight legs and reprojection of every person, and the conditions of the clips that have some."""
+    """Print straight legs and reprojection of every person, and the conditions of the clips that have
+    some."""
     rows = Table(
         "clip",
         "person",

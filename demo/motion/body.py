@@ -24,9 +24,9 @@ BONE_GROUPS = (
     ("right_elbow", "left_elbow"),
     ("right_wrist", "left_wrist"),
 )
-# Mean lengths in metres and log standard deviations given the stature. Geometric means over the training takes
-# of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated picture ratios to those
-# of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
+# Mean lengths in metres and log standard deviations given the stature. Geometric means over the training
+# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated picture
+# ratios to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
 BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
 BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
 
@@ -83,8 +83,8 @@ BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)
 
 
 def _rows() -> Doubles:
-    """Rows (F, 17) such that ROWS @ joints are all joints, all bones (child minus parent), and the bends: how far
-    a knee or elbow is from the line between its neighbours."""
+    """Rows (F, 17) such that ROWS @ joints are all joints, all bones (child minus parent), and the bends: how
+    far a knee or elbow is from the line between its neighbours."""
     rows = np.zeros((len(BONES) + 4, JOINTS))
     for number, (parent, child) in enumerate(BONES):
         rows[number, (parent, child)] = -1, 1

@@ -10,8 +10,8 @@ bone longest decide its length.
 
 Every residual but the acceleration is a function of one linear feature of a frame's joints (`body.ROWS`): a
 joint, a bone, or a bend. So a frame's normal matrix is a sum of outer products of constant rows with 3 x 3
-weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton step
-costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
+weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton
+step costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
 complement. Robust losses are Student's t, by reweighting.
 """
 
@@ -334,4 +334,4 @@ class _Problem:
 
 def _length_prior(s: Sigmas) -> Doubles:
     """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
-    return np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
+    return np.asarray(np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2), np.float64)

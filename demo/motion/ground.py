@@ -1,8 +1,8 @@
 """One level floor for a clip: which way is up, how high the floor is, which joints bear on it.
 
 Everything is in camera axes, metres from the camera. `up` is the unit vector (3,) against gravity. It is one
-for the clip: the most probable direction under three sources, each with room for being wrong. Cameras are held
-about level; the lifter says where up is; and joints that rest lie on the floor, none under it.
+for the clip: the most probable direction under three sources, each with room for being wrong. Cameras are
+held about level; the lifter says where up is; and joints that rest lie on the floor, none under it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from demo.types import Doubles, Floats, Segments
 from lifter.clock import frame_rate, runs
 from lifter.skeletons import H36M_17
 
-# Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an ankle
-# its height over the sole (.039 of stature: Winter, "Biomechanics and Motor Control of Human Movement").
+# Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
+# ankle its height over the sole (.039 of stature: Winter, "Biomechanics and Motor Control of Human
+# Movement").
 _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
 CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])
@@ -33,8 +34,9 @@ STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumpin
 HEIGHT_SIGMA = 0.05  # metres, of a bearing joint's height
 DEPTH_SIGMA = 0.10  # metres, of its distance within the body
 REACH = 1.7  # metres over which resting joints that do not touch the floor are spread: a body's height
-# Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each part
-# of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and are no further evidence.
+# Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each
+# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and are no further
+# evidence.
 _BEARS = {
     "ankle": 0.5,
     "wrist": 0.25,
@@ -46,11 +48,12 @@ _BEARS = {
 }
 BEARS = np.array([_BEARS.get(name.split("_")[-1], 0.0) for name in H36M_17.joints])
 
-# How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted (four
-# cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed, not measured.
+# How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted
+# (four cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed, not
+# measured.
 LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
-# The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 4.6 (median, 4 an axis); of
-# people who lie or support themselves on their hands by 20 to 40.
+# The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 4.6 (median, 4 an axis);
+# of people who lie or support themselves on their hands by 20 to 40.
 LIFTER_UP = ((0.80, 4.0), (0.17, 25.0))
 LIFTER_UP_LYING = ((0.20, 4.0), (0.70, 25.0))
 UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is taken for sure
@@ -125,8 +128,9 @@ class LifterUp:
 
     @staticmethod
     def of(ups: Floats, joints: Floats) -> LifterUp | None:
-        """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright in
-        it; where less than a fifth do, of all frames, and less to be relied on. None where it never says."""
+        """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
+        in it; where less than a fifth do, of all frames, and less to be relied on. None where it never
+        says."""
         said = np.isfinite(ups).all(-1)
         if not said.any():
             return None
@@ -248,8 +252,8 @@ def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list
 
     One camera cannot distinguish a small person from a far one; that they stand on one floor can. The floor
     is where most people stand within a fifth of its distance below the camera, the lowest such place when
-    there are several: people stand on walls and stairs, never under the floor. Who stands there gets a factor,
-    the others, and somebody alone, get 1.
+    there are several: people stand on walls and stairs, never under the floor. Who stands there gets a
+    factor, the others, and somebody alone, get 1.
     """
     heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
     enough = max(trust, default=0.0) / 2

@@ -47,7 +47,7 @@ def observe(
         centre: of the picture, pixels. focal: pixels.
         contacts: (T, 17) probability that a joint bears on the ground.
     """
-    known: Bools = np.isfinite(keypoints[..., :2]).all(-1)
+    known: Bools = np.asarray(np.isfinite(keypoints[..., :2]).all(-1))
     rays = np.where(known[..., None], keypoints[..., :2] - np.array(centre), 0) / focal
     bones = ROWS[BONE_ROWS] @ joints.astype(np.float64)
     directions = bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-6)
@@ -63,7 +63,8 @@ def observe(
 
 def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
     """Joints (T, 17, 3) of bones of these lengths in the lifter's directions, each frame's body where its
-    limbs are nearest to their rays (linear least squares); frames that show too little get their neighbours'."""
+    limbs are nearest to their rays (linear least squares); frames that show too little get their
+    neighbours'."""
     joints = np.zeros((len(seen.times), JOINTS, 3))
     for number, (parent, child) in enumerate(BONES):
         joints[:, child] = joints[:, parent] + lengths[GROUP[number]] * seen.directions[:, number]
