@@ -1,7 +1,7 @@
 """TRC: marker positions for OpenSim, one file a person, with the marker set and OpenSim set-ups.
 
-Metres, y up. OpenSim's inverse kinematics fails on frames without any marker: a file covers the frames from the
-person's first to the last known one, and frames between them without any joint are filled. A single missing
+Metres, y up. OpenSim's inverse kinematics fails on frames without any marker: a file covers the frames from
+the person's first to the last known one, and frames between them without a joint are filled. A single missing
 marker is NaN.
 """
 
