@@ -286,8 +286,8 @@ def _candidates(
                 own_joint, other = random.permutation(pair)
                 part = slice(start, end)
                 second[person, part, own_joint] = first[person, part, own_joint]
-                second[part][:, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
-                gone = second[part][:, own_joint, 2] == 0
+                second[person, part, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
+                gone = second[person, part, own_joint, 2] == 0
                 second[part][gone, own_joint, :2] = np.nan
                 first[part][:, own_joint, :2] = first[part][:, other, :2]
                 first[part][:, own_joint, 2] *= 0.95

@@ -47,9 +47,11 @@ def result_of(worlds, times=None, status=None, **more):
     }
     if not more:
         return Result(**fields)
-    from dataclasses import make_dataclass
+    from dataclasses import field, make_dataclass
 
-    extended = make_dataclass("Extended", [(name, object) for name in more], bases=(Result,), frozen=True)
+    extended = make_dataclass(
+        "Extended", [(name, object, field(default=None)) for name in more], bases=(Result,), frozen=True
+    )
     return extended(**fields, **more)
 
 

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import cv2
 import numpy as np
@@ -142,16 +143,21 @@ def chromium():
     return look
 
 
-def test_the_viewer_shows_the_video_in_step_without_any_request(tmp_path, chromium):
+@pytest.mark.parametrize("linked", [False, True], ids=["in the page", "beside the page"])
+def test_the_viewer_shows_the_video_in_step_without_any_request(linked, tmp_path, chromium, monkeypatch):
+    if linked:
+        monkeypatch.setattr("demo.export.viewer.LARGEST_EMBEDDED", 0)
     clip = ROOT / "videos" / "sample.mp4"
     with np.load(ROOT / "videos" / "sample_truth.npz") as truth:
         result = result_of([truth["joints_world"].astype(np.float32)], times=truth["times"])
-    (page,) = export(result, tmp_path, "clip", ["viewer"], clip)
+    page, *beside = export(result, tmp_path, "a #1 clip", ["viewer"], clip)
+    assert len(beside) == linked
     assert page.stat().st_size < 2.5e6 * result.times[-1] / 10
     frames = (0, 61, 107, 150, 221)
     seen = chromium(page, tmp_path, frames)
     assert seen["messages"] == []
-    assert seen["requests"] == [f"file://{page}"]
+    assert {Path(unquote(urlsplit(each).path)) for each in seen["requests"]} == {page, *beside}
+    assert {urlsplit(each).scheme for each in seen["requests"]} == {"file"}
     with VideoReader(clip) as reader:
         pictures = [frame.image for frame in reader]
     for frame in frames:

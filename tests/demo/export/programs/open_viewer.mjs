@@ -2,6 +2,7 @@
 // Prints JSON: console messages, requests, and for each frame the one that is shown and its joints on the screen;
 // saves the video's picture of each as OUT/<frame>.png without the skeletons over it.
 import { createRequire } from "module";
+import { pathToFileURL } from "url";
 
 const [tools, executablePath, page, out, frames] = process.argv.slice(2);
 const { chromium } = createRequire(`${tools}/`)("playwright-core");
@@ -13,7 +14,7 @@ const found = { messages: [], requests: [], frames: {} };
 tab.on("console", (message) => found.messages.push(message.text()));
 tab.on("pageerror", (error) => found.messages.push(error.message));
 tab.on("request", (request) => { if (!/^(blob|data):/.test(request.url())) found.requests.push(request.url()); });
-await tab.goto(`file://${page}`);
+await tab.goto(pathToFileURL(page).href);
 await tab.waitForFunction("!hasVideo || video.readyState >= 2");
 if (await tab.locator("#show2d").count()) await tab.uncheck("#show2d");
 for (const frame of frames.split(",").map(Number)) {
