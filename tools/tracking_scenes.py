@@ -55,8 +55,12 @@ _BONES = np.array(
         (8, 10),
         (11, 13),
         (13, 15),
+        (12, 14),
+        (14, 16),
+        (0, 5),
+        (0, 6),
+        (3, 4),
     ]
-    + [(12, 14), (14, 16), (0, 5), (0, 6), (3, 4)]
 )
 _LIMB_RADIUS = 0.08  # metres around a bone that hide what is behind
 
