@@ -52,7 +52,7 @@ def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
 
 
 def reprojection_error(result: Result, person: int) -> float:
-    """Median distance of projected limb joints from their keypoints, percent of the body's height; NaN for
+    """Median distance of projected limb joints from their keypoints, percent of body height; NaN for
     views."""
     camera = result.meta["camera"]
     if camera.get("virtual"):
@@ -112,8 +112,7 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
 
 
 def main(results: list[Path]) -> None:
-    """Print straight legs and reprojection of every person, and the conditions of the clips that have
-    some."""
+    """Print every person's straight legs and reprojection, and the conditions of the clips that have some."""
     rows = Table(
         "clip",
         "person",

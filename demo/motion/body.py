@@ -30,6 +30,18 @@ BONE_GROUPS = (
 BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
 BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
 
+# Root mean square accelerations, metres a second squared, in the motion capture (`tools/measure_priors.py`).
+_ACCELERATION = {
+    "knee": 11.7,
+    "ankle": 15.0,
+    "head": 8.2,
+    "neck_nose": 7.4,
+    "shoulder": 8.2,
+    "elbow": 10.7,
+    "wrist": 13.2,
+}
+ACCELERATION = np.array([_ACCELERATION.get(name.split("_", 1)[-1], 5.5) for name in H36M_17.joints])
+
 
 @dataclass(frozen=True)
 class Sigmas:
@@ -40,7 +52,7 @@ class Sigmas:
     direction: radians between the lifter's bone and the true one.
     length: metres that a bone may change within a stretch.
     stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
-    acceleration: metres a second squared, root mean square of all joints in the motion capture.
+    acceleration: of each joint, as a multiple of `ACCELERATION`.
     knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on the
     motion capture. behind: metres that a knee is behind the line from hip to ankle.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
@@ -55,7 +67,7 @@ class Sigmas:
     direction: float = 0.25
     length: float = 0.005
     stature: float = 0.06
-    acceleration: float = 8.0
+    acceleration: float = 1.0
     knee: float = 0.075
     elbow: float = 0.10
     behind: float = 0.02

@@ -28,6 +28,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 from threadpoolctl import ThreadpoolController
 
 from demo.motion.body import (
+    ACCELERATION,
     BEND_ROWS,
     BONE_MEAN,
     BONE_ROWS,
@@ -310,12 +311,9 @@ class _Problem:
             c = -(a + b)
             off = a[..., None] * x[:-2] + c[..., None] * x[1:-1] + b[..., None] * x[2:]
             duration = (gap[:-1] + gap[1:]) / 2
-            w = duration / s.acceleration_time / s.acceleration**2
-            w = (
-                w
-                * (s.acceleration_freedom + 3)
-                / (s.acceleration_freedom + (off**2).sum(-1) / s.acceleration**2)
-            )
+            sigma = s.acceleration * ACCELERATION
+            w = duration / s.acceleration_time / sigma**2
+            w = w * (s.acceleration_freedom + 3) / (s.acceleration_freedom + (off**2).sum(-1) / sigma**2)
             terms = ((slice(0, -2), a), (slice(1, -1), c), (slice(2, None), b))
             for number, (one, factor) in enumerate(terms):
                 slope[one] += (w * factor)[..., None] * off
@@ -334,4 +332,5 @@ class _Problem:
 
 def _length_prior(s: Sigmas) -> Doubles:
     """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
-    return np.asarray(np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2), np.float64)
+    inverse: Doubles = np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
+    return inverse

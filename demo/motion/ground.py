@@ -18,7 +18,7 @@ from lifter.clock import frame_rate, runs
 from lifter.skeletons import H36M_17
 
 # Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
-# ankle its height over the sole (.039 of stature: Winter, "Biomechanics and Motor Control of Human
+# ankle its height over the sole (.039 of stature, Winter, "Biomechanics and Motor Control of Human
 # Movement").
 _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
@@ -49,8 +49,7 @@ _BEARS = {
 BEARS = np.array([_BEARS.get(name.split("_")[-1], 0.0) for name in H36M_17.joints])
 
 # How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted
-# (four cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed, not
-# measured.
+# (four cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed.
 LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
 # The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 4.6 (median, 4 an axis);
 # of people who lie or support themselves on their hands by 20 to 40.
@@ -129,8 +128,7 @@ class LifterUp:
     @staticmethod
     def of(ups: Floats, joints: Floats) -> LifterUp | None:
         """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
-        in it; where less than a fifth do, of all frames, and less to be relied on. None where it never
-        says."""
+        in it; where under a fifth do, of all frames, with larger errors. None where it never says."""
         said = np.isfinite(ups).all(-1)
         if not said.any():
             return None

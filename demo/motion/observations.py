@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.motion.body import BONE_ROWS, BONES, GROUP, JOINTS, ROWS
-from demo.types import Bools, Doubles, Floats
+from demo.types import Doubles, Floats
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 
 
@@ -47,7 +47,7 @@ def observe(
         centre: of the picture, pixels. focal: pixels.
         contacts: (T, 17) probability that a joint bears on the ground.
     """
-    known: Bools = np.asarray(np.isfinite(keypoints[..., :2]).all(-1))
+    known = np.isfinite(keypoints[..., 0]) & np.isfinite(keypoints[..., 1])
     rays = np.where(known[..., None], keypoints[..., :2] - np.array(centre), 0) / focal
     bones = ROWS[BONE_ROWS] @ joints.astype(np.float64)
     directions = bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-6)
@@ -63,8 +63,8 @@ def observe(
 
 def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
     """Joints (T, 17, 3) of bones of these lengths in the lifter's directions, each frame's body where its
-    limbs are nearest to their rays (linear least squares); frames that show too little get their
-    neighbours'."""
+    limbs are nearest to their rays (linear least squares), or between its neighbours' if it shows too
+    little."""
     joints = np.zeros((len(seen.times), JOINTS, 3))
     for number, (parent, child) in enumerate(BONES):
         joints[:, child] = joints[:, parent] + lengths[GROUP[number]] * seen.directions[:, number]

@@ -36,7 +36,7 @@ _SHOWN_BY = {
     **{h36m: (coco,) for h36m, coco in zip(LIMBS_H36M, LIMBS_COCO, strict=True)},
     **{0: (11, 12), 7: (5, 6, 11, 12), 8: (5, 6), 9: (0,), 10: (0,)},
 }
-_UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # metres a second squared: no motion is too sudden
+_UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # no motion is too sudden
 
 
 COCO_ANKLES = (15, 16)

@@ -1,24 +1,21 @@
-"""Smoothing, root trajectory and the level floor, on people whose truth is known."""
+"""From lifted poses to one level world: smoothing, root trajectory, floor, joint status."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from demo.motion.ground import CLEARANCE, axes_from_up, common_floor
-from demo.motion.world import place_in_world
-from demo.types import CameraPoses, Status
+from demo.motion.ground import CLEARANCE
+from demo.motion.world import joint_status, place_in_world
+from demo.types import SEEN_SCORE, CameraPoses, JointStatus
 from lifter.cameras import look_rotation
-from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
-from lifter.smoothing import smooth
-from lifter.windows import BLOCK
-from tests.lifter.motions import walk
+from tests.demo.motion.people import FOCAL, SIZE, filmed, lifted, proportioned, walker
+from tests.lifter.motions import STANDING
 
-SIZE, FOCAL, FPS = (1080, 1920), 1700.0, 50.0
-ANKLE_HEIGHT = CLEARANCE[3]
+FPS, FRAMES = 50.0, 150
+TIMES = np.arange(FRAMES) / FPS
+ANKLE = CLEARANCE[3]
 
 
 def camera(pitch=10.0, roll=0.0, yaw=20.0):
@@ -26,139 +23,131 @@ def camera(pitch=10.0, roll=0.0, yaw=20.0):
     return look_rotation(*angles).numpy()
 
 
-def synthetic(world, rotation, position, person_id=1, with_up=False):
-    """`CameraPoses` as a perfect detector and lifter would give it, and the true camera-axes joints."""
-    seen = (world - position) @ rotation.T
-    pixels = FOCAL * seen[..., :2] / seen[..., 2:] + np.array(SIZE) / 2
-    keypoints = np.zeros((len(world), 17, 3), np.float32)
-    keypoints[:, LIMBS_COCO, :2] = pixels[:, LIMBS_H36M]
-    keypoints[..., 2] = 0.9
-    relative = (seen - seen[:, :1]).astype(np.float32)
-    up = np.tile(rotation[:, 2], (len(world), 1)).astype(np.float32) if with_up else None
-    ups = None if up is None else up[None]
-    status = np.full((1, len(world)), Status.MEASURED, np.uint8)
-    ids, segments = np.array([person_id], np.int32), (((0, len(world)),),)
-    return CameraPoses(ids, keypoints[None], relative[None], None, ups, None, status, segments), seen
-
-
 def together(*people):
     """Several people's `CameraPoses` as one."""
-
-    def stack(name):
-        return np.concatenate([getattr(each, name) for each in people])
-
     names = ("ids", "keypoints", "joints", "up", "status")
-    ids, keypoints, joints, up, status = (stack(name) for name in names)
+    ids, keypoints, joints, up, status = (np.concatenate([getattr(p, n) for p in people]) for n in names)
     segments = tuple(each.segments[0] for each in people)
     return CameraPoses(ids, keypoints, joints, None, up, None, status, segments)
 
 
-@pytest.fixture
-def scene():
-    world = walk(150).astype(np.float64)
-    rotation = camera()
-    # Standing behind the start, looking roughly along the walk's opposite direction.
-    position = world[:, 0].mean(0) - rotation[2] * 5
-    return world, rotation, position, np.arange(150) / FPS
+def posed(world, rotation=None, number=1, with_up=True, **kwargs):
+    """`CameraPoses` of a person 5 m ahead of the camera, and the true camera-axes joints."""
+    rotation = camera() if rotation is None else rotation
+    seen, keypoints = filmed(world, rotation, np.array((0.0, 0.0, 0.9)) - rotation[2] * 5)
+    return lifted(seen, keypoints, number, rotation[:, 2] if with_up else None, **kwargs), seen
 
 
-def test_a_clip_of_several_blocks_is_moved_as_a_whole(scene):
-    world, rotation, position, _ = scene
-    frames = 2 * BLOCK + 11
-    still = np.repeat(world[75:76], frames, axis=0)
-    pose, _ = synthetic(still, rotation, position, with_up=True)
-    before = pose.joints.copy()
-    track, found = place_in_world(pose, np.arange(frames) / FPS, SIZE, FOCAL)
-    # Whoever stands still does so across the blocks' seams, and the input is left alone.
-    np.testing.assert_allclose(track.world, np.broadcast_to(track.world[:, :1], track.world.shape), atol=1e-2)
-    # The fit brings the body to likely proportions, here by less than 4 % of its size.
-    np.testing.assert_allclose(track.camera, before, atol=0.07)
-    np.testing.assert_array_equal(pose.joints, before)
-    assert found.smoothing_moved < 50
+def still(x=0.0, y=0.0, z=0.0):
+    return np.tile(proportioned(STANDING[None])[0] + (x, y, z), (FRAMES, 1, 1))
+
+
+def placed(poses, times=TIMES, **kwargs):
+    return place_in_world(poses, times, SIZE, FOCAL, **kwargs)
+
+
+def test_the_path_of_a_walk_is_metric():
+    world = walker(FRAMES)
+    pose, _ = posed(world)
+    motion, _ = placed(pose)
+    way = np.linalg.norm(motion.world[0, -1, 0, :2] - motion.world[0, 0, 0, :2])
+    assert way == pytest.approx(np.linalg.norm(world[-1, 0, :2] - world[0, 0, :2]), rel=0.08)
 
 
 @pytest.mark.parametrize("roll", [0.0, 26.0, -20.0])
-@pytest.mark.parametrize("with_up", [True, False])
-def test_the_floor_is_level_whatever_the_roll(scene, roll, with_up):
-    world, _, _, times = scene
+def test_the_floor_is_level_whatever_the_roll(roll):
     rotation = camera(roll=roll)
-    position = world[:, 0].mean(0) - rotation[2] * 5
-    pose, _ = synthetic(world, rotation, position, with_up=with_up)
-    track, found = place_in_world(pose, times, SIZE, FOCAL)
-    lean = np.degrees(np.arccos(np.clip(found.rotation[2] @ rotation[:, 2], -1, 1)))
-    # Without the lifter's up a camera is taken to be held level.
-    assert lean < 2 if with_up else lean == pytest.approx(np.degrees(np.arccos(-rotation[1, 2])), abs=0.5)
-    assert found.rotation @ found.rotation.T == pytest.approx(np.eye(3), abs=1e-9)
+    pose, _ = posed(walker(FRAMES), rotation)
+    motion, scene = placed(pose)
+    off = np.degrees(np.arccos(np.clip(scene.rotation[2] @ rotation[:, 2], -1, 1)))
+    assert off < 6
+    assert 1 < scene.up_sigma < 8
+    assert scene.rotation @ scene.rotation.T == pytest.approx(np.eye(3), abs=1e-9)
     # One rigid transform: distances within the body stay those of the camera.
-    inside = np.linalg.norm(track.world[0, :, 10] - track.world[0, :, 3], axis=1)
-    np.testing.assert_allclose(
-        inside, np.linalg.norm(track.camera[0, :, 10] - track.camera[0, :, 3], axis=1), atol=1e-4
-    )
+    inside = np.linalg.norm(motion.world[0, :, 10] - motion.world[0, :, 3], axis=1)
+    in_camera = np.linalg.norm(motion.camera[0, :, 10] - motion.camera[0, :, 3], axis=1)
+    np.testing.assert_allclose(inside, in_camera, atol=1e-4)
 
 
-def test_feet_stand_on_the_floor_and_a_jump_leaves_it(scene):
-    world, rotation, position, times = scene
-    standing = np.repeat(world[:1], 150, axis=0)
-    flight = slice(60, 90)
-    standing[flight, :, 2] += 0.4 * np.sin(np.linspace(0, np.pi, 30))[:, None]
-    pose, _ = synthetic(standing, rotation, position, with_up=True)
-    track, _ = place_in_world(pose, times, SIZE, FOCAL)
-    ankles = track.world[0][:, (3, 6), 2].min(1)
-    assert ankles[10:50] == pytest.approx(ANKLE_HEIGHT, abs=0.03)
-    assert ankles[100:140] == pytest.approx(ANKLE_HEIGHT, abs=0.03)
-    assert ankles[75] > ANKLE_HEIGHT + 0.3
+def test_without_the_lifters_up_a_camera_is_about_level():
+    rotation = camera(pitch=5.0)
+    pose, _ = posed(walker(FRAMES), rotation, with_up=False)
+    _, scene = placed(pose)
+    assert np.degrees(np.arccos(scene.rotation[2] @ rotation[:, 2])) < 8
 
 
-def test_two_people_share_a_floor_and_keep_their_distance(scene):
-    world, rotation, position, times = scene
-    still = np.repeat(world[75:76], 150, axis=0)
-    other = still + np.array((1.5, 0.5, 0.0))
-    poses = [synthetic(w, rotation, position, i, with_up=True)[0] for i, w in enumerate((still, other), 1)]
-    tracks, _ = place_in_world(together(*poses), times, SIZE, FOCAL)
-    apart = np.linalg.norm(tracks.world[0, 75, 0] - tracks.world[1, 75, 0])
-    assert apart == pytest.approx(np.hypot(1.5, 0.5), abs=0.15)
-    for world in tracks.world:
-        assert world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+def test_feet_stand_on_the_floor_and_a_jump_leaves_it():
+    standing = still()
+    standing[60:90, :, 2] += 0.4 * np.sin(np.linspace(0, np.pi, 30))[:, None]
+    pose, _ = posed(standing)
+    motion, _ = placed(pose)
+    ankles = motion.world[0][:, (3, 6), 2].min(1)
+    assert ankles[10:50] == pytest.approx(ANKLE, abs=0.03)
+    assert ankles[100:140] == pytest.approx(ANKLE, abs=0.03)
+    assert ankles[75] > ANKLE + 0.3
 
 
-def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
-    world, rotation, position, times = scene
-    still = np.repeat(world[75:76], 150, axis=0)
-    large, _ = synthetic(still, rotation, position, 1, with_up=True)
-    third, _ = synthetic(still - (1.2, 0.3, 0), rotation, position, 2, with_up=True)
-    small, _ = synthetic(still + np.array((1.5, 0.5, 0.0)), rotation, position, 3, with_up=True)
-    small = replace(small, joints=0.9 * small.joints)
-    tracks, _ = place_in_world(together(large, third, small), times, SIZE, FOCAL)
-    bone = [np.linalg.norm(camera[75, 2] - camera[75, 1]) for camera in tracks.camera]
-    assert bone[2] == pytest.approx(bone[0], rel=0.02)
+def test_two_people_share_a_floor_and_keep_their_distance():
+    poses = [posed(still(), number=1)[0], posed(still(1.0, 0.5), number=2)[0]]
+    motion, _ = placed(together(*poses))
+    apart = np.linalg.norm(motion.world[0, 75, 0] - motion.world[1, 75, 0])
+    assert apart == pytest.approx(np.hypot(1.0, 0.5), abs=0.15)
+    for world in motion.world:
+        assert world[75, (3, 6), 2].min() == pytest.approx(ANKLE, abs=0.04)
 
 
-def test_a_camera_that_lies_on_the_floor_still_gives_a_floor():
-    floor_height = np.full(50, -0.1)  # metres along up from the camera to the ankles
-    for people in (1, 2):
-        scales, floor = common_floor([floor_height] * people, [0.9] * people)
-        assert scales == [1.0] * people
-        assert floor == pytest.approx(-0.1)
+def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall():
+    high, low = posed(still(0.5, 0.0, 1.0), number=1)[0], posed(still(-0.8), number=2)[0]
+    motion, _ = placed(together(high, low))
+    assert motion.world[1, 75, (3, 6), 2].min() == pytest.approx(ANKLE, abs=0.06)
+    assert motion.world[0, 75, (3, 6), 2].min() > 0.7
 
 
-def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall(scene):
-    world, rotation, position, times = scene
-    still = np.repeat(world[75:76], 150, axis=0)
-    high, _ = synthetic(still + np.array((0.5, 0.0, 1.0)), rotation, position, 1, with_up=True)
-    low, _ = synthetic(still - np.array((0.8, 0.0, 0.0)), rotation, position, 2, with_up=True)
-    tracks, _ = place_in_world(together(high, low), times, SIZE, FOCAL)
-    assert tracks.world[1, 75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
-    assert tracks.world[0, 75, (3, 6), 2].min() > 0.7
+def test_who_was_hardly_seen_has_no_say_about_the_floor():
+    seen, hidden = posed(still(), number=1)[0], posed(still(-0.8, 0.0, -0.7), number=2)[0]
+    hidden.keypoints[..., 2] = 0.2
+    motion, _ = placed(together(seen, hidden))
+    assert motion.world[0, 75, (3, 6), 2].min() == pytest.approx(ANKLE, abs=0.04)
 
 
-def test_feet_that_were_hardly_seen_have_no_say(scene):
-    world, rotation, position, times = scene
-    still = np.repeat(world[75:76], 150, axis=0)
-    seen, _ = synthetic(still, rotation, position, 1, with_up=True)
-    hidden, _ = synthetic(still - np.array((0.8, 0.0, 0.7)), rotation, position, 2, with_up=True)
-    hidden.keypoints[:, :, 15:, 2] = 0.1
-    tracks, _ = place_in_world(together(seen, hidden), times, SIZE, FOCAL)
-    assert tracks.world[0, 75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+def test_noise_goes_and_stays_when_smoothing_is_off():
+    pose, _ = posed(still())
+    pose.keypoints[..., :2] += np.random.default_rng(0).normal(size=pose.keypoints[..., :2].shape) * 8
+    rough, smooth = (np.diff(placed(pose, smoothing=on)[0].world, 2, axis=1).std() for on in (False, True))
+    assert smooth < 0.3 * rough
+
+
+def test_gaps_stay_empty_and_the_input_is_left_alone():
+    pose, _ = posed(still())
+    pose.joints[:, 60:100] = np.nan
+    pose = replace(pose, segments=(((0, 60), (100, FRAMES)),))
+    before = pose.joints.copy()
+    motion, _ = placed(pose)
+    assert np.isnan(motion.world[0, 60:100]).all()
+    assert np.isfinite(np.delete(motion.world[0], np.arange(60, 100), axis=0)).all()
+    np.testing.assert_array_equal(pose.joints, before)
+    assert (motion.joint_status[0, 60:100] == JointStatus.MISSING).all()
+
+
+def test_the_lifters_contacts_decide_what_lies_on_the_floor():
+    """Somebody on a chair nobody sees, whose lifter says that the seat bears, sits on the floor."""
+    contacts = np.zeros((FRAMES, 17), np.float32)
+    contacts[:, (3, 6)] = 0.95
+    pose, _ = posed(still(), contacts=contacts)
+    motion, scene = placed(pose)
+    assert scene.contacts == 2
+    assert motion.world[0, 75, (3, 6), 2] == pytest.approx((ANKLE, ANKLE), abs=0.03)
+
+
+def test_joints_are_seen_inferred_or_missing():
+    keypoints = np.full((3, 17, 3), (100.0, 100.0, 0.9), np.float32)
+    keypoints[1, 15, 2] = SEEN_SCORE - 0.01  # the left ankle
+    keypoints[1, 10, 0] = -5  # the right wrist, left of the picture
+    keypoints[1, 0] = np.nan, np.nan, 0  # the nose
+    status = joint_status(keypoints, np.array((True, True, False)), SIZE)
+    assert (status[0] == JointStatus.SEEN).all()
+    assert (status[2] == JointStatus.MISSING).all()
+    assert np.flatnonzero(status[1] == JointStatus.INFERRED).tolist() == [6, 9, 10, 16]
 
 
 def test_nobody_gives_an_upright_empty_world():
@@ -166,42 +155,7 @@ def test_nobody_gives_an_upright_empty_world():
     nobody = CameraPoses(
         *(np.zeros(0, np.int32), none, none, None, None, None, np.zeros((0, 5), np.uint8)), segments=()
     )
-    tracks, found = place_in_world(nobody, np.arange(5) / 5, SIZE)
-    assert len(tracks) == 0
-    assert found.rotation[2] == pytest.approx((0, -1, 0))
-    assert found.focal == pytest.approx(0.9 * 1920)
-
-
-unit = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1)
-
-
-@given(unit)
-def test_axes_are_right_handed_with_the_given_up(v):
-    up = np.array(v) / np.linalg.norm(v)
-    axes = axes_from_up(up)
-    assert axes @ axes.T == pytest.approx(np.eye(3), abs=1e-6)
-    assert np.linalg.det(axes) == pytest.approx(1)
-    assert axes[2] == pytest.approx(up)
-
-
-def test_smoothing_has_no_lag_and_removes_jitter():
-    t = np.arange(300) / FPS
-    wave = np.sin(2 * np.pi * t)[:, None].astype(np.float32)
-    noisy = wave + 0.05 * np.random.default_rng(0).normal(size=wave.shape).astype(np.float32)
-    smoothed = smooth(noisy, FPS)
-    assert np.diff(smoothed, 2, axis=0).std() < 0.2 * np.diff(noisy, 2, axis=0).std()
-    shifts = [np.abs(smoothed[20 + s : 280 + s] - wave[20:280]).mean() for s in range(-5, 6)]
-    assert int(np.argmin(shifts)) == 5  # no shift fits best
-
-
-def test_every_coordinate_is_smoothed_by_itself():
-    values = np.random.default_rng(1).normal(size=(100, 17, 3)).astype(np.float32)
-    smoothed = smooth(values, FPS)
-    np.testing.assert_array_equal(smoothed[:, 4, 1], smooth(values[:, 4, 1:2], FPS)[:, 0])
-    assert np.abs(smoothed - values).mean(0).min() > 0.1
-
-
-@pytest.mark.parametrize(("frames", "fps"), [(8, 50.0), (100, 5.0), (100, 12.0)])
-def test_smoothing_leaves_alone_what_it_cannot_judge(frames, fps):
-    values = np.random.default_rng(0).normal(size=(frames, 17, 3)).astype(np.float32)
-    assert smooth(values, fps) is values
+    motion, scene = place_in_world(nobody, np.arange(5) / 5, SIZE)
+    assert len(motion) == 0
+    assert scene.rotation[2] == pytest.approx((0, -1, 0), abs=0.01)
+    assert scene.focal == pytest.approx(0.9 * 1920)
