@@ -41,7 +41,7 @@ from demo.tracking.across_views import match_person
 from demo.tracking.candidates import CandidateStore
 from demo.tracking.following import Follower
 from demo.tracking.online import PersonTracker
-from demo.tracking.people import refine_tracks
+from demo.tracking.offline import refine_tracks
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
 from demo.tracking.tracklets import select_person
 from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, TrackedBox, Tracks2D, no_progress

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.types import Floats
+from demo.types import Doubles, Floats
 from lifter.skeletons import COCO_17
 
 _LEFT, _RIGHT = np.array(COCO_17.left[2:]), np.array(COCO_17.right[2:])  # from the shoulders down
@@ -39,8 +39,11 @@ _HIDDEN_SCORE = 0.4  # what is left of its score meanwhile
 _LEAP = 0.1  # of the box's longer side: nearer, it went there by itself
 _WAY = 0.5  # seconds that it takes where it would leap
 
-_LOOK = 1.6  # seconds of frames that count as one look at a person
-_LONGEST_STEP = 0.1  # seconds from frame to frame, after which a body may be anywhere
+_PEAK_CORRELATION = 0.02  # seconds
+_SIDE_CORRELATION = 0.8  # seconds
+_TURN_HALF_LIFE = 0.15
+_ELBOW = 0.08
+_HAND = 0.05
 
 
 def fix_left_right(candidates: Floats, boxes: Floats, times: NDArray[np.float64]) -> Floats:
@@ -60,23 +63,24 @@ def fix_left_right(candidates: Floats, boxes: Floats, times: NDArray[np.float64]
     if len(candidates) == 0:
         return candidates[:, 0].copy()
     size = np.nan_to_num(np.max(boxes[:, 2:] - boxes[:, :2], axis=1), nan=1.0)
-    return _without_leaps(_believed(candidates, size[:, None, None]), size[:, None], times)
+    return _without_leaps(_believed(candidates, size[:, None, None], times), size[:, None], times)
 
 
-def _believed(candidates: Floats, size: Floats) -> Floats:
+def _believed(candidates: Floats, size: Floats, times: Doubles) -> Floats:
     """(T, 17, 3) of candidates (T, 2, 17, 3), for boxes of sizes (T, 1, 1)."""
     keypoints = candidates[:, 0].copy()
     left, right = candidates[:, :, _LEFT], candidates[:, :, _RIGHT]  # (T, 2, pairs, 3)
     shared = _apart(left[:, _LEFT_CHOICE], right[:, _RIGHT_CHOICE]) < _SAME_PLACE * size
     higher = np.maximum(left[:, :1, :, 2], right[:, :1, :, 2])
     cost: Floats = np.where(shared, np.float32(_SHARING_COST) * higher, np.float32(0))
+    looks = _independence(times, _PEAK_CORRELATION)
     change = np.zeros((len(cost) - 1, 4, 4, len(_LEFT)), np.float32)
     for side, choice in ((left, _LEFT_CHOICE), (right, _RIGHT_CHOICE)):
         known = side[..., 2].copy()
         known[:, 1][np.isnan(side[:, 1, :, 0])] = -_NO_CANDIDATE
         cost -= known[:, choice]
         change += _effort(side[:-1, :, None], side[1:, None], size[1:, None])[:, choice][:, :, choice]
-    best = _cheapest(cost, change)[:, None]
+    best = _cheapest((looks * cost).astype(np.float32), change)[:, None]
     for side, joints, choice in ((left, _LEFT, _LEFT_CHOICE), (right, _RIGHT, _RIGHT_CHOICE)):
         keypoints[:, joints] = np.take_along_axis(side, choice[best][..., None], axis=1)[:, 0]
     return keypoints
@@ -87,7 +91,7 @@ def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) 
     sides = np.stack([keypoints[:, _LEFT], keypoints[:, _RIGHT]], axis=1)  # (T, 2, pairs, 3)
     scores, shared = sides[..., 2], _apart(sides[:, 0], sides[:, 1]) < _SAME_PLACE * size
     steps = np.diff(times)
-    looks = np.clip(np.append(steps, steps[-1:] if len(steps) else _LOOK) / _LOOK, 0, 1)[:, None, None]
+    looks = _independence(times, _SIDE_CORRELATION)
     cost = np.asarray(looks * _EXCHANGED[:, None] * scores.sum(axis=1, keepdims=True), np.float32)
     effort = _effort(sides[:-1, :, None], sides[1:, None], size[1:, :, None, None])
     change = np.zeros((len(steps), 4, 4, len(_LEFT)), np.float32)
@@ -98,7 +102,7 @@ def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) 
         before, after = hidden[:-1, :, None], hidden[1:, None]
         moves = np.where(before | after, np.float32(_HIDING_COST), effort[:, place][:, :, place])
         change += np.where(before & after, np.float32(0), moves)
-    change[steps > _LONGEST_STEP] = 0
+    change *= (0.5 ** (np.maximum(steps, 0)[:, None] / np.array([_TURN_HALF_LIFE, _ELBOW, _HAND, _TURN_HALF_LIFE, _ELBOW, _HAND]))).astype(np.float32)[:, None, None]
     best = _cheapest(cost, change)
     exchanged = np.empty(keypoints.shape[:2], bool)
     exchanged[:, _LEFT] = exchanged[:, _RIGHT] = _EXCHANGED[best] == 1
@@ -127,6 +131,17 @@ def _ways(apart: Floats, hidden: NDArray[np.bool_], times: NDArray[np.float64]) 
                 left = np.clip(1 - np.abs(times[first:end] - times[frame]) / lasting, 0, 1)
                 ways[first:end, pair] += left[:, None] * apart[frame, pair]
     return ways
+
+
+def _independence(times: Doubles, correlation: float) -> Doubles:
+    """Return how many independent observations (T, 1, 1) each frame is worth, 0 to 1.
+
+    For errors with autocorrelation exp(-dt / correlation): (1 - r) / (1 + r) of the correlation r between
+    neighbours, which is the ratio of effective to actual sample size of an AR(1) process.
+    """
+    steps = np.diff(times)
+    steps = np.append(steps, steps[-1:] if len(steps) else np.inf)
+    return np.asarray(np.tanh(np.maximum(steps, 0) / (2 * correlation)))[:, None, None]
 
 
 def _effort(before: Floats, after: Floats, size: Floats) -> Floats:

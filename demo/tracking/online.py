@@ -1,176 +1,386 @@
-"""Boxes -> ids, frame by frame: what goes with the decoder and sees the past only.
+"""The causal tracker: people of one frame after another, from what the past shows.
 
-Every frame's boxes get an id at once, so that keypoints can be found in the same pass.
-`demo.tracking.tracklets` then sees the whole clip and merges these ids into people.
+Each person is a track: box, joints, velocity, and the probability that the person is there. In every frame
+
+1. tracks are moved on at constant velocity;
+2. detections and tracks are matched in one assignment, by boxes and joints (OKS) alike;
+3. a track without a detection is looked for by the keypoint network, where its joints should be, then by the
+   detector in a crop of the place;
+4. detections without a track begin one.
+
+Nothing counts frames: what a track may have moved and how fast it is forgotten depend on seconds alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-from demo.boxes import centre, iou, within
-from demo.types import Detections, Floats, TrackedBox
+from demo.boxes import area, centre, within
+from demo.pose.estimator import KeypointEstimator, missing_keypoints
+from demo.tracking.association import FEWEST, enlarged_iou, likely, oks
+from demo.tracking.candidates import FramePeople
+from demo.tracking.shared_keypoints import suppress_shared_keypoints
+from demo.types import Detections, Doubles, Floats, Frame, Image
 
-Doubles = NDArray[np.float64]
+START = 0.4  # score from which a detection begins a track: the detector's F1 is best about there
+FAINT = 0.1  # detections up to this score keep a track but show no place of their own
+MATCH = 0.3  # mean of IoU and OKS from which a detection is a track's
+SAME = 0.5  # OKS from which joints are those of one person (COCO's loosest threshold)
+MARGIN = np.array([0.12, 0.15, 0.12, 0.1])  # of a body around its joints: left, top, right, bottom
+UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
+VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
+EXISTENCE_HALF_LIFE = 0.6  # seconds without a detection that halve the probability that the person is there
+PRESENT, GONE = 0.5, 0.1  # probability down to which a track is shown, and kept at all
+JOINT_HALF_LIFE = 0.25  # seconds that halve the score of a joint that is not seen any more
+CUT_OFF = 0.75  # part of the predicted area: a smaller detection within it may lack the legs
+INSIDE = 0.8  # part of that detection that lies within the predicted box
+FADED = 0.5  # part of the score under the last detection: below, the keypoints are of the background
 
-MIN_SCORE = 0.1  # the library drops detections that are no stronger
-SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
-SAME_PERSON_OVERLAP = 0.75  # of the smaller of two boxes within the other: above, they show the same person
+log = logging.getLogger(__name__)
+
+
+class Detector(Protocol):
+    """What the tracker needs of a detector."""
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Return the people in each image."""
+        ...
+
+    def detect_in_crops(self, image: Image, places: Floats) -> list[Detections]:
+        """Return the people about each of some boxes (n, 4)."""
+        ...
 
 
 @dataclass
-class _Seen:
-    """Where an online track was seen last, and how fast its centre moved (pixels per second)."""
+class _Observation:
+    """A person in one frame. candidates: (2, 17, 3), None while no keypoints are estimated."""
 
-    time: float
     box: Doubles
-    velocity: Doubles
-    clear: float  # when they were last seen more than faintly
+    score: float
+    candidates: Floats | None = None
 
-    def at(self, time: float) -> Floats:
-        """The box moved on to `time`, at constant velocity and size."""
+    @property
+    def joints(self) -> Floats:
+        return missing_keypoints(1)[0] if self.candidates is None else self.candidates[0]
+
+
+@dataclass
+class _Track:
+    """A person as last observed. `joints` that are not seen any more move along, with a falling score."""
+
+    number: int
+    box: Doubles
+    joints: Floats
+    time: float
+    existence: float
+    score: float  # mean of the joints' under the last detection
+    velocity: Doubles = field(default_factory=lambda: np.zeros(2))
+
+    def predict(self, time: float) -> tuple[Doubles, Floats]:
+        """Return box and joints at a time, at constant velocity."""
         shift = self.velocity * (time - self.time)
-        return (self.box + np.tile(shift, 2)).astype(np.float32)
+        joints = self.joints.copy()
+        joints[:, :2] += shift.astype(np.float32)
+        return self.box + np.tile(shift, 2), joints
 
 
-class PersonTracker:
-    """Online ids by C-BIoU (Yang et al., WACV 2023: Kalman boxes matched by the IoU of enlarged boxes).
-
-    Enlarged boxes still overlap when somebody jumps or is filmed at 5 frames a second, where plain IoU
-    loses people. Times, not frame counts, drive the filter: variable frame rates are fine.
+class PoseTracker:
+    """Follows people by their boxes and keypoints.
 
     Args:
-        fps: average frame rate.
-        detect_every: the detector runs on every n-th frame (`update` gets None on the others).
-        start: a detection below this score never starts a person; weaker ones only continue one, or find one
-            again where they were lost.
-        lost: seconds after which the id of a person who is not seen, or but faintly, is given up.
-        coast: seconds for which an unseen person still gets a box, moved on at constant velocity.
+        detector: of people.
+        pose: the keypoint stage, with calibrated scores.
+        fps: average frame rate, for clips whose clock stands still.
+        detect_every: the detector runs on every n-th frame.
     """
 
     def __init__(
-        self, fps: float, *, detect_every: int = 1, start: float = 0.4, lost: float = 1.5, coast: float = 0.5
+        self, detector: Detector, pose: KeypointEstimator, fps: float, detect_every: int = 1
     ) -> None:
-        from trackers import CBIoUTracker
-
+        self._detector, self._pose = detector, pose
         self._step = 1 / fps if fps > 0 else 0.04
-        self._tracker = CBIoUTracker(
-            frame_rate=1 / (self._step * detect_every),
-            lost_track_buffer=round(30 * lost),  # the library counts in 30ths of a second
-            track_activation_threshold=start,
-            high_conf_det_threshold=start,
-            minimum_consecutive_frames=1,
-        )
-        self._start = start
-        self._lost = lost
-        self._coast = coast
+        self._every = detect_every
+        self._tracks: list[_Track] = []
+        self._count = 0
         self._time = -np.inf
         self._detected = -np.inf  # when the detector ran last
-        self._seen: dict[int, _Seen] = {}
-        self._ids: dict[int, int] = {}  # the library's id -> ours
-        self._unnumbered: set[int] = set()  # our ids of the last frame that the library has no number for
 
-    def update(self, detections: Detections | None, time: float) -> list[TrackedBox]:
-        """Ids for one frame's detections, and moved-on boxes (`observed` False) for people not seen in it.
+    def track(self, frames: Sequence[Frame]) -> Iterator[FramePeople]:
+        """Yield the people of each of some consecutive frames. The networks see the frames together."""
+        wanted = [frame for frame in frames if frame.index % self._every == 0]
+        detections = self._detector.detect([frame.image for frame in wanted])
+        clear = [found.boxes[found.scores > FAINT] for found in detections]
+        poses = self._pose.candidates(list(zip([frame.image for frame in wanted], clear, strict=True)))
+        found = {
+            frame.index: _observations(*each)
+            for frame, *each in zip(wanted, detections, poses, strict=True)
+        }
+        for frame in frames:
+            yield self._advance(frame, found.get(frame.index))
+
+    def _advance(self, frame: Frame, found: list[_Observation] | None) -> FramePeople:
+        self._time = frame.time if frame.time > self._time else self._time + self._step
+        size = frame.image.shape[1::-1]
+        matched = self._match(found or [])
+        clear = [(track, seen) for track, seen in matched if seen.candidates is not None]
+        clear = self._repair(frame.image, clear)
+        for track, seen in clear:
+            self._update(track, seen, size)
+            track.score = float(seen.joints[:, 2].mean())
+        missing = [track for track in self._tracks if all(track is not other for other, _ in clear)]
+        faint = {track.number: seen.box for track, seen in matched if seen.candidates is None}
+        followed, lost = self._follow(frame.image, missing, faint, [seen for _, seen in clear])
+        people = clear + followed
+        again, lost = self._find_again(frame.image, lost, [seen for _, seen in people])
+        people += again
+        if found is not None:
+            self._weigh(clear + again)
+            people += self._begin(found, [seen for _, seen in matched], people)
+        return _frame_people(people, [each for each in lost if each[0].existence > PRESENT])
+
+    def _match(self, found: list[_Observation]) -> list[tuple[_Track, _Observation]]:
+        """Assign observations to tracks."""
+        if not self._tracks or not found:
+            return []
+        boxes, joints = self._predict(self._tracks)
+        margin = UNPREDICTED * np.array([self._time - track.time for track in self._tracks])
+        overlap = enlarged_iou(boxes, np.stack([seen.box for seen in found]), margin)
+        alike = oks(joints, np.stack([seen.joints for seen in found]), boxes, margin)
+        similarity = np.where(np.isnan(alike), overlap, (overlap + alike) / 2)
+        gain = np.where(similarity >= MATCH, similarity + [seen.score for seen in found], 0)
+        rows, columns = linear_sum_assignment(-gain)
+        return [
+            (self._tracks[row], found[column])
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+            if gain[row, column] > 0
+        ]
+
+    def _predict(self, tracks: Sequence[_Track]) -> tuple[Doubles, Floats]:
+        """Return boxes (n, 4) and joints (n, 17, 3) of n tracks at the present time."""
+        if not tracks:
+            return np.zeros((0, 4)), missing_keypoints(0)
+        boxes, joints = zip(*(track.predict(self._time) for track in tracks), strict=True)
+        return np.stack(boxes), np.stack(joints)
+
+    def _repair(
+        self, image: Image, matched: list[tuple[_Track, _Observation]]
+    ) -> list[tuple[_Track, _Observation]]:
+        """Replace detections that lack the legs, or show another person, by the keypoints where predicted."""
+        boxes, _ = self._predict([track for track, _ in matched])
+        shared = _behind([seen for _, seen in matched])
+        doubtful = [
+            row for row, (_, seen) in enumerate(matched) if row in shared or _cut_off(seen.box, boxes[row])
+        ]
+        result = list(matched)
+        for row, candidates in zip(doubtful, self._estimate(image, boxes[doubtful]), strict=True):
+            track, seen = matched[row]
+            box = body_box(candidates[0], image.shape[1::-1])
+            if box is None or not self._near(track, box):
+                continue
+            if row in shared:
+                better = not _same([candidates[0]], [matched[shared[row]][1].joints], box)
+                better &= candidates[0, :, 2].mean() >= FADED * track.score
+            else:
+                better = candidates[0, :, 2].mean() > seen.joints[:, 2].mean()
+            if better:
+                result[row] = track, _Observation(box, seen.score, candidates)
+        return result
+
+    def _follow(
+        self, image: Image, tracks: Sequence[_Track], faint: dict[int, Doubles], there: Sequence[_Observation]
+    ) -> tuple[list[tuple[_Track, _Observation]], list[tuple[_Track, _Observation]]]:
+        """Look for tracks by their keypoints; return those found, and guesses at the others.
 
         Args:
-            detections: None when the detector did not run on this frame.
-            time: seconds; one that does not grow is taken as one frame later.
+            faint: boxes of faint detections, by track.
+            there: people who are found already.
         """
-        self._time = time if time > self._time else self._time + self._step
-        boxes = [] if detections is None else self._observe(detections)
-        seen_now = {box.person_id for box in boxes}
-        for person, seen in list(self._seen.items()):
-            if person in seen_now:
-                continue
-            if self._time - seen.time <= self._coast or seen.time >= self._detected:
-                boxes.append(TrackedBox(person, seen.at(self._time), 0.0, False))
-        return boxes
+        boxes, _ = self._predict(tracks)
+        size = image.shape[1::-1]
+        for row, track in enumerate(tracks):
+            body = body_box(track.predict(self._time)[1], size)
+            boxes[row] = faint.get(track.number, boxes[row] if body is None else body)
+        found, lost = [], []
+        for track, box, candidates in zip(tracks, boxes, self._estimate(image, boxes), strict=True):
+            joints = self._carry(track, candidates[0])
+            body = body_box(joints, size)
+            score = float(candidates[0, :, 2].mean())
+            others = [seen.joints for seen in [*there, *(seen for _, seen in found)]]
+            if (
+                body is not None
+                and score >= FADED * track.score
+                and self._near(track, body)
+                and not _same([joints], others, body)
+            ):
+                seen = _Observation(body, score, candidates)
+                self._update(track, seen, size)
+                found.append((track, seen))
+            elif track.number in faint:
+                seen = _Observation(box, 0.0, candidates)
+                self._update(track, seen, size)
+                found.append((track, seen))
+            else:
+                lost.append((track, _Observation(track.predict(self._time)[0], 0.0, candidates)))
+        return found, lost
 
-    def _observe(self, detections: Detections) -> list[TrackedBox]:
-        """Feed the library; every detection that continues or starts a person comes back with our id."""
-        import supervision as sv
+    def _find_again(
+        self, image: Image, lost: list[tuple[_Track, _Observation]], there: list[_Observation]
+    ) -> tuple[list[tuple[_Track, _Observation]], list[tuple[_Track, _Observation]]]:
+        """Look for tracks with the detector, closely; return those found and the others."""
+        sought = [each for each in lost if each[0].existence > PRESENT]
+        if not sought:
+            return [], lost
+        found: list[tuple[_Track, _Observation]] = []
+        places = np.stack([seen.box for _, seen in sought]).astype(np.float32)
+        for (track, _), near in zip(sought, self._detector.detect_in_crops(image, places), strict=True):
+            others = [seen.box for seen in there] + [seen.box for _, seen in found]
+            for box, score in zip(near.boxes.astype(np.float64), near.scores.tolist(), strict=True):
+                if self._near(track, box) and all(within(box, other) <= INSIDE for other in others):
+                    found.append((track, _Observation(box, score)))
+                    break
+        boxes = np.array([seen.box for _, seen in found]).reshape(-1, 4)
+        for (track, seen), candidates in zip(found, self._estimate(image, boxes), strict=True):
+            seen.candidates = candidates
+            self._update(track, seen, image.shape[1::-1])
+        rest = [each for each in lost if all(each[0] is not track for track, _ in found)]
+        return found, rest
 
+    def _weigh(self, detected: Sequence[tuple[_Track, _Observation]]) -> None:
+        """Update each track's probability of existence after a frame with the detector; drop those gone."""
+        scores = {track.number: seen.score for track, seen in detected}
+        elapsed = self._time - self._detected if np.isfinite(self._detected) else 0.0
         self._detected = self._time
-        tracked = self._tracker.update(
-            sv.Detections(
-                xyxy=detections.boxes.astype(np.float64).reshape(-1, 4),
-                confidence=detections.scores.astype(np.float64),
-            ),
-            timestamp=self._time,
-        )
-        ids = np.empty(0, int) if tracked.tracker_id is None else tracked.tracker_id
-        scores = np.empty(0) if tracked.confidence is None else tracked.confidence
-        unnumbered, self._unnumbered = self._unnumbered, set()
-        boxes: dict[int, TrackedBox] = {}
+        for track in self._tracks:
+            if track.number in scores:
+                track.existence = 1 - (1 - track.existence) * (1 - scores[track.number])
+            else:
+                track.existence *= 0.5 ** (elapsed / EXISTENCE_HALF_LIFE)
+                if track.existence < GONE:
+                    log.debug("%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time)
+        self._tracks = [track for track in self._tracks if track.existence >= GONE]
 
-        def add(person: int, box: Doubles, score: float) -> None:
-            self._remember(person, box, score)
-            boxes[person] = TrackedBox(person, box.astype(np.float32), score, True)
+    def _begin(
+        self,
+        found: Sequence[_Observation],
+        matched: Sequence[_Observation],
+        there: Sequence[tuple[_Track, _Observation]],
+    ) -> list[tuple[_Track, _Observation]]:
+        """Begin tracks of strong detections that show nobody who is there."""
+        begun: list[tuple[_Track, _Observation]] = []
+        for seen in found:
+            others = [other for _, other in [*there, *begun]]
+            if seen.score < START or any(seen is other for other in matched):
+                continue
+            if _same([seen.joints], [other.joints for other in others], seen.box):
+                continue
+            self._count += 1
+            track = _Track(self._count, seen.box, seen.joints, self._time, seen.score, float(seen.joints[:, 2].mean()))
+            self._tracks.append(track)
+            begun.append((track, seen))
+            log.debug("%.2f s: track %d begins at %s", self._time, track.number, seen.box.round().tolist())
+        return begun
 
-        for index in np.flatnonzero(ids >= 0).tolist():
-            box = tracked.xyxy[index]
-            add(self._known(int(ids[index]), box, unnumbered), box, float(scores[index]))
-        for index in np.flatnonzero(ids < 0).tolist():
-            # The library finds lost people again by sure detections only, but who is in a pose that the
-            # detector hardly knows is still about where they were lost.
-            sure = scores[index] >= self._start
-            person = self._lost_at(tracked.xyxy[index], unnumbered if sure else self._seen, boxes)
-            if person is None:
-                if not sure:
-                    continue
-                person = self._new_id()  # the library holds its id back until somebody is seen twice
-            self._unnumbered.add(person)
-            add(person, tracked.xyxy[index], float(scores[index]))
-        # A detector that hardly sees somebody is still right about the place, where they were a moment ago.
-        faint = detections.scores <= MIN_SCORE
-        clear = [person for person, seen in self._seen.items() if self._time - seen.clear <= self._lost]
-        for box, score in zip(
-            detections.boxes[faint].astype(np.float64), detections.scores[faint], strict=True
-        ):
-            person = self._lost_at(box, clear, boxes)
-            if person is not None:
-                self._unnumbered.add(person)
-                add(person, box, float(score))
-        return list(boxes.values())
+    def _update(self, track: _Track, seen: _Observation, size: tuple[int, ...]) -> None:
+        """Move a track to where it is observed now."""
+        elapsed = self._time - track.time
+        joints = self._carry(track, seen.joints)
+        both = likely(track.joints) & likely(seen.joints)
+        if both.sum() >= FEWEST:
+            moved = np.median((seen.joints - track.joints)[both, :2], axis=0)
+        else:
+            moved = centre(seen.box) - centre(track.box)
+        weight = 1 - np.exp(-elapsed / VELOCITY_TIME)
+        track.velocity = track.velocity + weight * (moved / elapsed - track.velocity)
+        track.box, track.joints, track.time = seen.box, joints, self._time
 
-    def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
-        """Who of some people was lost a moment ago where the box is, unless it shows one who is there."""
-        if any(within(box, other.box.astype(np.float64)) > SAME_PERSON_OVERLAP for other in there.values()):
-            return None
-        overlap = {
-            person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
-            for person, seen in ((person, self._seen[person]) for person in people)
-            if person not in there and self._time - seen.time <= self._lost
-        }
-        nearest = max(overlap, key=lambda person: overlap[person], default=None)
-        return nearest if nearest is not None and overlap[nearest] > SAME_PLACE else None
+    def _carry(self, track: _Track, joints: Floats) -> Floats:
+        """Replace joints (17, 3) that are not seen by the track's, moved along with those that are seen."""
+        _, before = track.predict(self._time)
+        both = likely(joints) & likely(before)
+        if not both.any():
+            return joints
+        before[:, :2] += np.median((joints - before)[both, :2], axis=0)
+        before[:, 2] *= 0.5 ** ((self._time - track.time) / JOINT_HALF_LIFE)
+        return np.where((likely(before) & ~likely(joints))[:, None], before, joints)
 
-    def _known(self, number: int, box: Doubles, unnumbered: set[int]) -> int:
-        """Our id for the library's; a number met for the first time belongs to the nearest without one."""
-        if number not in self._ids:
-            nearest = max(unnumbered, key=lambda person: iou(self._seen[person].box, box), default=None)
-            if nearest is not None:
-                unnumbered.remove(nearest)
-                # they may have been lost by the library under another number
-                self._ids = {other: person for other, person in self._ids.items() if person != nearest}
-            self._ids[number] = self._new_id() if nearest is None else nearest
-        return self._ids[number]
+    def _near(self, track: _Track, box: Doubles) -> bool:
+        """Whether a box may be the track's, for its predicted box and the time since it was seen."""
+        margin = np.array([UNPREDICTED * (self._time - track.time)])
+        return bool(enlarged_iou(track.predict(self._time)[0][None], box[None], margin)[0, 0] >= MATCH)
 
-    def _new_id(self) -> int:
-        return len(self._seen) + 1
+    def _estimate(self, image: Image, boxes: Doubles) -> Floats:
+        """Return the candidates (n, 2, 17, 3) of boxes (n, 4) of an image."""
+        if len(boxes) == 0:
+            return missing_keypoints(0, 2)
+        return self._pose.candidates([(image, boxes.astype(np.float32))])[0]
 
-    def _remember(self, person: int, box: Doubles, score: float) -> None:
-        last = self._seen.get(person)
-        clear = self._time if last is None or score > MIN_SCORE else last.clear
-        velocity = np.zeros(2)
-        if last is not None:
-            elapsed = self._time - last.time
-            measured = (centre(box) - centre(last.box)) / elapsed
-            weight = 1 - np.exp(-elapsed / 0.1)  # a tenth of a second evens out the detector's jitter
-            velocity = last.velocity + weight * (measured - last.velocity)
-        self._seen[person] = _Seen(self._time, box.astype(np.float64), velocity, clear)
+
+def body_box(joints: Floats, size: tuple[int, ...]) -> Doubles | None:
+    """Return the box (4,) of a body around its joints (17, 3), within a picture of `size` (width, height).
+
+    None where fewer than `FEWEST` joints are seen, or they reach beyond a side of the picture: the person may
+    be leaving it.
+    """
+    seen = joints[likely(joints), :2].astype(np.float64)
+    if len(seen) < FEWEST:
+        return None
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    if low[0] < 0 or high[0] > size[0]:
+        return None
+    span = np.tile(np.maximum(high - low, 1.0), 2)
+    box = np.concatenate([low, high]) + MARGIN * span * np.array([-1, -1, 1, 1])
+    box = np.clip(box, 0, np.tile(np.asarray(size, np.float64), 2))
+    return box if area(box) >= 16 else None
+
+
+def _observations(found: Detections, poses: Floats) -> list[_Observation]:
+    """Return a frame's detections; those that are not faint with their candidates (n, 2, 17, 3)."""
+    estimated = iter(poses)
+    return [
+        _Observation(box, score, next(estimated) if score > FAINT else None)
+        for box, score in zip(found.boxes.astype(np.float64), found.scores.tolist(), strict=True)
+    ]
+
+
+def _cut_off(box: Doubles, predicted: Doubles) -> bool:
+    """Whether a box (4,) is only a part of the predicted one."""
+    return bool(area(box) < CUT_OFF * area(predicted) and within(box, predicted) > INSIDE)
+
+
+def _same(joints: Sequence[Floats], others: Sequence[Floats], box: Doubles) -> bool:
+    """Whether joints (17, 3) in a box are those of one of some others."""
+    if not others:
+        return False
+    return bool(np.nanmax(np.append(oks(np.stack(joints), np.stack(others), box[None])[0], 0)) >= SAME)
+
+
+def _behind(people: Sequence[_Observation]) -> dict[int, int]:
+    """Return whose joints are those of another person with a higher score, and whose they are."""
+    if len(people) < 2:
+        return {}
+    joints = np.stack([seen.joints for seen in people])
+    alike = oks(joints, joints, np.stack([seen.box for seen in people])) >= SAME
+    sure = joints[..., 2].mean(axis=1)
+    pairs = np.argwhere(alike & (sure[None] > sure[:, None])).tolist()
+    return dict(pairs)
+
+
+def _frame_people(
+    people: Sequence[tuple[_Track, _Observation]], guessed: Sequence[tuple[_Track, _Observation]]
+) -> FramePeople:
+    everybody = [*people, *guessed]
+    boxes = np.array([seen.box for _, seen in everybody], np.float32).reshape(-1, 4)
+    candidates = [missing_keypoints(0, 2), *(seen.candidates[None] for _, seen in everybody)]
+    return FramePeople(
+        np.array([track.number for track, _ in everybody], np.int64),
+        boxes,
+        np.array([seen.score for _, seen in everybody], np.float32),
+        np.arange(len(everybody)) < len(people),
+        np.concatenate(candidates),
+    )
