@@ -32,7 +32,9 @@ BATCH = 32  # crops
 app = typer.Typer()
 
 
-def judge(pose: KeypointEstimator, people: LabelledPeople) -> tuple[Floats, NDArray[np.bool_], NDArray[np.intp]]:
+def judge(
+    pose: KeypointEstimator, people: LabelledPeople
+) -> tuple[Floats, NDArray[np.bool_], NDArray[np.intp]]:
     """Return the scores (N,) of all N labelled joints, whether they are correct, and their crops (N,)."""
     found = []
     for start in track(range(0, len(people), BATCH), "crops", transient=True):

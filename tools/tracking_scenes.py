@@ -5,8 +5,8 @@ two rates is the rate alone. `SceneDetector` and `SceneKeypoints` take the place
 index in the scene is written into its first pixel.
 
 The detector's errors: jitter of the box, misses and weak scores in bursts, boxes without the legs,
-suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors: those
-of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place, joints of
+suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors are
+those of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place, joints of
 the person in front, arbitrary joints where a box shows no person. Second candidates hold a joint's own place
 where the first one does not.
 """
@@ -150,6 +150,9 @@ class SceneKeypoints(KeypointEstimator):
         """First and second candidates (n, 2, 17, 3)."""
         found = []
         for image, boxes in items:
+            if image.shape[:2] != SIZE[::-1]:  # a rotated crop, which shows nothing here
+                found.append(missing_keypoints(len(boxes), 2))
+                continue
             sample = _sample(image)
             poses = [self._look(sample, box.astype(np.float64)) for box in np.asarray(boxes)]
             found.append(np.stack(poses) if poses else missing_keypoints(0, 2))

@@ -1,73 +1,55 @@
-"""Keypoints of people who lie, hang or fly upside down.
+"""Keypoints of people who lie or hang upside down.
 
-Keypoint networks learn from people most of whom stand: on somebody upside down a third of the joints go
-astray. Turned by quarters, they are seen upright by the same network. So whoever seems to lean far, or is
-hardly recognised, is looked at from all four sides, and the network's own scores tell which way is up.
+Keypoint networks learn from people most of whom are upright, and misplace a third of the joints of a person
+upside down. People far from upright, or recognised badly, are also estimated on crops rotated by 90, 180 and
+270 degrees. A rotated crop's keypoints are used where more joints are expected to be right: the sum of their
+calibrated scores is that number.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from demo.pose.calibration import LIKELY
 from demo.pose.estimator import KeypointEstimator, crop, to_picture, usable_boxes
 from demo.types import Floats, Image
 
-_LEANS = 45.0  # degrees: from there on a quarter turn brings a trunk nearer to upright
-_ON_THE_TRUNK = 0.15  # a shoulder or hip of a lower score tells no lean
-_BEST = 8  # joints that tell whether somebody is recognised: others may be hidden
-_HARDLY = 0.45  # mean score of theirs: below, nobody is for sure
-_SURELY = 0.55  # what it must be in a turned look: on an empty place, the best of four is not so low, either
-_CLEARLY = 1.1  # times the score of all joints as it is: what a turned look must reach, too
-_ROOM = 1.7  # a patch's side over the box's longer side: what a network may see around a turned box
-_LONGEST_SIDE = 512  # pixels of a patch: more than any network looks at
-_AT_ONCE = 16  # people: patches take memory
+LEAN = 45.0  # degrees: beyond, a quarter turn brings a trunk nearer to upright
+BEST = 8  # joints that count for recognition: the others may be hidden
+DOUBTFUL = 0.9  # mean probability of these: below, the person may not be upright
+RECOGNISED = 0.94  # mean probability that a rotated crop must reach; the best of four of an empty box has .9
+GAIN = 1.0  # joints that a rotated crop must be expected to correct
+ROOM = 1.7  # side of a patch over the longer side of the box: the network's window of a turned box fits in
+LONGEST_SIDE = 512  # pixels of a patch: more than any network reads
+BATCH = 16  # people whose patches are in memory together
 
 
 def rotation_test_time_augmentation(
     pose: KeypointEstimator, image: Image, boxes: Floats, candidates: Floats
 ) -> Floats:
-    """Candidates (n, 2, 17, 3) of the people in a picture, of those in doubt after another look.
+    """Return candidates (n, 2, 17, 3), those of doubtful people from rotated crops where these are better.
 
     Args:
-        pose: the keypoint stage.
-        image: BGR.
+        pose: the keypoint stage, with calibrated scores.
         boxes: (n, 4) of the people.
         candidates: (n, 2, 17, 3) that `pose` found in them.
     """
     best = candidates.copy()
     usable = usable_boxes(boxes, image) if len(boxes) else np.zeros(0, bool)
-    doubtful = [row for row in np.flatnonzero(usable) if _in_doubt(candidates[row, 0])]
-    for start in range(0, len(doubtful), _AT_ONCE):
-        rows = doubtful[start : start + _AT_ONCE]
-        for row, looks in zip(rows, _turned_looks(pose, image, boxes[rows]), strict=True):
-            look = looks[looks[:, 0, :, 2].mean(axis=1).argmax()]
-            clearly = look[0, :, 2].mean() > _CLEARLY * candidates[row, 0, :, 2].mean()
-            if clearly and _recognised(look[0]) > _SURELY:
-                best[row] = look
+    doubtful = [row for row in np.flatnonzero(usable) if _is_doubtful(candidates[row, 0])]
+    for start in range(0, len(doubtful), BATCH):
+        rows = doubtful[start : start + BATCH]
+        for row, rotated in zip(rows, _rotated_candidates(pose, image, boxes[rows]), strict=True):
+            expected = rotated[:, 0, :, 2].sum(axis=1)
+            found = rotated[expected.argmax()]
+            gain = expected.max() - candidates[row, 0, :, 2].sum()
+            if gain >= GAIN and _recognition(found[0]) >= RECOGNISED:
+                best[row] = found
     return best
 
 
-def _turned_looks(pose: KeypointEstimator, image: Image, boxes: Floats) -> Floats:
-    """Candidates (n, 3, 2, 17, 3) for boxes (n, 4) of a picture, after one, two and three quarter turns."""
-    windows, patches = [], []
-    for box in boxes:
-        window = _surroundings(box)
-        side = int(min(np.ceil(window[2]), _LONGEST_SIDE))
-        patch = crop(image, window, (side, side))
-        own = (box - np.tile(window[:2], 2)) * side / window[2]
-        for turns in (1, 2, 3):
-            turned = _turned_box(own, side, turns)[None].astype(np.float32)
-            patches.append((np.ascontiguousarray(np.rot90(patch, turns)), turned))
-        windows.append((window, side))
-    found = np.concatenate(pose.candidates(patches)).reshape(len(boxes), 3, 2, 17, 3)
-    for (window, side), looks in zip(windows, found, strict=True):
-        for turns, look in enumerate(looks, start=1):
-            look[..., :2] = to_picture(_turned_back(look[..., :2], side, turns), window, (side, side))
-    return found
-
-
 def lean_degrees(keypoints: Floats) -> float:
-    """How far a trunk leans to the picture's right, -180 to 180 degrees.
+    """Return how far a trunk leans to the picture's right, -180 to 180 degrees.
 
     0 where a shoulder or hip of `keypoints` (17, 3) has no score.
     """
@@ -78,35 +60,55 @@ def lean_degrees(keypoints: Floats) -> float:
     return float(np.rad2deg(np.arctan2(x, -y)))
 
 
-def _in_doubt(keypoints: Floats) -> bool:
-    """Whether somebody (17, 3) may be anything but upright."""
-    if _recognised(keypoints) < _HARDLY:
+def _rotated_candidates(pose: KeypointEstimator, image: Image, boxes: Floats) -> Floats:
+    """Return candidates (n, 3, 2, 17, 3) for boxes (n, 4) from one, two and three quarter turns."""
+    windows, patches = [], []
+    for box in boxes:
+        window = _surroundings(box)
+        side = int(min(np.ceil(window[2]), LONGEST_SIDE))
+        patch = crop(image, window, (side, side))
+        own = (box - np.tile(window[:2], 2)) * side / window[2]
+        for turns in (1, 2, 3):
+            turned = _rotate_box(own, side, turns)[None].astype(np.float32)
+            patches.append((np.ascontiguousarray(np.rot90(patch, turns)), turned))
+        windows.append((window, side))
+    found = np.concatenate(pose.candidates(patches)).reshape(len(boxes), 3, 2, 17, 3)
+    for (window, side), rotated in zip(windows, found, strict=True):
+        for turns, candidates in enumerate(rotated, start=1):
+            upright = _rotate_back(candidates[..., :2], side, turns)
+            candidates[..., :2] = to_picture(upright, window, (side, side))
+    return found
+
+
+def _is_doubtful(keypoints: Floats) -> bool:
+    """Whether a person (17, 3) may be far from upright."""
+    if _recognition(keypoints) < DOUBTFUL:
         return True
     trunk = keypoints[[5, 6, 11, 12], 2].min()
-    return bool(trunk >= _ON_THE_TRUNK and abs(lean_degrees(keypoints)) > _LEANS)
+    return bool(trunk >= LIKELY and abs(lean_degrees(keypoints)) > LEAN)
 
 
-def _recognised(keypoints: Floats) -> float:
-    """The mean score of the joints (17, 3) that are seen best."""
-    return float(np.sort(keypoints[:, 2])[-_BEST:].mean())
+def _recognition(keypoints: Floats) -> float:
+    """Return the mean probability of the best joints of (17, 3)."""
+    return float(np.sort(keypoints[:, 2])[-BEST:].mean())
 
 
 def _surroundings(box: Floats) -> Floats:
-    """A square window left, top, width, height around a box (4,)."""
-    middle, side = (box[:2] + box[2:]) / 2, _ROOM * (box[2:] - box[:2]).max()
+    """Return a square window left, top, width, height around a box (4,)."""
+    middle, side = (box[:2] + box[2:]) / 2, ROOM * (box[2:] - box[:2]).max()
     return np.array([*(middle - side / 2), side, side], np.float64)
 
 
-def _turned_box(box: Floats, side: float, turns: int) -> Floats:
-    """A box (4,) in a square of a side, after quarter turns counterclockwise."""
+def _rotate_box(box: Floats, side: float, turns: int) -> Floats:
+    """Rotate a box (4,) in a square of a side by quarter turns counterclockwise."""
     x1, y1, x2, y2 = box
     for _ in range(turns):
         x1, y1, x2, y2 = y1, side - x2, y2, side - x1
     return np.array([x1, y1, x2, y2])
 
 
-def _turned_back(points: Floats, side: int, turns: int) -> Floats:
-    """Points (..., 2) of a square, in pixel centres, as they were before quarter turns counterclockwise."""
+def _rotate_back(points: Floats, side: int, turns: int) -> Floats:
+    """Undo quarter turns counterclockwise of points (..., 2) of a square, in pixel centres."""
     x, y = points[..., 0], points[..., 1]
     for _ in range(turns):
         x, y = side - 1 - y, x

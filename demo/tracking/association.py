@@ -11,7 +11,9 @@ from demo.types import Doubles, Floats
 
 # Spread of annotators per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
 COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
-BODY_AREA = 0.53  # of the box: mean share that COCO's people cover of theirs (the usual stand-in for the mask)
+BODY_AREA = (
+    0.53  # of the box: mean share that COCO's people cover of theirs (the usual stand-in for the mask)
+)
 FEWEST = 6  # joints that make a person: fewer may be those of a hand or a face
 
 

@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from demo.boxes import area, centre, within
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
+from demo.pose.rotated import rotation_test_time_augmentation
 from demo.tracking.association import FEWEST, enlarged_iou, likely, oks
 from demo.tracking.candidates import FramePeople
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
@@ -118,8 +119,7 @@ class PoseTracker:
         clear = [found.boxes[found.scores > FAINT] for found in detections]
         poses = self._pose.candidates(list(zip([frame.image for frame in wanted], clear, strict=True)))
         found = {
-            frame.index: _observations(*each)
-            for frame, *each in zip(wanted, detections, poses, strict=True)
+            frame.index: _observations(*each) for frame, *each in zip(wanted, detections, poses, strict=True)
         }
         for frame in frames:
             yield self._advance(frame, found.get(frame.index))
@@ -142,7 +142,8 @@ class PoseTracker:
         if found is not None:
             self._weigh(clear + again)
             people += self._begin(found, [seen for _, seen in matched], people)
-        return _frame_people(people, [each for each in lost if each[0].existence > PRESENT])
+        guessed = [each for each in lost if each[0].existence > PRESENT]
+        return self._gather(frame.image, people, guessed)
 
     def _match(self, found: list[_Observation]) -> list[tuple[_Track, _Observation]]:
         """Assign observations to tracks."""
@@ -262,7 +263,9 @@ class PoseTracker:
             else:
                 track.existence *= 0.5 ** (elapsed / EXISTENCE_HALF_LIFE)
                 if track.existence < GONE:
-                    log.debug("%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time)
+                    log.debug(
+                        "%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time
+                    )
         self._tracks = [track for track in self._tracks if track.existence >= GONE]
 
     def _begin(
@@ -280,7 +283,9 @@ class PoseTracker:
             if _same([seen.joints], [other.joints for other in others], seen.box):
                 continue
             self._count += 1
-            track = _Track(self._count, seen.box, seen.joints, self._time, seen.score, float(seen.joints[:, 2].mean()))
+            track = _Track(
+                self._count, seen.box, seen.joints, self._time, seen.score, float(seen.joints[:, 2].mean())
+            )
             self._tracks.append(track)
             begun.append((track, seen))
             log.debug("%.2f s: track %d begins at %s", self._time, track.number, seen.box.round().tolist())
@@ -313,6 +318,27 @@ class PoseTracker:
         """Whether a box may be the track's, for its predicted box and the time since it was seen."""
         margin = np.array([UNPREDICTED * (self._time - track.time)])
         return bool(enlarged_iou(track.predict(self._time)[0][None], box[None], margin)[0, 0] >= MATCH)
+
+    def _gather(
+        self,
+        image: Image,
+        people: Sequence[tuple[_Track, _Observation]],
+        guessed: Sequence[tuple[_Track, _Observation]],
+    ) -> FramePeople:
+        """Return the frame's people; those far from upright with the keypoints of rotated crops."""
+        everybody = [*people, *guessed]
+        boxes = np.array([seen.box for _, seen in everybody], np.float32).reshape(-1, 4)
+        candidates = np.concatenate(
+            [missing_keypoints(0, 2), *(seen.candidates[None] for _, seen in everybody)]
+        )
+        candidates = rotation_test_time_augmentation(self._pose, image, boxes, candidates)
+        return FramePeople(
+            np.array([track.number for track, _ in everybody], np.int64),
+            boxes,
+            np.array([seen.score for _, seen in everybody], np.float32),
+            np.arange(len(everybody)) < len(people),
+            suppress_shared_keypoints(candidates, boxes),
+        )
 
     def _estimate(self, image: Image, boxes: Doubles) -> Floats:
         """Return the candidates (n, 2, 17, 3) of boxes (n, 4) of an image."""
@@ -369,18 +395,3 @@ def _behind(people: Sequence[_Observation]) -> dict[int, int]:
     sure = joints[..., 2].mean(axis=1)
     pairs = np.argwhere(alike & (sure[None] > sure[:, None])).tolist()
     return dict(pairs)
-
-
-def _frame_people(
-    people: Sequence[tuple[_Track, _Observation]], guessed: Sequence[tuple[_Track, _Observation]]
-) -> FramePeople:
-    everybody = [*people, *guessed]
-    boxes = np.array([seen.box for _, seen in everybody], np.float32).reshape(-1, 4)
-    candidates = [missing_keypoints(0, 2), *(seen.candidates[None] for _, seen in everybody)]
-    return FramePeople(
-        np.array([track.number for track, _ in everybody], np.int64),
-        boxes,
-        np.array([seen.score for _, seen in everybody], np.float32),
-        np.arange(len(everybody)) < len(people),
-        np.concatenate(candidates),
-    )

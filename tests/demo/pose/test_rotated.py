@@ -5,7 +5,7 @@ import pytest
 
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
 from demo.pose.rotated import lean_degrees, rotation_test_time_augmentation
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 SIZE = (640, 480)
 

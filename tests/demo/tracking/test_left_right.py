@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from demo.tracking.left_right import fix_left_right
 from lifter.skeletons import COCO_17
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 LEFT_ANKLE, RIGHT_ANKLE = 15, 16
 PAIRS = [(5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)]
@@ -100,9 +100,41 @@ def test_nobody_turns_round_between_two_frames():
     np.testing.assert_allclose(fix_left_right(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 
-def test_where_frames_are_rare_people_may_turn_round():
-    _, candidates, boxes = exchanged_sides(slice(8, 20))
-    np.testing.assert_array_equal(fix_left_right(candidates, boxes, TIMES * 6), candidates[:, 0])
+RATES = [5, 9, 10, 11, 12.5, 25, 30, 60, 120]
+
+
+def swapped_for_half_a_second(fps):
+    """Truth, candidates, boxes and times of a figure that walks for 3 s, swapped from 1 s to 1.5 s."""
+    times = np.arange(round(3 * fps)) / fps
+    truth = FIGURE * (100, 200) + times[:, None, None] * (60, 0) + (50, 20)
+    candidates = np.full((len(times), 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    candidates[:, 0, :, :2], candidates[:, 0, :, 2] = truth, 0.9
+    swapped = (times >= 1) & (times < 1.5)
+    candidates[swapped] = candidates[swapped][:, :, list(COCO_17.mirror)]
+    boxes = np.concatenate([truth.min(axis=1), truth.max(axis=1)], axis=1).astype(np.float32)
+    return truth, candidates, boxes, times
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_swap_of_half_a_second_is_undone_at_any_frame_rate(fps):
+    truth, candidates, boxes, times = swapped_for_half_a_second(fps)
+    trunk = [0, 1, 2, 3, 4, 5, 6, 11, 12]
+    found = fix_left_right(candidates, boxes, times)
+    np.testing.assert_allclose(found[:, trunk, :2], truth[:, trunk], atol=1e-3)
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_joint_found_on_its_counterpart_is_hidden_alike_at_any_frame_rate(fps):
+    truth, candidates, boxes, times = swapped_for_half_a_second(fps)
+    candidates[:, 0, :, :2], candidates[..., 0, :, 2] = truth, 0.9
+    candidates[:, 0, 11, 0] += 40  # the left hip, well apart from the right one
+    truth[:, 11, 0] += 40
+    during = (times >= 1) & (times < 1.19)
+    candidates[during, 0, 11, :2] = candidates[during, 0, 12, :2]
+    found = fix_left_right(candidates, boxes, times)
+    np.testing.assert_allclose(found[..., :2], truth, atol=0.5)
+    assert (found[during, 11, 2] < 0.5).all()
+    assert (found[~during, 11, 2] > 0.8).all()
 
 
 def test_after_a_gap_sides_start_anew():

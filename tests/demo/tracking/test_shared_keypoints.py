@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 LEGS = [13, 14, 15, 16]
 
