@@ -29,7 +29,7 @@ from demo.tracking.candidates import FramePeople
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
-START = 0.4  # score from which a detection begins a track: the detector's F1 is best about there
+START = 0.35  # score from which a detection begins a track: the detector's F1 is best about there
 FAINT = 0.1  # detections up to this score keep a track but show no place of their own
 MATCH = 0.3  # mean of IoU and OKS from which a detection is a track's
 SAME = 0.5  # OKS from which joints are those of one person (COCO's loosest threshold)
@@ -37,11 +37,11 @@ MARGIN = np.array([0.12, 0.15, 0.12, 0.1])  # of a body around its joints: left,
 UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
 EXISTENCE_HALF_LIFE = 0.6  # seconds without a detection that halve the probability that the person is there
-PRESENT, GONE = 0.5, 0.1  # probability down to which a track is shown, and kept at all
+PRESENT, GONE = 0.3, 0.1  # probability down to which a track is shown, and kept at all
 JOINT_HALF_LIFE = 0.25  # seconds that halve the score of a joint that is not seen any more
 CUT_OFF = 0.75  # part of the predicted area: a smaller detection within it may lack the legs
 INSIDE = 0.8  # part of that detection that lies within the predicted box
-FADED = 0.5  # part of the score under the last detection: below, the keypoints are of the background
+FADED = 0.6  # part of the score under the last detection: below, the keypoints are of the background
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,13 @@ class _Observation:
 
     @property
     def joints(self) -> Floats:
+        """(17, 3)."""
         return missing_keypoints(1)[0] if self.candidates is None else self.candidates[0]
+
+    @property
+    def evidence(self) -> float:
+        """The probability of a person: the detector's score times the mean probability of the joints."""
+        return self.score * float(self.joints[:, 2].mean())
 
 
 @dataclass
@@ -154,7 +160,8 @@ class PoseTracker:
         overlap = enlarged_iou(boxes, np.stack([seen.box for seen in found]), margin)
         alike = oks(joints, np.stack([seen.joints for seen in found]), boxes, margin)
         similarity = np.where(np.isnan(alike), overlap, (overlap + alike) / 2)
-        gain = np.where(similarity >= MATCH, similarity + [seen.score for seen in found], 0)
+        possible = np.fmax(overlap, alike) >= MATCH  # keypoints of odd poses are wrong, boxes may be
+        gain = np.where(possible, similarity + [seen.score for seen in found], 0)
         rows, columns = linear_sum_assignment(-gain)
         return [
             (self._tracks[row], found[column])
@@ -258,11 +265,9 @@ class PoseTracker:
         elapsed = self._time - self._detected if np.isfinite(self._detected) else 0.0
         self._detected = self._time
         for track in self._tracks:
-            if track.number in scores:
-                track.existence = 1 - (1 - track.existence) * (1 - scores[track.number])
-            else:
-                track.existence *= 0.5 ** (elapsed / EXISTENCE_HALF_LIFE)
-                if track.existence < GONE:
+            faded = track.existence * 0.5 ** (elapsed / EXISTENCE_HALF_LIFE)
+            track.existence = max(faded, scores.get(track.number, 0.0))
+            if track.existence < GONE:
                     log.debug(
                         "%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time
                     )
@@ -278,13 +283,13 @@ class PoseTracker:
         begun: list[tuple[_Track, _Observation]] = []
         for seen in found:
             others = [other for _, other in [*there, *begun]]
-            if seen.score < START or any(seen is other for other in matched):
+            if seen.evidence < START or any(seen is other for other in matched):
                 continue
             if _same([seen.joints], [other.joints for other in others], seen.box):
                 continue
             self._count += 1
             track = _Track(
-                self._count, seen.box, seen.joints, self._time, seen.score, float(seen.joints[:, 2].mean())
+                self._count, seen.box, seen.joints, self._time, seen.evidence, float(seen.joints[:, 2].mean())
             )
             self._tracks.append(track)
             begun.append((track, seen))
