@@ -94,6 +94,9 @@ class Status(IntEnum):
 SHOWN = (Status.MEASURED, Status.INTERPOLATED)  # frames that have a pose
 
 
+SEEN_SCORE = 0.3  # of a keypoint; from here on the picture shows the joint
+
+
 class JointStatus(IntEnum):
     """What a joint's position in one frame is based on (npz key `joint_status`)."""
 

@@ -3,8 +3,8 @@
     python app.py --video CLIPS/pushup.mp4 --output outputs --no-render      # and so on
     python -m tools.measure_field outputs/*/*.npz
 
-A clip is known by its name. Straight legs are those of which the picture shows hip, knee and ankle on one line,
-within 8 degrees, with scores over .5. Heights are of joints over where they would bear on the floor.
+A clip is known by its name. Straight legs are those of which the picture shows hip, knee and ankle on one
+line, within 8 degrees, with scores over .5. Heights are of joints over where they would bear on the floor.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
 
 
 def reprojection_error(result: Result, person: int) -> float:
-    """Median distance of projected limb joints from their keypoints, percent of the body's height; NaN for views."""
+    """Median distance of projected limb joints from their keypoints, percent of the body's height; NaN for
+    views."""
     camera = result.meta["camera"]
     if camera.get("virtual"):
         return np.nan
@@ -100,7 +101,9 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
             legs = f"{np.median(knees[straight]):.0f} deg" if straight.any() else "-"
             return [("people", people, "1"), ("standing legs", legs, "at least 165")]
         case "two_shots":
-            leaps = [np.nanmax(np.linalg.norm(np.diff(each, axis=0), axis=-1)) for each in result.joints_world]
+            leaps = [
+                np.nanmax(np.linalg.norm(np.diff(each, axis=0), axis=-1)) for each in result.joints_world
+            ]
             return [("longest leap between frames", f"{max(leaps):.2f} m", "at most 0.50 within a shot")]
         case "upside":
             up = np.median(world[:, 10, 2] - world[:, (3, 6), 2].mean(1))
@@ -109,8 +112,16 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
 
 
 def main(results: list[Path]) -> None:
-    """Print straight legs and reprojection of every person, and the conditions of the clips that have some."""
-    rows = Table("clip", "person", "frames", "legs straight in the picture", "3D knees, deg, 5/25/50/75/95 %", "2D error %")
+    """Print straight legs and reprojection of every person, and the conditions of the clips that have
+    some."""
+    rows = Table(
+        "clip",
+        "person",
+        "frames",
+        "legs straight in the picture",
+        "3D knees, deg, 5/25/50/75/95 %",
+        "2D error %",
+    )
     wanted = Table("clip", "what", "measured", "wanted", "up off by, deg", "tilt, deg")
     every = [np.zeros(0)]
     for path in results:

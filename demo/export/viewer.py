@@ -65,7 +65,7 @@ def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[
     text = Template((page / "viewer.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(str(result.meta.get("clip", path.stem))),
         style=style,
-        data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
         script=scene + script,
     )
     with replace_file(target) as temporary:

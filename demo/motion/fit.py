@@ -1,96 +1,66 @@
 """One fit a person and stretch: a body of constant bone lengths that obeys the picture.
 
-The lifter answers each frame by itself, so its bones change length and its skeleton does not fall on the keypoints.
-Here the joints of all frames, in camera axes and metres, and ten bone lengths are found together by robust least
-squares: maximum a posteriori under the sigmas of `Sigmas`, each with its unit and source.
+The lifter answers each frame by itself, so its bones change length and its skeleton does not fall on the
+keypoints. Here the joints of all frames, in camera axes and metres, and ten bone lengths are found together
+by robust least squares: maximum a posteriori under `body.Sigmas`.
 
-Every residual but the acceleration is a function of one linear feature of a frame's joints: a joint, a bone (child
-minus parent), or a bend (how far a knee or elbow is from the line between its neighbours). So a frame's normal
-matrix is a sum of outer products of constant rows with 3 x 3 weights, and only accelerations and contacts couple
-frames: the whole matrix is banded, and a Gauss-Newton step costs time and memory linear in the frames. Lengths
-border the band and are eliminated by their Schur complement. Robust losses are Student's t, by reweighting.
+Bone lengths too short cannot explain a bone that the picture shows long, and lengths too long must be
+foreshortened in every frame; limbs are straight where nothing says how they bend. So the frames that show a
+bone longest decide its length.
+
+Every residual but the acceleration is a function of one linear feature of a frame's joints (`body.ROWS`): a
+joint, a bone, or a bend. So a frame's normal matrix is a sum of outer products of constant rows with 3 x 3
+weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton
+step costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
+complement. Robust losses are Student's t, by reweighting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve_banded, cholesky_banded
+from threadpoolctl import ThreadpoolController
 
-from demo.types import Floats
+from demo.motion.body import (
+    BEND_ROWS,
+    BONE_MEAN,
+    BONE_ROWS,
+    BONE_SPREAD,
+    BONES,
+    GROUP,
+    JOINTS,
+    KNEE_ROWS,
+    OUTER,
+    ROWS,
+    SIGMAS,
+    Sigmas,
+)
+from demo.motion.observations import Observations, initial_joints
+from demo.types import Doubles
 from lifter.skeletons import COCO_17, H36M_17, LIMBS_COCO, LIMBS_H36M
 
-Doubles = NDArray[np.float64]
-
-JOINTS = 17
 WIDTH = 3 * JOINTS  # unknowns of a frame
 BAND = 2 * WIDTH  # an acceleration couples a coordinate with itself two frames on
 CHUNK = 250  # frames solved at a time
 OVERLAP = 25  # frames that two chunks share; an acceleration's influence fades within a few
 LENGTH_FRAMES = 1000  # frames, spread over the stretch, that decide the bone lengths
-STEPS = 8  # of Gauss-Newton
+STEPS, STEPS_AGAIN = 8, 4  # of Gauss-Newton, from the lifter's answer and from an earlier fit
+TRUST = 0.3  # metres; joints move by less in a step, since the projection is linearised
 SETTLED = 0.002  # metres; a step that moves no joint further ends the fit
 
-# Bones of one length, by child joint; left and right share it.
-BONE_GROUPS = (
-    ("right_hip", "left_hip"),
-    ("right_knee", "left_knee"),
-    ("right_ankle", "left_ankle"),
-    ("spine",),
-    ("thorax",),
-    ("neck_nose",),
-    ("head",),
-    ("right_shoulder", "left_shoulder"),
-    ("right_elbow", "left_elbow"),
-    ("right_wrist", "left_wrist"),
+# Joints a keypoint is compared with, the COCO keypoints, and the floor heights of bearing joints.
+_FACE = tuple(
+    COCO_17.joints.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 )
-# Mean lengths in metres and log standard deviations given the stature. Geometric means over the training takes of
-# shared/mocap (tools/measure_priors.py), times the factors that bring simulated picture ratios to those of detected
-# people (its README: thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
-BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
-BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
-
-
-@dataclass(frozen=True)
-class Sigmas:
-    """How far each kind of residual usually is from 0, and where that is known from.
-
-    keypoint: metres at the person's depth, of a keypoint of score 1; divided by the score.
-    hip, head: as keypoint, for landmarks that are not the joints themselves.
-    direction: radians between the lifter's bone and the true one.
-    length: metres that a bone may change within a stretch.
-    stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
-    acceleration: metres a second squared, root mean square of the trunk and limbs in shared/mocap.
-    knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on shared/mocap.
-    slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
-    """
-
-    keypoint: float = 0.02
-    hip: float = 0.04
-    head: float = 0.08
-    direction: float = 0.25
-    length: float = 0.005
-    stature: float = 0.06
-    acceleration: float = 8.0
-    knee: float = 0.075
-    elbow: float = 0.10
-    slip: float = 0.1
-    floor: float = 0.03
-    # Degrees of freedom of the t distributions: small ones leave room for gross errors.
-    keypoint_freedom: float = 3.0
-    bend_freedom: float = 3.0
-    acceleration_freedom: float = 3.0
-    direction_freedom: float = 5.0
-    # Seconds within which errors are alike, so that more frames a second say nothing new.
-    keypoint_time: float = 0.15
-    pose_time: float = 0.2
-    acceleration_time: float = 0.1
-
-
-SIGMAS = Sigmas()
+_HEAD = H36M_17.joints.index("head")
+_HIPS = tuple(H36M_17.joints.index(f"{side}_hip") for side in ("left", "right"))
+_ANKLES = tuple(H36M_17.joints.index(f"{side}_ankle") for side in ("left", "right"))
 
 
 @dataclass(frozen=True)
@@ -102,95 +72,11 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Observations:
-    """One person's stretch of T frames.
-
-    rays: (T, 17, 2) x/z and y/z of COCO keypoints, 0 where unknown. scores: (T, 17), 0 where unknown.
-    directions: (T, 16, 3) the lifter's bones as unit vectors. times: (T,) seconds.
-    contacts: (T, 17) probability that a joint bears on the ground, 0 where unknown.
-    """
-
-    rays: Doubles
-    scores: Doubles
-    directions: Doubles
-    times: Doubles
-    contacts: Doubles
-
-    def __getitem__(self, part: slice) -> Observations:
-        return Observations(*(values[part] for values in vars(self).values()))
-
-
-@dataclass(frozen=True)
 class FittedPose:
     """joints: (T, 17, 3) metres in camera axes, from the camera. lengths: (10,) metres, of `BONE_GROUPS`."""
 
     joints: Doubles
     lengths: Doubles
-
-
-# ---- constant rows: features = ROWS @ joints --------------------------------------------------------------
-_BONES = H36M_17.bones
-_GROUP = np.array(
-    [next(g for g, names in enumerate(BONE_GROUPS) if H36M_17.joints[c] in names) for _, c in _BONES]
-)
-_BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)))
-# Joints a keypoint is compared with, the COCO keypoints, and the floor heights of bearing joints.
-_FACE = tuple(
-    COCO_17.joints.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-)
-_HEAD = H36M_17.joints.index("head")
-_HIPS = tuple(H36M_17.joints.index(f"{side}_hip") for side in ("left", "right"))
-
-
-def _rows() -> Doubles:
-    rows = np.zeros((len(_BONES) + 4, JOINTS))
-    for number, (parent, child) in enumerate(_BONES):
-        rows[number, (parent, child)] = -1, 1
-    number = len(_BONES)
-    for middle, above, below, (upper, lower) in _BENDS:
-        share = BONE_MEAN[lower] / (BONE_MEAN[upper] + BONE_MEAN[lower])
-        for side in ("left", "right"):
-            at = [H36M_17.joints.index(f"{side}_{name}") for name in (middle, above, below)]
-            rows[number, at] = 1, -share, share - 1
-            number += 1
-    return np.concatenate((np.eye(JOINTS), rows))
-
-
-_ROWS = _rows()
-_OUTER = (_ROWS[:, :, None] * _ROWS[:, None, :]).reshape(len(_ROWS), -1)
-_B = slice(JOINTS, JOINTS + len(_BONES))  # features that are bones
-_K = slice(JOINTS + len(_BONES), None)  # features that are bends
-
-
-def observe(
-    keypoints: Floats,
-    joints: Floats,
-    times: Doubles,
-    centre: tuple[float, float],
-    focal: float,
-    contacts: Floats | None = None,
-) -> Observations:
-    """What the fit goes by.
-
-    Args:
-        keypoints: (T, 17, 3) COCO-17, pixels and score, NaN where unknown.
-        joints: (T, 17, 3) the lifter's answer, root-relative metres in camera axes.
-        times: (T,) seconds.
-        centre: of the picture, pixels. focal: pixels.
-        contacts: (T, 17) probability that a joint bears on the ground.
-    """
-    known = np.isfinite(keypoints[..., :2]).all(-1)
-    rays = np.where(known[..., None], keypoints[..., :2] - np.array(centre), 0) / focal
-    bones = _ROWS[_B] @ joints.astype(np.float64)
-    directions = bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-6)
-    bearing = np.zeros(keypoints.shape[:2]) if contacts is None else np.nan_to_num(contacts)
-    return Observations(
-        rays,
-        np.where(known, keypoints[..., 2], 0).astype(np.float64),
-        directions,
-        times,
-        bearing.astype(np.float64),
-    )
 
 
 def fit_person(
@@ -210,28 +96,38 @@ def fit_person(
 
     A long stretch is solved in chunks: first for the lengths, on chunks spread over it, then for every frame.
     """
-    frames = len(seen.times)
+    with _threads().limit(limits=1):  # blocks of the band are small: threads only wait for each other
+        return _fit(seen, floor, start, sigmas, heights)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _fit(
+    seen: Observations, floor: Floor | None, start: FittedPose | None, sigmas: Sigmas, heights: Doubles | None
+) -> FittedPose:
     joints = initial_joints(seen, BONE_MEAN) if start is None else start.joints.copy()
     logs = np.log(BONE_MEAN if start is None else start.lengths)
     problem = _Problem(seen, joints, sigmas, floor, heights)
-    chunks = _chunks(frames)
+    steps = STEPS if start is None else STEPS_AGAIN
+    chunks = _chunks(len(seen.times))
     if len(chunks) == 1:
-        logs = problem.solve(chunks, logs, free=True)
+        logs = problem.solve(chunks, logs, steps, free=True)
         return FittedPose(problem.joints, np.exp(logs))
-    some = chunks[:: -(-len(chunks) * CHUNK // LENGTH_FRAMES)]
-    logs = problem.solve(some, logs, free=True)
+    if start is None:
+        some = chunks[:: -(-len(chunks) * CHUNK // LENGTH_FRAMES)]
+        logs = problem.solve(some, logs, steps, free=True)
     previous = 0
     done = np.empty_like(joints)
     for first, end in chunks:
-        problem.solve([(first, end)], logs, free=False)
+        problem.solve([(first, end)], logs, steps, free=False)
         # The frames that two chunks share pass from one to the other gradually.
-        share = np.clip((np.arange(first, end) - first + 1) / max(previous - first + 1, 1), 0, 1)[
-            :, None, None
-        ]
-        done[first:previous] = (1 - share[: previous - first]) * done[first:previous] + share[
-            : previous - first
-        ] * problem.joints[first:previous]
-        done[max(previous, first) : end] = problem.joints[max(previous, first) : end]
+        shared, fresh = slice(first, previous), slice(previous, end)
+        share = (np.arange(1, previous - first + 1) / (previous - first + 1))[:, None, None]
+        done[shared] += share * (problem.joints[shared] - done[shared])
+        done[fresh] = problem.joints[fresh]
         previous = end
     return FittedPose(done, np.exp(logs))
 
@@ -240,36 +136,7 @@ def _chunks(frames: int) -> list[tuple[int, int]]:
     """(first, past-the-end) of about equal chunks that share `OVERLAP` frames."""
     count = max(1, -(-(frames - OVERLAP) // (CHUNK - OVERLAP)))
     edges = np.linspace(0, max(frames - OVERLAP, 0), count + 1).astype(int)
-    return [(int(a), int(min(b + OVERLAP, frames))) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
-    """Joints (T, 17, 3) of bones of these lengths in the lifter's directions, each frame's body where its
-    limbs are nearest to their rays (linear least squares); frames that show too little between their neighbours."""
-    joints = np.zeros((len(seen.times), JOINTS, 3))
-    for number, (parent, child) in enumerate(_BONES):
-        joints[:, child] = joints[:, parent] + lengths[_GROUP[number]] * seen.directions[:, number]
-    pose, ray = joints[:, LIMBS_H36M], seen.rays[:, LIMBS_COCO]
-    weight = seen.scores[:, LIMBS_COCO] ** 2
-    total = np.maximum(weight.sum(1), 1e-9)
-
-    def mean(values: Doubles) -> Doubles:
-        return (weight[..., None] * values).sum(1) / total[:, None]
-
-    slope = ray - mean(ray)[:, None]
-    rest = pose[..., :2] - ray * pose[..., 2:]
-    rest = rest - mean(rest)[:, None]
-    depth = (weight[..., None] * slope * rest).sum((1, 2)) / np.maximum(
-        (weight[..., None] * slope**2).sum((1, 2)), 1e-12
-    )
-    good = ((weight > 0).sum(1) >= 6) & (depth > 0.3) & (depth < 100) & (total >= 0.3 * np.median(total))
-    if not good.any():
-        return joints + (0.0, 0.0, 4.0)
-    at = np.arange(len(depth))
-    depth = np.exp(np.interp(at, at[good], np.log(depth[good])))
-    across = mean(ray * (pose[..., 2:] + depth[:, None, None]) - pose[..., :2])
-    across = np.stack([np.interp(at, at[good], across[good, axis]) for axis in range(2)], -1)
-    return joints + np.concatenate((across, depth[:, None]), -1)[:, None]
+    return [(int(a), int(min(b + OVERLAP, frames))) for a, b in pairwise(edges)]
 
 
 class _Problem:
@@ -295,11 +162,11 @@ class _Problem:
         # A keypoint's error counts in metres at the depth at which the person first was found.
         self.depth = np.maximum(joints[:, 0, 2], 0.3)
 
-    def solve(self, chunks: Sequence[tuple[int, int]], logs: Doubles, free: bool) -> Doubles:
-        """Gauss-Newton on these chunks of `joints`; with `free`, on the log lengths (10,) too, which it returns."""
+    def solve(self, chunks: Sequence[tuple[int, int]], logs: Doubles, steps: int, free: bool) -> Doubles:
+        """Gauss-Newton on these chunks of `joints`; with `free` also on the log lengths (10,), the result."""
         prior = _length_prior(self.sigmas)
         start = np.log(BONE_MEAN)
-        for _ in range(STEPS):
+        for _ in range(steps):
             moved = 0.0
             matrix, slope = prior.copy(), prior @ (logs - start)
             for first, end in chunks:
@@ -316,12 +183,12 @@ class _Problem:
         return logs
 
     def _step(self, part: slice, logs: Doubles, free: bool) -> tuple[Doubles, Doubles, Doubles]:
-        """A step of the joints of a chunk, and what they say of the lengths: matrix (10, 10), gradient (10,)."""
+        """A step of a chunk's joints, and what they say of the lengths: matrix (10, 10), gradient (10,)."""
         seen, x = self.seen[part], self.joints[part]
         frames = len(x)
         weight, pull, coupling, own, gradient = self._features(part, seen, x, logs)
-        slope = np.einsum("fj,tfi->tji", _ROWS, pull)
-        blocks = np.matmul(weight.reshape(frames, len(_ROWS), 9).transpose(0, 2, 1), _OUTER)
+        slope = np.einsum("fj,tfi->tji", ROWS, pull)
+        blocks = np.matmul(weight.reshape(frames, len(ROWS), 9).transpose(0, 2, 1), OUTER)
         blocks = (
             blocks.reshape(frames, 3, 3, JOINTS, JOINTS)
             .transpose(0, 3, 1, 4, 2)
@@ -336,9 +203,9 @@ class _Problem:
         right[:, 0] = -slope.reshape(-1)
         if free:
             border = right[:, 1:].reshape(frames, JOINTS, 3, len(logs))
-            for number, (parent, child) in enumerate(_BONES):
-                border[:, child, :, _GROUP[number]] += coupling[:, number]
-                border[:, parent, :, _GROUP[number]] -= coupling[:, number]
+            for number, (parent, child) in enumerate(BONES):
+                border[:, child, :, GROUP[number]] += coupling[:, number]
+                border[:, parent, :, GROUP[number]] -= coupling[:, number]
         else:
             right = right[:, :1]
         factor = cholesky_banded(band, overwrite_ab=True, lower=True, check_finite=False)
@@ -349,20 +216,17 @@ class _Problem:
             gradient = gradient + right[:, 1:].T @ solved[:, 0]
         return step, own, gradient
 
-    def _features(
-        self, part: slice, seen: Observations, x: Doubles, logs: Doubles
-    ) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles]:
-        """Weights (T, F, 3, 3) and gradients (T, F, 3) of the features; for bones the mixed derivatives with their
-        log length (T, 16, 3), and the lengths' own second (10, 10) and first (10,) derivatives."""
+    def _features(self, part: slice, seen: Observations, x: Doubles, logs: Doubles) -> tuple[Any, ...]:
+        """Weights (T, F, 3, 3) and gradients (T, F, 3) of the features; for bones the mixed derivatives with
+        their log length (T, 16, 3), and the lengths' own second (10, 10) and first (10,) derivatives."""
         s = self.sigmas
-        features = _ROWS @ x
+        features = ROWS @ x
         weight = np.zeros((*features.shape, 3))
         pull = np.zeros_like(features)
         often = np.minimum(1, self.steps[part] / s.keypoint_time)[:, None]
         pose = np.minimum(1, self.steps[part] / s.pose_time)[:, None]
         eye = np.eye(3)
-        # A step is kept to where the linearisation holds, about a hand's width.
-        weight[:, :JOINTS] += eye * (1 / 0.3**2)
+        weight[:, :JOINTS] += eye / TRUST**2
         self._keypoints(seen, x, self.depth[part], often, weight, pull)
         if self.floor is not None and self.heights is not None:
             up = self.floor.up
@@ -371,30 +235,42 @@ class _Problem:
             weight[:, :JOINTS] += w[..., None, None] * np.outer(up, up)
             pull[:, :JOINTS] += (w * off)[..., None] * up
         # Bends: Student's t about a straight limb.
-        bend = features[:, _K]
+        bend = features[:, BEND_ROWS]
         sigma = np.array((s.knee, s.knee, s.elbow, s.elbow))
         w = pose * (s.bend_freedom + 2) / (s.bend_freedom * sigma**2 + (bend**2).sum(-1))
-        weight[:, _K] += w[..., None, None] * eye
-        pull[:, _K] += w[..., None] * bend
+        weight[:, BEND_ROWS] += w[..., None, None] * eye
+        pull[:, BEND_ROWS] += w[..., None] * bend
+        self._knee_limits(x, features[:, KNEE_ROWS], pose, weight, pull)
         # Bones: their length, and the lifter's direction.
-        bone = features[:, _B]
-        length = np.exp(logs)[_GROUP]
+        bone = features[:, BONE_ROWS]
+        length = np.exp(logs)[GROUP]
         norm = np.maximum(np.linalg.norm(bone, axis=-1), 1e-6)
         unit = bone / norm[..., None]
         stiff = 1 / s.length**2
-        weight[:, _B] += stiff * unit[..., :, None] * unit[..., None, :]
-        pull[:, _B] += (stiff * (norm - length))[..., None] * unit
+        weight[:, BONE_ROWS] += stiff * unit[..., :, None] * unit[..., None, :]
+        pull[:, BONE_ROWS] += (stiff * (norm - length))[..., None] * unit
         off = bone - length[:, None] * seen.directions
-        sigma = s.direction * BONE_MEAN[_GROUP]
+        sigma = s.direction * BONE_MEAN[GROUP]
         w = pose / sigma**2 * (s.direction_freedom + 3) / (s.direction_freedom + (off**2).sum(-1) / sigma**2)
-        weight[:, _B] += w[..., None, None] * eye
-        pull[:, _B] += w[..., None] * off
+        weight[:, BONE_ROWS] += w[..., None, None] * eye
+        pull[:, BONE_ROWS] += w[..., None] * off
         by_length = -length[:, None] * seen.directions  # of the second residual, by the log length
         coupling = -(stiff * length)[:, None] * unit + w[..., None] * by_length
         second = (stiff * length**2 + w * length**2).sum(0)
         first = (-stiff * (norm - length) * length + w * (off * by_length).sum(-1)).sum(0)
-        own = np.diag(np.bincount(_GROUP, second, len(logs)))
-        return weight, pull, coupling, own, np.bincount(_GROUP, first, len(logs))
+        own = np.diag(np.bincount(GROUP, second, len(logs)))
+        return weight, pull, coupling, own, np.bincount(GROUP, first, len(logs))
+
+    def _knee_limits(self, x: Doubles, bend: Doubles, pose: Doubles, weight: Doubles, pull: Doubles) -> None:
+        """Adds how far knees (T, 2) are behind the line from hip to ankle, where the pelvis looks ahead."""
+        across = x[:, _HIPS[0]] - x[:, _HIPS[1]]
+        legs = x[:, _ANKLES] - x[:, _HIPS]
+        ahead = np.cross(legs, across[:, None])
+        ahead /= np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
+        behind = np.minimum((bend * ahead).sum(-1), 0)
+        w = pose / self.sigmas.behind**2 * (behind < 0)
+        weight[:, KNEE_ROWS] += w[..., None, None] * ahead[..., :, None] * ahead[..., None, :]
+        pull[:, KNEE_ROWS] += (w * behind)[..., None] * ahead
 
     def _keypoints(
         self, seen: Observations, x: Doubles, depth: Doubles, often: Doubles, weight: Doubles, pull: Doubles
@@ -402,16 +278,10 @@ class _Problem:
         """Adds how far the projected limbs, and loosely the head, are from their keypoints."""
         s = self.sigmas
         face = seen.scores[:, _FACE]
+        share = face / np.maximum(face.sum(1, keepdims=True), 1e-9)
+        head = (share[..., None] * seen.rays[:, _FACE]).sum(1, keepdims=True)
         joints = np.array((*LIMBS_H36M, _HEAD))
-        ray = np.concatenate(
-            (
-                seen.rays[:, LIMBS_COCO],
-                ((face[..., None] * seen.rays[:, _FACE]).sum(1) / np.maximum(face.sum(1), 1e-9)[:, None])[
-                    :, None
-                ],
-            ),
-            1,
-        )
+        ray = np.concatenate((seen.rays[:, LIMBS_COCO], head), 1)
         score = np.concatenate((seen.scores[:, LIMBS_COCO], face.max(1, keepdims=True)), 1)
         sigma = np.where(np.isin(joints, _HIPS), s.hip, s.keypoint)
         sigma[-1] = s.head
@@ -464,4 +334,4 @@ class _Problem:
 
 def _length_prior(s: Sigmas) -> Doubles:
     """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
-    return np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
+    return np.asarray(np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2), np.float64)

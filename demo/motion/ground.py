@@ -1,8 +1,8 @@
 """One level floor for a clip: which way is up, how high the floor is, which joints bear on it.
 
-Everything is in camera axes, metres from the camera. `up` is the unit vector (3,) against gravity. It is one for
-the clip: the most probable direction under three sources, each with room for being wrong. Cameras are held about
-level; the lifter says where up is; and joints that rest lie on the floor, none under it.
+Everything is in camera axes, metres from the camera. `up` is the unit vector (3,) against gravity. It is one
+for the clip: the most probable direction under three sources, each with room for being wrong. Cameras are
+held about level; the lifter says where up is; and joints that rest lie on the floor, none under it.
 """
 
 from __future__ import annotations
@@ -17,37 +17,53 @@ from demo.types import Doubles, Floats, Segments
 from lifter.clock import frame_rate, runs
 from lifter.skeletons import H36M_17
 
-# Metres from a joint to the ground it bears on: about half the thickness of that part of the body, and for an
-# ankle its height over the sole (Winter, "Biomechanics and Motor Control of Human Movement": .039 of stature).
+# Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
+# ankle its height over the sole (.039 of stature: Winter, "Biomechanics and Motor Control of Human
+# Movement").
 _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
 CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])
-ANKLE_HEIGHT = 0.08
-ANKLES = (H36M_17.joints.index("right_ankle"), H36M_17.joints.index("left_ankle"))
+_THORAX = H36M_17.joints.index("thorax")
 
-RESTING_SPEED = 0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
+RESTING_SPEED = (
+    0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
+)
 RESTING_TIME = 0.2  # seconds that it is so at least
 SAME_PLACE = 0.15  # metres within which a joint rests in one place, however long
 STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
 HEIGHT_SIGMA = 0.05  # metres, of a bearing joint's height
 DEPTH_SIGMA = 0.10  # metres, of its distance within the body
 REACH = 1.7  # metres over which resting joints that do not touch the floor are spread: a body's height
-# Probability that a resting joint bears on the floor when the lifter does not say: 4 of 17 joints at most times.
-RESTING_BEARS = 0.25
+# Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each
+# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and are no further
+# evidence.
+_BEARS = {
+    "ankle": 0.5,
+    "wrist": 0.25,
+    "knee": 0.1,
+    "pelvis": 0.1,
+    "elbow": 0.05,
+    "thorax": 0.05,
+    "head": 0.03,
+}
+BEARS = np.array([_BEARS.get(name.split("_")[-1], 0.0) for name in H36M_17.joints])
 
-# How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted (`fourviews`:
-# pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too.
-LEVEL_CAMERAS = ((0.70, 12.0, 4.0), (0.25, 25.0, 25.0))
-# The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 5 (median); on people who lie or
-# support themselves on their hands by 20 to 40.
-LIFTER_UP = ((0.80, 6.0), (0.15, 35.0))
+# How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted
+# (four cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed, not
+# measured.
+LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
+# The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 4.6 (median, 4 an axis);
+# of people who lie or support themselves on their hands by 20 to 40.
+LIFTER_UP = ((0.80, 4.0), (0.17, 25.0))
+LIFTER_UP_LYING = ((0.20, 4.0), (0.70, 25.0))
+UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is taken for sure
 _ANYWHERE = 1 / 41253  # a sphere has so many square degrees
-_COARSE, _FINE, _NEAR = 4.0, 0.5, 10.0  # degrees: grids of up over the sphere, then about the best
+_COARSE, _FINE, _NEAR = 4.0, 1.0, 10.0  # degrees: grids of up over the sphere, then about the best
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where one person's joints rested: points (N, 3), joints (N,), probability (N,) that they bear on the floor.
+    """Where one person's joints rested: points (N, 3), joints (N,), probability (N,) that they bear weight.
 
     lowest: (M, 17, 3) poses spread over the clip; nothing is under the floor.
     """
@@ -79,7 +95,7 @@ def resting_places(joints: Doubles, times: Doubles, contacts: Floats | None = No
     if known.sum() > 2:
         speed = joint_speeds(joints, times)
         still = speed < RESTING_SPEED if contacts is None else np.nan_to_num(contacts) > 0.5
-        for joint in range(joints.shape[1]):
+        for joint in np.flatnonzero(BEARS):
             places: list[Doubles] = []
             for first, end in runs(still[:, joint] & known):
                 if times[end - 1] - times[first] < RESTING_TIME:
@@ -89,10 +105,10 @@ def resting_places(joints: Doubles, times: Doubles, contacts: Floats | None = No
                     places.append(place)
                     points.append(place)
                     numbers.append(joint)
-                    share = RESTING_BEARS if contacts is None else float(contacts[first:end, joint].mean())
-                    bears.append(np.clip(share, 0.05, 0.95))
+                    share = BEARS[joint] if contacts is None else float(contacts[first:end, joint].mean())
+                    bears.append(min(share, 0.95))
     poses = joints[known]
-    some = poses[:: max(1, len(poses) // 60)]
+    some = poses[:: max(1, len(poses) // 30)]
     return Places(np.array(points).reshape(-1, 3), np.array(numbers, int), np.array(bears), some)
 
 
@@ -103,28 +119,46 @@ def joint_speeds(joints: Doubles, times: Doubles) -> Doubles:
     return np.nan_to_num(np.linalg.norm(np.gradient(joints, times, axis=0), axis=-1), nan=np.inf)
 
 
-def estimate_up(places: Sequence[Places], said: Doubles | None) -> Up:
-    """Find up from where people's joints rest, the camera's own up, and what the lifter said.
+@dataclass(frozen=True)
+class LifterUp:
+    """What the lifter says of a clip: up (3,) of unit length, and (share, sigma) in degrees of its errors."""
 
-    said: (N, 3) the lifter's up in all frames that have one, or None.
-    """
-    voted = None
-    if said is not None and len(said):
-        voted = unit(np.median(said / np.maximum(np.linalg.norm(said, axis=1, keepdims=True), 1e-9), axis=0))
+    up: Doubles
+    errors: tuple[tuple[float, float], ...]
+
+    @staticmethod
+    def of(ups: Floats, joints: Floats) -> LifterUp | None:
+        """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
+        in it; where less than a fifth do, of all frames, and less to be relied on. None where it never
+        says."""
+        said = np.isfinite(ups).all(-1)
+        if not said.any():
+            return None
+        up = ups[said] / np.linalg.norm(ups[said], axis=-1, keepdims=True)
+        trunk = (joints[said][:, _THORAX] - joints[said][:, 0]).astype(np.float64)
+        upright = (trunk * up).sum(-1) > UPRIGHT * np.linalg.norm(trunk, axis=-1)
+        if upright.mean() < 0.2:
+            return LifterUp(unit(np.median(up, axis=0)), LIFTER_UP_LYING)
+        return LifterUp(unit(np.median(up[upright], axis=0)), LIFTER_UP)
+
+
+def estimate_up(places: Sequence[Places], said: LifterUp | None) -> Up:
+    """Find up from where people's joints rest, the camera's own up, and what the lifter said."""
     pitch, roll = np.meshgrid(np.arange(-88, 89, _COARSE), np.arange(-180, 180, _COARSE))
-    best = _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, voted)[0]
+    best = _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[0]
     span = np.arange(-_NEAR, _NEAR + _FINE / 2, _FINE)
     pitch, roll = np.meshgrid(best[0] + span, best[1] + span)
-    return _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, voted)[1]
+    return _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[1]
 
 
-def _best(angles: Doubles, places: Sequence[Places], voted: Doubles | None) -> tuple[Doubles, Up]:
+def _best(angles: Doubles, places: Sequence[Places], said: LifterUp | None) -> tuple[Doubles, Up]:
     """The most probable of the given pitches and rolls (N, 2), degrees, and the mean up over all of them."""
     pitch, roll = np.radians(angles).T
     ups = np.stack((np.cos(pitch) * np.sin(roll), -np.cos(pitch) * np.cos(roll), np.sin(pitch)), 1)
     score = np.log(_level_density(angles)) + np.log(np.cos(pitch).clip(1e-6))
-    if voted is not None:
-        score += np.log(_lifter_density(np.degrees(np.arccos(np.clip(ups @ voted, -1, 1)))))
+    if said is not None:
+        off = np.degrees(np.arccos(np.clip(ups @ said.up, -1, 1)))
+        score += np.log(_lifter_density(off, said.errors))
     for own in places:
         score += _bearing(own, ups)
     weight = np.exp(score - score.max())
@@ -144,16 +178,16 @@ def _level_density(angles: Doubles) -> Doubles:
     return density
 
 
-def _lifter_density(off: Doubles) -> Doubles:
+def _lifter_density(off: Doubles, errors: Sequence[tuple[float, float]]) -> Doubles:
     """How probable it is that the lifter's up is so many degrees off, a square degree."""
-    density = np.full(len(off), (1 - sum(share for share, _ in LIFTER_UP)) * _ANYWHERE)
-    for share, sigma in LIFTER_UP:
+    density = np.full(len(off), (1 - sum(share for share, _ in errors)) * _ANYWHERE)
+    for share, sigma in errors:
         density += share * np.exp(-((off / sigma) ** 2) / 2) / (2 * np.pi * sigma**2)
     return density
 
 
 def _bearing(own: Places, ups: Doubles) -> Doubles:
-    """The log likelihood (N,) of a person's resting joints for each up (N, 3), with the floor that suits it best.
+    """The log likelihood (N,) of a person's resting joints for each up (N, 3), with the floor that suits it.
 
     A resting joint bears on the floor, or is anywhere up to a body's height above it; no joint is under it.
     """
@@ -166,14 +200,16 @@ def _bearing(own: Places, ups: Doubles) -> Doubles:
     for part in range(0, len(ups), 500):
         reach = np.einsum("ni,mji->nmj", ups[part : part + 500], own.lowest) - CLEARANCE
         lowest[part : part + 500] = np.quantile(reach.min(2), 0.1, axis=1)
+    # A joint that rests in many places counts once: its errors are alike.
+    share = 1 / np.bincount(own.joints)[own.joints]
     best = np.full(len(ups), -np.inf)
-    # Only the lowest places can be the floor.
-    for floor in np.sort(heights, axis=1)[:, :8].T:
+    # The floor is at one of the lowest places, or where nothing rests.
+    for floor in (*np.sort(heights, axis=1)[:, :5].T, lowest):
         gap = heights - floor[:, None]
         on = own.bears * np.exp(-((gap / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)
         above = (1 - own.bears) / REACH * (gap > 0)
         under = np.minimum(lowest - floor, 0) / HEIGHT_SIGMA
-        likely = np.log(on + above + 1e-4).sum(1) - under**2 / 2
+        likely = np.log(on + above + 1e-4) @ share - under**2 / 2
         best = np.maximum(best, likely)
     return best
 
@@ -214,10 +250,10 @@ def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list
         touch: for each person the heights (N,) at which it touched the ground.
         trust: how well each one's joints were seen; who has less than half of the best does not count.
 
-    One camera cannot distinguish a small person from a far one; that they stand on one floor can. The floor is
-    where most people stand within a fifth of its distance below the camera, the lowest such place when there
-    are several: people stand on walls and stairs, never under the floor. Who stands there gets a factor,
-    the others, and somebody alone, get 1.
+    One camera cannot distinguish a small person from a far one; that they stand on one floor can. The floor
+    is where most people stand within a fifth of its distance below the camera, the lowest such place when
+    there are several: people stand on walls and stairs, never under the floor. Who stands there gets a
+    factor, the others, and somebody alone, get 1.
     """
     heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
     enough = max(trust, default=0.0) / 2

@@ -1,7 +1,7 @@
 """After lifting: one fit a person to the picture, then one level floor for the whole clip.
 
-Everything here sees whole tracks, so nothing lags. A clip gets one rigid transform from camera to world: jumps
-leave the floor, and a rolled camera does not make people lean.
+Everything here sees whole tracks, so nothing lags. A clip gets one rigid transform from camera to world:
+jumps leave the floor, and a rolled camera does not make people lean.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.motion.fit import SIGMAS, FittedPose, Floor, Observations, Sigmas, fit_person, observe
+from demo.motion.body import SIGMAS, Sigmas
+from demo.motion.fit import FittedPose, Floor, fit_person
 from demo.motion.ground import (
     CLEARANCE,
+    LifterUp,
     axes_from_up,
     bearing_joints,
     common_floor,
@@ -22,18 +24,22 @@ from demo.motion.ground import (
     resting_places,
     touches,
 )
-from demo.types import Bools, CameraPoses, Doubles, Floats, JointStatus, Motion, SceneTransform
+from demo.motion.observations import Observations, observe
+from demo.types import SEEN_SCORE, Bools, CameraPoses, Doubles, Floats, JointStatus, Motion, SceneTransform
 from lifter.cameras import ASSUMED_FOCAL
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.windows import blocks
 
-SEEN = 0.3  # score of a keypoint from which the picture shows the joint
-# H36M joints that keypoints show, by the COCO keypoints they need: limbs their own, the trunk shoulders or hips.
+# H36M joints that keypoints show, by the COCO keypoints they need: limbs their own, the trunk shoulders or
+# hips, the head the nose.
 _SHOWN_BY = {
     **{h36m: (coco,) for h36m, coco in zip(LIMBS_H36M, LIMBS_COCO, strict=True)},
     **{0: (11, 12), 7: (5, 6, 11, 12), 8: (5, 6), 9: (0,), 10: (0,)},
 }
 _UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # metres a second squared: no motion is too sudden
+
+
+COCO_ANKLES = (15, 16)
 
 
 def place_in_world(
@@ -59,11 +65,12 @@ def place_in_world(
         resting_places(joints, times, None if poses.contacts is None else poses.contacts[number])
         for number, joints in enumerate(people.joints)
     ]
-    found = estimate_up(places, _said(poses))
+    said = None if poses.up is None else LifterUp.of(poses.up, poses.joints)
+    found = estimate_up(places, said)
     touch = people.touch(found.up)
     scales, height = common_floor(
         [own[np.isfinite(own)] for own in touch],
-        [float(keypoints[..., 2].mean()) for keypoints in poses.keypoints],
+        [float(keypoints[:, COCO_ANKLES, 2].mean()) for keypoints in poses.keypoints],
     )
     people.fit([Floor(found.up, height / scale) for scale in scales])
     joints = people.joints * np.array(scales).reshape(-1, 1, 1, 1)
@@ -83,7 +90,14 @@ def place_in_world(
     if uncertainty is not None:
         uncertainty = (np.asarray(scales)[:, None, None] * uncertainty).astype(np.float32)
     moved = np.linalg.norm(camera - poses.joints, axis=-1)
-    motion = Motion(poses.ids, camera, world, uncertainty, poses.status, joint_status(poses.keypoints, np.isfinite(poses.joints[..., 0, 0]), size))
+    motion = Motion(
+        poses.ids,
+        camera,
+        world,
+        uncertainty,
+        poses.status,
+        joint_status(poses.keypoints, np.isfinite(poses.joints[..., 0, 0]), size),
+    )
     tilt = float(np.degrees(np.arccos(np.clip(-found.up[1], -1, 1))))
     return motion, SceneTransform(
         rotation=rotation,
@@ -136,20 +150,13 @@ class _People:
                 yield person, part, observe(keypoints, joints, self.times[part], centre, self.focal, contacts)
 
 
-def _said(poses: CameraPoses) -> Doubles | None:
-    """The lifter's up (N, 3) in all frames of all people that have one."""
-    if poses.up is None:
-        return None
-    return poses.up[np.isfinite(poses.up).all(-1)].astype(np.float64)
-
-
 def joint_status(keypoints: Floats, posed: Bools, size: tuple[int, int]) -> NDArray[np.uint8]:
     """`JointStatus` (..., T, 17) of every joint: seen where its keypoints score enough inside the picture.
 
     keypoints: (..., T, 17, 3) COCO-17, pixels and score. posed: (..., T) whether there is a pose.
     """
     inside = (keypoints[..., :2] >= 0).all(-1) & (keypoints[..., :2] <= np.array(size)).all(-1)
-    shown = inside & (keypoints[..., 2] >= SEEN)
+    shown = inside & (keypoints[..., 2] >= SEEN_SCORE)
     status = np.where(posed, JointStatus.INFERRED, JointStatus.MISSING)[..., None].repeat(17, -1)
     for joint, needed in _SHOWN_BY.items():
         seen = posed & shown[..., needed].all(-1)

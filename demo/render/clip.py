@@ -74,6 +74,7 @@ class ClipRenderer:
                     motion.world[person, index],
                     uncertainty,
                     status,
+                    motion.joint_status[person, index],
                 )
             )
         other_views = self._keypoints[1:, 0, index] if len(motion) else ()
