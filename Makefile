@@ -1,6 +1,8 @@
-# make demo    the sample clip through the whole program
-# make test    everything that needs neither network nor GPU
-# make check   what .ci/run checks besides the tests: style, format, types
+# make demo        the sample clip through the whole program
+# make test        all tests that need neither network nor GPU, without those marked `long`
+# make test-long   the tests marked `long`
+# make check       style, format, types
+# make docs        the documentation, in site/
 # Each makes .venv first when it is missing or the requirements changed.
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 
-.PHONY: demo test check mmpose clean
+.PHONY: demo test test-long check docs mmpose clean
 
 demo: $(VENV)/ready
 	$(BIN)/python app.py --overwrite $(DEMO_FLAGS)
@@ -16,10 +18,16 @@ demo: $(VENV)/ready
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest
 
+test-long: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -m long
+
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/ready-dev
+	$(BIN)/mkdocs build --strict
 
 $(VENV)/ready: requirements.txt requirements-nodeps.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,7 +35,7 @@ $(VENV)/ready: requirements.txt requirements-nodeps.txt
 	$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt
 	touch $@
 
-$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt requirements-export.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 
@@ -39,4 +47,4 @@ mmpose: $(VENV)/ready
 	$(BIN)/pip install --quiet scipy matplotlib pillow addict pyyaml rich termcolor yapf packaging json_tricks munkres
 
 clean:
-	rm -rf $(VENV) outputs runs
+	rm -rf $(VENV) outputs runs site

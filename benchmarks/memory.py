@@ -70,27 +70,24 @@ def measured(
 
 def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool) -> tuple[float, int]:
     """All clips through all stages, in this process; with `flags`, by the networks that they name."""
-    from demo.models import ModelLoader, Models, ResolvedWeights, WeightUsed, resolve_weights
-    from demo.pipeline import process_clip
+    from demo.models import ModelLoader, Models, ResolvedModels, ResolvedWeight, load_models
+    from demo.pipeline import process
     from demo.settings import Settings
     from lifter.models.wild import WildConfig, WildLifter, spec
 
-    settings = Settings(height=64, device="cpu", **(flags or {}))
+    settings = Settings.of(height=64, device="cpu", **(flags or {}))
     if flags is not None:
-        files = resolve_weights(settings)
-        networks = ModelLoader(files, settings)
+        models = load_models(settings)
     else:
-        used = tuple(WeightUsed(role, role, role, "") for role in ("detector", "pose", "lifter"))
-        files = ResolvedWeights(Path(), Path(), Path(), used)
+        weight = ResolvedWeight("any", "any", Path(), "")
         config = WildConfig(frames=27, encoder_width=16, width=16, depth=1, heads=2)
         found: Any = Halves()  # stands in for a class, not for a protocol
         small = Models(found, Figures(), WildLifter(config).eval(), spec(config), "cpu")
-        networks = lambda: small  # type: ignore[assignment]  # noqa: E731
+        models = ModelLoader(ResolvedModels(weight, weight, weight, "cpu"), settings, loaded=small)
     resident = None if bare or flags is not None else used_networks()
     frames = 0
     for index, video in enumerate(videos):
-        done = process_clip(video, out / str(index), settings, files, networks, lambda *_: None)
-        frames += done.frames
+        frames += process(video, out / str(index), settings, models).frames
     del resident  # until here, as in the program
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, frames
 

@@ -14,49 +14,50 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.models import load_models, resolve_weights
-from demo.pipeline import analyse, lift, render
+from demo.models import load_models
+from demo.motion.lifting import lift_tracks
+from demo.motion.world import place_in_world
+from demo.pipeline import analyse, render
+from demo.render.clip import ClipRenderer
 from demo.settings import Settings
+from demo.types import no_progress
 from demo.video.reader import probe
 
 
 def main(
     clip: Path,
-    detector: Annotated[str, typer.Option()] = "yolo11n",
-    pose: Annotated[str, typer.Option()] = "hrnet-w32",
-    lifter: Annotated[str, typer.Option()] = "wild",
+    detector: Annotated[str, typer.Option()] = "auto",
+    pose: Annotated[str, typer.Option()] = "auto",
+    lifter: Annotated[str, typer.Option()] = "auto",
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Print seconds and frames a second of each stage, the networks loaded and warm."""
-    settings = Settings(detector=detector, pose=pose, lifter=lifter, device=device)
-    files = resolve_weights(settings)
-    networks = load_models(files, settings)
+    settings = Settings.of(detector=detector, pose=pose, lifter=lifter, device=device)
+    models = load_models(settings)()
     info = probe(clip)
-
-    def report(stage: str, done: int, total: int) -> None:
-        """Nobody watches."""
-
-    warm = settings.model_copy(update={"end": min(0.5, info.duration or 0.5)})
-    analyse(clip, info, warm, networks, report)
+    analyse(info, settings.but(end=min(0.5, info.duration or 0.5)).analysis, models, no_progress)
     rows: list[tuple[str, float]] = []
     start = time.perf_counter()
-    analysis = analyse(clip, info, settings, networks, report)
+    analysis = analyse(info, settings.analysis, models, no_progress)
     rows.append(("analyse: decode, detect, track, keypoints", time.perf_counter() - start))
     start = time.perf_counter()
-    tracks, world = lift(analysis.people, analysis, info, settings, networks)
+    tracks, times = analysis.tracks, analysis.times
+    poses = lift_tracks(tracks, times, info.size, models.lifter, models.spec, device=models.device)
+    motion, scene = place_in_world(poses, times, info.size)
     rows.append(("lift: 3D, smooth, level", time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        video = Path(folder) / "out.mp4"
-        render(clip, info, video, analysis, analysis.people, tracks, world, settings, report)
+        forward = scene.rotation[:, 2].tolist()
+        renderer = ClipRenderer([info], motion, tracks.keypoints[None], forward, settings.render)
+        render([info], renderer, times, Path(folder) / "out.mp4", settings.analysis, no_progress)
         rows.append(("render: decode, draw, encode", time.perf_counter() - start))
-    frames = len(analysis.times)
+    frames = len(times)
     table = Table("stage", "seconds", "frames/s")
     for name, seconds in rows:
         table.add_row(name, f"{seconds:.2f}", f"{frames / seconds:.1f}")
     console = Console()
     console.print(
-        f"{clip.name}: {info.width}x{info.height}, {frames} frames, {len(tracks)} people, {networks.device}"
+        f"{clip.name}: {info.width}x{info.height}, {frames} frames, {len(motion)} people, {models.device}"
     )
     console.print(table)
 

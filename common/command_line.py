@@ -1,26 +1,43 @@
-"""How both command lines end: one line for what goes wrong, and its exit status."""
+"""How the command lines end: one line for what goes wrong, and its exit status."""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from common.errors import UserError
+from common.text import printable
+
+UNEXPECTED = 70  # exit status of an error that nobody foresaw (sysexits.h: EX_SOFTWARE)
+STOPPED = 130  # 128 + SIGINT, as shells have it
+CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
 def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
-    """Runs a command line; a `UserError` becomes one printable line on standard error and its exit status.
+    """Run a command line; every error becomes one printable line on standard error and an exit status.
+
+    The traceback of an unexpected error is logged at level INFO, which `-v` shows.
 
     flags: the arguments; those of the process when not given.
     """
     try:
         app(args=None if flags is None else list(flags))
     except UserError as error:
-        told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-        typer.echo(f"Error: {told}", err=True)
-        sys.exit(error.status)
+        _end(f"Error: {printable(error)}", error.status)
     except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(130)
+        _end("Stopped.", STOPPED)
+    except BrokenPipeError:  # the reader of a pipe has gone: nothing to say, and nowhere to say it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(CLOSED_PIPE)
+    except Exception as error:
+        logging.getLogger(__name__).info("unexpected error", exc_info=error)
+        _end(f"Error: unexpected {type(error).__name__}: {printable(error)} (-v shows where)", UNEXPECTED)
+
+
+def _end(line: str, status: int) -> None:
+    typer.echo(line, err=True)
+    sys.exit(status)

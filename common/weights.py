@@ -6,7 +6,6 @@ checked wherever it is found, so that a damaged or exchanged file is never opene
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DownloadError, OutputError, WeightsError
+from common.files import sha256
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = FOLDER / "manifest.toml"
@@ -34,6 +34,7 @@ class WeightInfo:
     licence: str
     trained_on: str
     figures: str  # what was measured, on what, by whom
+    notice: str = ""  # what those who run it have to know of its licence
     sha256: str = ""  # 64 hex digits, "" when unknown
     sha256_prefix: str = ""  # the leading digits, where only these are published
     size_bytes: int = 0  # shown to the user; approximate while sha256 is unknown, 0 when unknown
@@ -93,19 +94,6 @@ def cache_folder() -> Path:
     import pooch  # type: ignore[import-untyped]
 
     return Path(pooch.os_cache("motion-from-video")) / "weights"
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 as 64 lower-case hex digits.
-
-    Raises:
-        WeightsError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def verify(path: Path, info: WeightInfo) -> None:

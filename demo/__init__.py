@@ -1,23 +1,51 @@
-"""The video application: knows files, frames, people, pixels.
+"""Video of people in, 3D motion out: the video application and its Python API.
 
-From the top; an arrow never runs up, and stages never import each other, they meet in `pipeline`:
+    from demo import process
+    report = process("clip.mp4", "outputs/clip")
 
-    cli          flags -> Settings -> one call        console      what the user sees while it runs
-    folders      which clips                          batch        plan, run, resume (batch_report: rows)
-    worker       a clip in a process of its own       child        that process; cluster: on Dask
-    settings     every knob once                      fingerprint  what kept files were made from
-    look         what is there before a clip is run   outputs      its files, their lock, are they whole
-    pipeline     the order of the stages              networks     the three networks of a run
-    views        that of several synchronised clips (matching: who is who, mosaic: one picture of them)
-      analysis   the first pass (seen), kept           threads      stages in threads, bounded queues
-      video      frames in (containers: formats)      encoding     frames out, sound kept
-      detection  boxes of people                      tracking     boxes -> ids, stitching: ids -> people
-      pose2d     keypoints (heatmaps, hrnet, mmpose_backend)
-      following  keypoints of people whom the detector misses
-      turning    of those upside down                 sides       which are left, which right
-      lifting    keypoints -> 3D in camera axes       motion       smooth, in one level world
-      grounding  up, the floor, people standing on it
-      rendering  the picture (scene: the 3D panel)    result       the data file
-    types        the values they all speak in
-    training     how detector and keypoint network are trained (python -m demo.training)
+The map, from the top; imports never run up, and stages meet only in `pipeline`:
+
+    cli          one file a command; the only place that prints
+    batch        folders of clips: planning, worker processes, reports, Dask
+    pipeline     the order of the stages, for one clip and for several views
+    video        frames in and out: reader, writer, containers, prefetch
+    detection    boxes of people
+    pose         2D keypoints: crops, heatmaps, HRNet, rotated crops, MMPose
+    tracking     ids over time, left/right, occlusion, the same person across views
+    motion       lifting to 3D, smoothing, up and floor
+    render       the picture: frame, 3D panel, mosaic
+    results      result file, cached analysis, output files and their lock, summary
+    training     how the detector and the keypoint network are trained (python -m demo.training)
+    models       the networks of a run: resolved, loaded, falling back when memory is short
+    settings     every option once    types  what crosses the stages    boxes  geometry of boxes
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from demo.models import load_models as load_models
+    from demo.pipeline import process as process
+    from demo.results.job import ClipReport as ClipReport
+    from demo.results.result import Result as Result
+    from demo.results.result import read_result as read_result
+    from demo.settings import Settings as Settings
+
+_API = {
+    "process": "demo.pipeline",
+    "load_models": "demo.models",
+    "read_result": "demo.results.result",
+    "Result": "demo.results.result",
+    "ClipReport": "demo.results.job",
+    "Settings": "demo.settings",
+}
+__all__ = list(_API)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562), so that `--help` stays quick."""
+    if name in _API:
+        return getattr(import_module(_API[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The three networks of a run, found, checked and loaded once, however many clips follow."""
+"""The networks of a run: resolved to files once, loaded once, with fallbacks when memory is short."""
 
 from __future__ import annotations
 
@@ -6,43 +6,82 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import DownloadError, UserError, WeightsError
-from common.weights import manifest, resolve, sha256
-from demo.settings import NETWORKS, Settings
+from common.files import sha256
+from common.weights import manifest, resolve
+from demo.settings import Settings
 
-if TYPE_CHECKING:  # finding weights must be quick: what loads them is imported when it is used
+if TYPE_CHECKING:  # resolving weights must be quick: what loads them is imported when it is used
     from demo.detection.detector import PersonDetector
     from demo.pose.estimator import KeypointEstimator
     from lifter.spec import Lifter, LifterSpec
 
+# Detector and keypoint network of each quality; "auto" is "standard", or "shipped" without a download.
+NETWORKS = {
+    "shipped": ("yolo-person", "hrnet-wild"),
+    "standard": ("yolo11n", "hrnet-w32"),
+    "best": ("yolo11x", "hrnet-w48-384"),
+}
+LIFTER, VIEWS_LIFTER = "wild", "esmformer"  # of one clip, and of several synchronised ones
 BATCH, SMALL_BATCH = 16, 2  # frames that go through the networks together
+# What is noted in the result, by fallback level: 0 is the normal way.
+FALLBACK_NOTES = (
+    "",
+    "memory was short: done in small batches",
+    "memory was short: done on the CPU",
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class WeightUsed:
-    """A weight file that took part in a result."""
+class ResolvedWeight:
+    """A weight file that takes part in a run. An MMPose model has neither path nor hash."""
 
     role: str  # detector, pose or lifter
-    name: str  # as the user gave it
-    file: str
+    name: str  # as the user gave it, or as the quality chose it
+    path: Path | None
     sha256: str
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.path.name if self.path else self.name
+
+    @property
+    def notice(self) -> str:
+        """What the user has to know of its licence, "" where there is nothing."""
+        return next((info.notice for info in manifest().values() if info.file == self.file), "")
+
+    def summary(self) -> dict[str, str]:
+        """What results say of it."""
+        return {"role": self.role, "name": self.name, "file": self.file, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
-class ResolvedWeights:
-    """Where the weights of a run lie: resolved, not yet loaded. `pose` may be "mmpose:..."."""
+class ResolvedModels:
+    """The weights and the device of a run: found, not yet loaded.
 
-    detector: Path
-    pose: Path | str
-    lifter: Path
-    used: tuple[WeightUsed, ...]
+    device: cpu, cuda, cuda:1 or mps. fallback: why shipped networks replace others, "" where none do.
+    """
+
+    detector: ResolvedWeight
+    pose: ResolvedWeight
+    lifter: ResolvedWeight
+    device: str
+    fallback: str = ""
+
+    @property
+    def weights(self) -> tuple[ResolvedWeight, ...]:
+        """All three."""
+        return self.detector, self.pose, self.lifter
 
 
 @dataclass(frozen=True)
 class Models:
-    """Everything that is loaded."""
+    """The networks, loaded onto a device."""
 
     detector: PersonDetector
     pose: KeypointEstimator
@@ -52,59 +91,86 @@ class Models:
     batch: int = BATCH
 
 
-def resolve_with_fallback(settings: Settings) -> tuple[Settings, ResolvedWeights, str]:
-    """As `resolve_weights`; with the quality "auto", those that ship stand in for what cannot be downloaded.
+def resolve_models(settings: Settings, views: int = 1) -> ResolvedModels:
+    """Find the weights and the device of a run, downloading what must be and may be.
 
-    Returns:
-        The settings with the networks in use, their files, and why others stand in: "" where none do.
+    With the quality "auto", shipped networks replace those that cannot be downloaded.
+
+    Args:
+        views: the number of synchronised clips of one person.
 
     Raises:
+        UserError: there is no such device.
         WeightsError, DownloadError: see `common.weights.resolve`.
     """
+    analysis = settings.analysis
+    chosen = analysis.detector != "auto" or analysis.pose != "auto"
+    device = resolve_device(settings.device)
     try:
-        return settings, resolve_weights(settings), ""
+        return _resolve(settings, settings.quality, device, views)
     except DownloadError as error:
-        if settings.quality != "auto":
+        if settings.quality == "auto" and not chosen:
+            return _resolve(settings, "shipped", device, views, fallback=str(error))
+        if settings.quality != "shipped":
             raise DownloadError(
                 f"{error}; or run with --quality shipped, without --detector and --pose: "
                 "less precise networks that come with the program"
             ) from error
-        names = {role: NETWORKS["shipped"][role] for role in ("detector", "pose")}
-        settings = settings.model_copy(update={"quality": "shipped", **names})
-        return settings, resolve_weights(settings), str(error)
+        raise
 
 
-def resolve_weights(settings: Settings) -> ResolvedWeights:
-    """Resolves the three weights, downloading what must be and may be.
+def _resolve(settings: Settings, quality: str, device: str, views: int, fallback: str = "") -> ResolvedModels:
+    analysis, lift = settings.analysis, settings.lift
+    detector, pose = NETWORKS["standard" if quality == "auto" else quality]
+    detector = detector if analysis.detector == "auto" else analysis.detector
+    pose = pose if analysis.pose == "auto" else analysis.pose
+    lifter = lift.lifter
+    if lifter == "auto":
+        lifter = LIFTER if views == 1 else VIEWS_LIFTER
+    wanted = [(detector, "detector"), (pose, "pose")]
+    if lift.lifter_weights is None:
+        _refuse_without_weights(lifter)
+        wanted.append((lifter, "lifter"))
+    for name, kind in wanted:  # report a name that does not exist before anything is downloaded
+        if not name.startswith("mmpose:"):
+            with suppress(DownloadError):
+                resolve(name, kind, offline=True)
+
+    def find(role: str, name: str, given: Path | None = None) -> ResolvedWeight:
+        if name.startswith("mmpose:"):
+            return ResolvedWeight(role, name, None, "")
+        path = given or resolve(name, role, settings.offline)
+        return ResolvedWeight(role, name, path, sha256(path))
+
+    return ResolvedModels(
+        find("detector", detector),
+        find("pose", pose),
+        find("lifter", lifter, lift.lifter_weights),
+        device,
+        fallback,
+    )
+
+
+def resolve_device(name: str) -> str:
+    """Return the device to compute on; "auto" takes a GPU where there is one.
 
     Raises:
-        WeightsError, DownloadError: see `common.weights.resolve`.
+        UserError: this machine has no such device.
     """
-    wanted = [(settings.detector, "detector")]
-    if not settings.pose.startswith("mmpose:"):
-        wanted.append((settings.pose, "pose"))
-    if settings.lifter_weights is None:
-        wanted.append((settings.lifter, "lifter"))
-        _refuse_without_weights(settings.lifter)
-    for name, kind in wanted:  # a name that does not exist is told before anything is downloaded
-        with suppress(DownloadError):
-            resolve(name, kind, offline=True)
+    import torch
 
-    detector = resolve(settings.detector, "detector", settings.offline)
-    pose: Path | str = settings.pose
-    if not settings.pose.startswith("mmpose:"):
-        pose = resolve(settings.pose, "pose", settings.offline)
-    lifter = settings.lifter_weights or resolve(settings.lifter, "lifter", settings.offline)
-    used = [
-        WeightUsed("detector", settings.detector, detector.name, sha256(detector)),
-        WeightUsed("pose", settings.pose, Path(pose).name, sha256(pose) if isinstance(pose, Path) else ""),
-        WeightUsed("lifter", settings.lifter, lifter.name, sha256(lifter)),
-    ]
-    return ResolvedWeights(detector, pose, lifter, tuple(used))
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    metal = torch.backends.mps.is_available()
+    known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(gpus))] if gpus else []), *["mps"] * metal]
+    if name == "auto":
+        return "cuda" if gpus else "mps" if metal else "cpu"
+    if name not in known:
+        raise UserError(f"--device {name}: not on this machine; choose one of: auto, {', '.join(known)}")
+    return name
 
 
 def _refuse_without_weights(system: str) -> None:
-    """Raises `WeightsError` for a lifter that is not known, or whose weights only the user can have."""
+    """Raise `WeightsError` for an unknown lifter, or one whose weights only the user can have."""
     if Path(system).is_file() or system in manifest():
         return
     from lifter import registry
@@ -125,7 +191,7 @@ def _refuse_without_weights(system: str) -> None:
 
 
 def check_views(spec: LifterSpec, clips: int) -> None:
-    """Raises `UserError` unless the lifter takes this number of synchronised clips."""
+    """Raise `UserError` unless the lifter takes this number of synchronised clips."""
     if spec.views == clips:
         return
     if spec.views > 1:
@@ -140,8 +206,8 @@ def check_views(spec: LifterSpec, clips: int) -> None:
     )
 
 
-def load_models(files: ResolvedWeights, settings: Settings, device: str = "", batch: int = BATCH) -> Models:
-    """Loads all three onto a device, by default the chosen one.
+def load_networks(resolved: ResolvedModels, settings: Settings, device: str, batch: int = BATCH) -> Models:
+    """Load all three networks onto a device.
 
     Raises:
         WeightsError: a file does not fit its network. MissingExtra: an optional package is needed.
@@ -151,12 +217,15 @@ def load_models(files: ResolvedWeights, settings: Settings, device: str = "", ba
     from lifter.checkpoints.files import load_checkpoint
     from lifter.registry import REGISTRY
 
-    device = device or settings.chosen_device()
-    system = settings.lifter if settings.lifter.partition(":")[0] in REGISTRY else None
-    lifter, entry, config = load_checkpoint(files.lifter, system)
+    detector, lifter_file = resolved.detector.path, resolved.lifter.path
+    assert detector is not None
+    assert lifter_file is not None
+    name = resolved.lifter.name
+    system = name if name.partition(":")[0] in REGISTRY else None
+    lifter, entry, config = load_checkpoint(lifter_file, system)
     return Models(
-        detector=load_detector(files.detector, device, batch=batch),
-        pose=load_pose(files.pose, device, settings.pose_flip),
+        detector=load_detector(detector, device, batch=batch),
+        pose=load_pose(resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip),
         lifter=lifter.to(device).eval(),
         spec=entry.spec(config),
         device=device,
@@ -167,55 +236,89 @@ def load_models(files: ResolvedWeights, settings: Settings, device: str = "", ba
 class ModelLoader:
     """The networks of a run: loaded at the first call, kept for the clips that follow.
 
-    When memory runs out they are loaded again in a thriftier way: smaller batches, then on the CPU.
+    When memory runs out they are loaded again with smaller batches, then on the CPU: fallback levels 1, 2.
 
     Args:
         working: a context around every loading, for a sign of life.
+        loaded: networks that are loaded already.
     """
 
     def __init__(
         self,
-        files: ResolvedWeights,
+        resolved: ResolvedModels,
         settings: Settings,
         working: Callable[[], AbstractContextManager[object]] = nullcontext,
+        loaded: Models | None = None,
     ) -> None:
-        self._files, self._settings, self._working = files, settings, working
-        self._thrift = 0
-        self._loaded: Models | None = None
+        self.resolved, self.settings = resolved, settings
+        self.level = 0
+        self._working = working
+        self._loaded = loaded
 
     def __call__(self) -> Models:
-        """The networks.
+        """Return the networks.
 
         Raises:
-            WeightsError, MissingExtra: see `load_models`.
+            WeightsError, MissingExtra: see `load_networks`.
         """
         if self._loaded is None:
-            device, batch = self._ways()[self._thrift]
+            device, batch = self._levels()[self.level]
             with self._working():
-                self._loaded = load_models(self._files, self._settings, device, batch)
+                self._loaded = load_networks(self.resolved, self.settings, device, batch)
         return self._loaded
 
-    def use(self, thrift: int) -> bool:
-        """From now on as thriftily as this: 0 is normal. False where there is no such way."""
-        if thrift >= len(self._ways()):
+    def set_level(self, level: int) -> bool:
+        """Use a fallback level from now on. Return False where there is no such level."""
+        if level >= len(self._levels()):
             return False
-        if thrift != self._thrift:
-            self._loaded, self._thrift = None, thrift
+        if level != self.level:
+            self._loaded, self.level = None, level
             _free_memory()
         return True
 
-    def _ways(self) -> list[tuple[str, int]]:
-        """(device, batch), the thriftier the later."""
-        device = self._settings.chosen_device()
-        ways = [(device, BATCH), (device, SMALL_BATCH)]
-        return ways if device == "cpu" else [*ways, ("cpu", SMALL_BATCH)]
+    def run_with_fallback(self, work: Callable[[], T], retrying: Callable[[], None] = lambda: None) -> T:
+        """Run `work`, again at the next fallback level each time that memory runs out.
+
+        retrying: called before each further try.
+
+        Raises:
+            UserError: memory is short at the last level too.
+        """
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+            if not self.set_level(self.level + 1):
+                raise UserError("not enough memory, however small the batches; close other programs")
+            retrying()
+
+    def _levels(self) -> list[tuple[str, int]]:
+        """(device, batch) of each level."""
+        device = self.resolved.device
+        levels = [(device, BATCH), (device, SMALL_BATCH)]
+        return levels if device == "cpu" else [*levels, ("cpu", SMALL_BATCH)]
+
+
+def load_models(settings: Settings | None = None, views: int = 1) -> ModelLoader:
+    """Resolve the networks of a run; they are loaded when the first clip needs them.
+
+    Args:
+        views: the number of synchronised clips of one person that `process` will get.
+
+    Raises:
+        UserError, WeightsError, DownloadError: see `resolve_models`.
+    """
+    settings = settings or Settings()
+    return ModelLoader(resolve_models(settings, views), settings)
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception of Python, PyTorch or FFmpeg says that memory ran out, on whatever device."""
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, MemoryError) or any(
-        words in told for words in ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
+        words in message for words in ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
     )
 
 

@@ -1,246 +1,334 @@
-"""The only module that knows the order of the stages.
+"""The only module that knows the order of the stages, for one clip and for several views of one person.
 
 1. Analyse: decode -> detect -> track -> keypoints, in batches; only numbers are kept.
 2. Lift: whole tracks -> 3D -> smooth motion above a level floor.
-3. Render: decode again, draw, encode, each in its own thread.
+3. Write: the result file, the video (decode again, draw, encode, each in its own thread), exports.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.errors import OutputError
-from demo.models import Models, ResolvedWeights, check_views
-from demo.motion.lifting import lift_person
-from demo.motion.world import SceneTransform, to_world
-from demo.pose.estimator import missing_keypoints
+from common.errors import UserError
+from demo.export import export, parse_formats
+from demo.models import ModelLoader, Models, check_views, load_models
+from demo.motion.lifting import lift_tracks
+from demo.motion.multiview import LEVEL_CAMERA, lift_views
+from demo.motion.world import place_in_world
 from demo.pose.rotated import rotation_test_time_augmentation
-from demo.render.frame import PersonPose, Renderer
-from demo.render.panel import View
-from demo.results.analysis import Analysis, Report, read_analysis, write_analysis
-from demo.results.fingerprint import fingerprint
-from demo.results.finished import InspectedClip, look
-from demo.results.outputs import ClipReport, claim, file_sizes, finished, is_stale, settle
-from demo.results.result import assemble, write_result, write_summary
-from demo.settings import ANALYSIS_KNOBS, VERSION, Settings
+from demo.render.clip import ClipRenderer
+from demo.results.analysis import read_analysis, write_analysis
+from demo.results.job import ClipJob, ClipReport
+from demo.results.result import Result, write_result
+from demo.results.summary import (
+    VIEW_AXES,
+    clip_notes,
+    covered_seconds,
+    people_summary,
+    scene_meta,
+    source_meta,
+    view_notes,
+)
+from demo.settings import AnalysisSettings, LiftSettings, Settings
+from demo.tracking.across_views import match_person
 from demo.tracking.candidates import CandidateStore
 from demo.tracking.following import Follower
-from demo.tracking.left_right import fix_left_right
 from demo.tracking.online import PersonTracker
+from demo.tracking.people import refine_tracks
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from demo.tracking.tracklets import choose_people, merge_tracklets
-from demo.types import ClipInfo, Floats, Frame, Image, Status, Track2D, Track3D, TrackedBox
+from demo.tracking.tracklets import select_person
+from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, TrackedBox, Tracks2D, no_progress
 from demo.video.prefetch import Prefetch
-from demo.video.reader import VideoReader
+from demo.video.reader import VideoReader, probe
 from demo.video.writer import VideoWriter
 
-SHOWN = (Status.MEASURED, Status.INTERPOLATED)
-VIEW_FRAMES = 1000  # what the view is fitted to; longer clips are summed up
 CHUNK_PIXELS = 16e6  # frames that go through the networks together: memory stays level for 8K too
+LENGTHS, LENGTHS_FRAMES = 0.02, 3  # clips may differ by this part or this many frames, whichever is more
+RATES = 0.005  # the part by which frame rates may differ: 30 and 29.97 are one rate
 
 
-def process_clip(
-    clip: Path,
-    folder: Path,
-    settings: Settings,
-    files: ResolvedWeights,
-    networks: Callable[[], Models],
-    report: Report,
+def process(
+    clips: Path | str | Sequence[Path | str],
+    folder: Path | str,
+    settings: Settings | None = None,
+    models: ModelLoader | None = None,
+    progress: Progress = no_progress,
     overwrite: bool = False,
     wait: float = 0.0,
 ) -> ClipReport:
-    """One clip through all stages. Outputs that are there and were made from the same things are kept.
+    """Turn a clip, or several synchronised clips of one person, into 3D motion.
 
-    networks: gives the loaded networks; not called when the analysis and the result are there already.
-    wait: seconds to wait for another run that is at this clip, below 0 for as long as it takes.
+    Finished outputs that were made from the same clip, settings and weights are kept.
+
+    Args:
+        clips: one clip; or several views, in the lifter's order of cameras.
+        folder: where the outputs go.
+        models: from `load_models`, to load the networks once for many clips.
+        progress: called with a stage's name, the number of frames done and in all (0 = unknown).
+        overwrite: replace finished outputs.
+        wait: seconds to wait for another run that is at this clip, below 0 for as long as it takes.
 
     Raises:
         InUse: another run is at this clip.
-        UserError: what the input, the outputs or the settings do not allow (see `common.errors`).
+        UserError: the input, the outputs or the settings do not allow it (see `common.errors`).
     """
-    found = look(clip, folder, settings, files)
-    if found.kept is not None and not overwrite:
-        return ClipReport.of(clip, found.outputs, found.kept, repeated=False)
-    with claim(found.outputs, wait):
-        kept = finished(found.outputs, found.fingerprint, settings)  # by now, perhaps, by another run
-        if kept is not None and not overwrite:
-            return ClipReport.of(clip, found.outputs, kept, repeated=False)
-        return _process(clip, found, settings, files, networks, report, overwrite)
+    paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
+    settings = settings or Settings()
+    parse_formats(settings.export.formats)  # report a wrong name before the work
+    infos = [probe(clip) for clip in paths]
+    models = models or load_models(settings, len(paths))
+    job = ClipJob.open(paths, Path(folder), settings, models.resolved)
+    if not overwrite and (report := job.load_finished()):
+        return report
+    check_synchronised(infos, [expected_frames(info, settings.analysis) for info in infos])
+    with job.lock(wait):
+        if not overwrite and (report := job.load_finished()):  # by now another run may have finished it
+            return report
+        job.begin(overwrite)
+        return models.run_with_fallback(lambda: _process(infos, job, settings, models, progress, overwrite))
 
 
 def _process(
-    clip: Path,
-    found: InspectedClip,
+    infos: Sequence[ClipInfo],
+    job: ClipJob,
     settings: Settings,
-    files: ResolvedWeights,
-    networks: Callable[[], Models],
-    report: Report,
+    loader: ModelLoader,
+    progress: Progress,
     overwrite: bool,
 ) -> ClipReport:
-    info, outputs = found.info, found.outputs
-    if is_stale(outputs, found.fingerprint) and not overwrite:
-        raise OutputError(
-            f"{outputs.folder}: holds results made with other settings, weights or another clip; "
-            "use --overwrite or another --output"
+    models = loader()
+    check_views(models.spec, len(infos))
+    analyses = _analyse_all(infos, job, settings.analysis, models, progress, overwrite)
+    progress("lift", 0, 1)
+    times = analyses[0].times
+    source = source_meta(job, infos[0], loader, settings)
+    if len(infos) == 1:
+        tracks, motion, meta = _lift_clip(infos[0], analyses[0], settings.lift, models)
+        views = tracks.keypoints[None]
+        notes = clip_notes(motion, analyses[0], loader)
+        result = Result.build(tracks, motion, times, {**source, **meta, "notes": notes})
+    else:
+        tracks, motion, meta = _lift_views(infos, analyses, settings.lift, models)
+        notes = view_notes(motion, meta["views_likeness"], _damaged(infos, analyses), loader)
+        views = tracks.keypoints[:, None]
+        whole = {**source, **meta, "notes": notes, "axes": VIEW_AXES}
+        result = replace(
+            Result.build(tracks.select(slice(1)), motion, times, whole),
+            keypoints_2d_views=tracks.keypoints[None],
+            boxes_views=tracks.boxes[None],
         )
-    # Results are only whole together with their summary: an old one must not vouch for new files.
-    outputs.summary.unlink(missing_ok=True)
-    used = [weight.sha256 for weight in files.used]
-    key = fingerprint(found.clip_hash, settings, ANALYSIS_KNOBS, used[:2], settings.chosen_device())
-    analysis = None if overwrite else read_analysis(outputs.analysis, key)
-    check_views(networks().spec, 1)
-    if analysis is None:
-        analysis = analyse(clip, info, settings, networks(), report)
-        write_analysis(outputs.analysis, analysis, key)
-
-    report("lift", 0, 1)
-    people = _chosen(analysis, settings)
-    tracks, world = lift(people, analysis, info, settings, networks())
-    report("lift", 1, 1)
-
-    notes = _notes(people, tracks, analysis)
-    meta = {
-        "version": VERSION,
-        "clip": clip.name,
-        "clip_sha256": found.clip_hash,
-        "fingerprint": found.fingerprint,
-        "width": info.width,
-        "height": info.height,
-        "fps": float(info.fps),
-        "rotation_applied": info.rotation,
-        "weights": [asdict(weight) for weight in files.used],
-        "settings": settings.model_dump(mode="json"),
-        "camera": {
-            "focal_pixels": world.focal,
-            "focal_is_assumed": settings.focal is None,
-            "world_from_camera": world.rotation.tolist(),
-            "camera_position": world.offset.tolist(),
-            "tilt_degrees": world.tilt,
-        },
-        "floor_contacts": world.contacts,
-        "smoothing_moved_mm": world.smoothing_moved,
-        "notes": list(notes),
-        "damage": analysis.damage,
+    progress("lift", 1, 1)
+    result = replace(result, meta={**result.meta, "damage": _damage(infos, analyses)})
+    write_result(job.paths.result, result)
+    files = [job.paths.result]
+    if settings.render.enabled:
+        forward = np.array(meta["camera"]["world_from_camera"])[:, 2]
+        renderer = ClipRenderer(infos, motion, views, forward.tolist(), settings.render)
+        render(infos, renderer, times, job.paths.video, settings.analysis, progress)
+        files.append(job.paths.video)
+    formats = parse_formats(settings.export.formats)
+    if formats:
+        progress("export", 0, 1)
+        clip = infos[0].path if len(infos) == 1 else None
+        files += export(result, job.paths.folder, job.paths.summary.stem, formats, clip)
+        progress("export", 1, 1)
+    summary = {
+        **{name: value for name, value in result.meta.items() if name not in ("schema", "units")},
+        "people": people_summary(motion, times),
+        "frames": len(times),
+        "seconds": covered_seconds(times, infos[0]),
     }
-    write_result(outputs.result, assemble(people, tracks, analysis.times, meta))
-    if settings.render:
-        render(clip, info, outputs.video, analysis, people, tracks, world, settings, report)
-    summary = {**meta, "people": [person_summary(track, analysis) for track in tracks]}
-    summary |= {"frames": len(analysis.times), "seconds": covered_seconds(analysis, info)}
-    summary |= {"files": file_sizes(outputs, settings)}
-    # The summary comes last: where it is, everything is.
-    settle(outputs, settings)
-    write_summary(outputs.summary, summary)
-    return ClipReport.of(clip, outputs, summary, repeated=True)
+    return job.finish(summary, files)
 
 
-def analyse(clip: Path, info: ClipInfo, settings: Settings, networks: Models, report: Report) -> Analysis:
+def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress: Progress) -> Analysis:
     """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
-    chunk = int(max(1, min(networks.batch, CHUNK_PIXELS // (info.width * info.height))))
-    follower = Follower(networks.pose, networks.detector.detect_in_crops)
-    seen = CandidateStore()
+    chunk = int(max(1, min(models.batch, CHUNK_PIXELS // (info.width * info.height))))
+    follower = Follower(models.pose, models.detector.detect_in_crops)
+    store = CandidateStore()
     pts, times = array("q"), array("d")
-    with VideoReader(clip, settings.start, settings.end) as reader, Prefetch(reader, 2 * chunk) as frames:
+    with (
+        VideoReader(info.path, settings.start, settings.end) as reader,
+        Prefetch(reader, 2 * chunk) as frames,
+    ):
         while some := list(islice(frames, chunk)):
-            tracked = list(_track(some, tracker, settings.detect_every, networks))
+            tracked = list(_track(some, tracker, settings.detect_every, models))
             for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
                 boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-                candidates = rotation_test_time_augmentation(networks.pose, frame.image, boxes, keypoints)
-                seen.add(people, suppress_shared_keypoints(candidates, boxes))
+                candidates = rotation_test_time_augmentation(models.pose, frame.image, boxes, keypoints)
+                store.add(people, suppress_shared_keypoints(candidates, boxes))
                 pts.append(frame.pts)
                 times.append(frame.time)
-            report("analyse", len(pts), expected_frames(info, settings))
+            progress("analyse", len(pts), expected_frames(info, settings))
     at = np.array(times)
-    tracks = _people(seen, at, (info.width, info.height), settings.detect_every)
+    tracks = refine_tracks(store, at, info.size, settings.detect_every)
     return Analysis(tracks, np.array(pts, np.int64), at, reader.damage)
 
 
-def lift(
-    people: Sequence[Track2D], analysis: Analysis, info: ClipInfo, settings: Settings, networks: Models
-) -> tuple[list[Track3D], SceneTransform]:
-    """Second stage: each person's keypoints to 3D, then all of them into one level world."""
-    size = (info.width, info.height)
-    poses = [
-        lift_person(
-            *(person, analysis.times, size, networks.lifter, networks.spec),
-            *(settings.flip, networks.device, settings.focal),
-        )
-        for person in people
-    ]
-    return to_world(poses, analysis.times, size, settings.focal, settings.smooth)
-
-
 def render(
-    clip: Path,
-    info: ClipInfo,
+    infos: Sequence[ClipInfo],
+    renderer: ClipRenderer,
+    times: np.ndarray,
     video: Path,
-    analysis: Analysis,
-    people: Sequence[Track2D],
-    tracks: Sequence[Track3D],
-    world: SceneTransform,
-    settings: Settings,
-    report: Report,
+    settings: AnalysisSettings,
+    progress: Progress,
 ) -> None:
-    """Third pass: the side-by-side video, with the clip's own time stamps and sound."""
-    view = View.fit(_reach(tracks), world.rotation[:, 2].tolist())
-    renderer = Renderer((info.width, info.height), settings.height, view, settings.orbit)
+    """Third pass: the side-by-side video, with the first clip's time stamps and sound."""
+    with ExitStack() as stack:
 
-    def drawn(frames: Iterator[Frame]) -> Iterator[tuple[Image, int]]:
-        for frame in frames:
-            if frame.index >= len(analysis.times):
-                return
-            poses = [
-                PersonPose(
-                    track.person_id,
-                    person.keypoints[frame.index],
-                    track.world[frame.index],
-                    None if track.uncertainty is None else track.uncertainty[frame.index],
-                    Status(int(track.status[frame.index])),
-                )
-                for person, track in zip(people, tracks, strict=True)
-            ]
-            yield renderer.render(frame.image, poses, frame.time), frame.pts
+        def frames(info: ClipInfo) -> Iterator[Frame]:
+            reader = stack.enter_context(VideoReader(info.path, settings.start, settings.end))
+            return stack.enter_context(Prefetch(reader, 4 if len(infos) == 1 else 2))
 
-    with (
-        VideoReader(clip, settings.start, settings.end) as reader,
-        Prefetch(reader, 4) as decoded,
-        Prefetch(drawn(decoded), 4) as pictures,
-        VideoWriter(video, renderer.output_size, info, audio_from=clip, end=settings.end) as writer,
-    ):
+        together = zip(*[frames(info) for info in infos], strict=False)
+        pictures = stack.enter_context(Prefetch(renderer.draw(together), 4))
+        sound = next((info for info in infos if info.has_audio), infos[0])
+        timing = replace(infos[0], has_audio=sound.has_audio)
+        writer = stack.enter_context(
+            VideoWriter(video, renderer.output_size, timing, audio_from=sound.path, end=settings.end)
+        )
         for done, (picture, pts) in enumerate(pictures, start=1):
             writer.write(picture, pts)
-            report("render", done, len(analysis.times))
+            progress("render", done, len(times))
 
 
-def _reach(tracks: Sequence[Track3D]) -> Floats:
-    """(N, 17, 3): where joints are, for the view; of long clips only the bounds of short stretches."""
-    parts = []
-    for track in tracks:
-        stretch = max(1, len(track.world) // VIEW_FRAMES)
-        starts = np.arange(0, len(track.world), stretch)
-        parts.append(np.fmin.reduceat(track.world, starts))
-        if stretch > 1:
-            parts.append(np.fmax.reduceat(track.world, starts))
-    return np.concatenate(parts) if parts else np.zeros((0, 17, 3), np.float32)
+def check_synchronised(infos: Sequence[ClipInfo], frames: Sequence[int]) -> None:
+    """Raise `UserError` where frame rates or the numbers of frames (0 = unknown) differ too much."""
+    rates = [float(info.fps) for info in infos]
+    if max(rates) - min(rates) > RATES * max(rates):
+        listed = ", ".join(f"{info.path.name} {rate:.6g}" for info, rate in zip(infos, rates, strict=True))
+        raise UserError(
+            f"--views: the clips have different frame rates ({listed}): give clips of synchronised cameras"
+        )
+    known = [count for count in frames if count] or [0]
+    if max(known) - min(known) > max(LENGTHS * max(known), LENGTHS_FRAMES):
+        listed = ", ".join(f"{info.path.name} {count}" for info, count in zip(infos, frames, strict=True))
+        raise UserError(
+            f"--views: the clips have different numbers of frames ({listed}): cut them so that they begin "
+            "and end together"
+        )
+
+
+def expected_frames(info: ClipInfo, settings: AnalysisSettings) -> int:
+    """Return how many frames of a clip will be read, as far as its header says; 0 when it does not."""
+    if settings.start is None and settings.end is None:
+        return info.frame_count or round(info.duration * info.fps)
+    span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
+    return max(round(span * float(info.fps)), 0) if np.isfinite(span) else 0
+
+
+def _analyse_all(
+    infos: Sequence[ClipInfo],
+    job: ClipJob,
+    settings: AnalysisSettings,
+    models: Models,
+    progress: Progress,
+    overwrite: bool,
+) -> list[Analysis]:
+    """Every clip's analysis, from the cache where it fits, all cut to the shortest clip."""
+    expected = [expected_frames(info, settings) for info in infos]
+    analyses: list[Analysis] = []
+    for view, (info, key) in enumerate(zip(infos, job.analysis_keys, strict=True)):
+        cache = job.paths.analysis(view, len(infos))
+        found = None if overwrite else read_analysis(cache, key)
+        if found is None:
+            before = sum(expected[:view])
+
+            def advance(stage: str, done: int, _: int, before: int = before) -> None:
+                progress(stage, before + done, sum(expected))
+
+            found = analyse(info, settings, models, advance)
+            write_analysis(cache, found, key)
+        analyses.append(found)
+    lengths = [len(analysis.times) for analysis in analyses]
+    check_synchronised(infos, lengths)
+    return [_cut(analysis, min(lengths)) for analysis in analyses] if len(infos) > 1 else analyses
+
+
+def _cut(analysis: Analysis, length: int) -> Analysis:
+    """The first `length` frames, without people who are in none of them."""
+    boxes, keypoints = analysis.tracks.boxes[:, :length], analysis.tracks.keypoints[:, :length]
+    inside = np.flatnonzero(np.isfinite(boxes).any((1, 2)))
+    tracks = Tracks2D(analysis.tracks.ids, boxes, keypoints).select(inside)
+    return replace(analysis, tracks=tracks, pts=analysis.pts[:length], times=analysis.times[:length])
+
+
+def _lift_clip(
+    info: ClipInfo, analysis: Analysis, settings: LiftSettings, models: Models
+) -> tuple[Tracks2D, Motion, dict[str, Any]]:
+    """Each person's keypoints to 3D, then all of them into one level world; and what the meta says of it."""
+    tracks = select_person(analysis.tracks, settings.person)
+    poses = lift_tracks(
+        tracks,
+        analysis.times,
+        info.size,
+        models.lifter,
+        models.spec,
+        settings.flip,
+        models.device,
+        settings.focal,
+    )
+    motion, scene = place_in_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
+    return tracks, motion, scene_meta(scene, focal_is_assumed=settings.focal is None)
+
+
+def _lift_views(
+    infos: Sequence[ClipInfo], analyses: Sequence[Analysis], settings: LiftSettings, models: Models
+) -> tuple[Tracks2D, Motion, dict[str, Any]]:
+    """One person's tracks in all views, the motion, and what the meta says of it.
+
+    `--person` names somebody as the first clip numbers people; otherwise the most salient person who moves
+    alike in all clips is taken.
+
+    Raises:
+        UserError: a clip shows nobody.
+    """
+    for info, analysis in zip(infos, analyses, strict=True):
+        if not len(analysis.tracks):
+            raise UserError(f"{info.path}: nobody was found in it; --views needs the person in every clip")
+    people = [analysis.tracks for analysis in analyses]
+    people[0] = select_person(people[0], "all" if settings.person == "largest" else settings.person)
+    match = match_person(people)
+    motion, moved = lift_views(
+        match.keypoints,
+        analyses[0].times,
+        [info.size for info in infos],
+        models.lifter,
+        models.spec,
+        settings.flip,
+        settings.smooth,
+        models.device,
+    )
+    meta = {
+        "views": [
+            {"clip": info.path.name, "width": info.width, "height": info.height, "person_id": number}
+            for info, number in zip(infos, match.ids, strict=True)
+        ],
+        "views_likeness": match.likeness,
+        "camera": {"virtual": True, "world_from_camera": LEVEL_CAMERA.T.tolist()},
+        "smoothing_moved_mm": moved,
+    }
+    ids = np.repeat(motion.ids, len(infos))
+    return Tracks2D(ids, match.boxes, match.keypoints), motion, meta
 
 
 def _track(
-    frames: Sequence[Frame], tracker: PersonTracker, every: int, networks: Models
+    frames: Sequence[Frame], tracker: PersonTracker, every: int, models: Models
 ) -> Iterator[list[TrackedBox]]:
     wanted = [frame for frame in frames if frame.index % every == 0]
     found = dict(
         zip(
             [frame.index for frame in wanted],
-            networks.detector.detect([frame.image for frame in wanted]),
+            models.detector.detect([frame.image for frame in wanted]),
             strict=True,
         )
     )
@@ -248,63 +336,13 @@ def _track(
         yield tracker.update(found.get(frame.index), frame.time)
 
 
-def _people(
-    seen: CandidateStore, times: NDArray[np.float64], size: tuple[int, int], every: int
-) -> tuple[Track2D, ...]:
-    """Online ids sorted into people; where two ids of one person meet, the observed one is right."""
-    stitched = merge_tracklets(seen, times, size, detect_every=every)
-    found = {track.person_id: missing_keypoints(len(times), 2) for track in stitched.tracks}
-    inside = {track.person_id: np.isfinite(track.boxes[:, 0]) for track in stitched.tracks}
-    for index, (tracked, poses) in enumerate(zip(seen, seen.keypoints(), strict=True)):
-        for box, pose in sorted(zip(tracked, poses, strict=True), key=lambda pair: pair[0].observed):
-            person = stitched.mapping.get(box.person_id)
-            if person is not None and inside[person][index]:
-                found[person][index] = pose
-    return tuple(
-        Track2D(track.person_id, track.boxes, fix_left_right(found[track.person_id], track.boxes, times))
-        for track in stitched.tracks
-    )
+def _damage(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> str | None:
+    """Why clips ended early, or None."""
+    if len(infos) == 1:
+        return analyses[0].damage
+    return "; ".join(_damaged(infos, analyses)) or None
 
 
-def _chosen(analysis: Analysis, settings: Settings) -> tuple[Track2D, ...]:
-    return choose_people(analysis.people, settings.person) if analysis.people else ()
-
-
-def expected_frames(info: ClipInfo, settings: Settings) -> int:
-    """How many frames of a clip will be read, as far as its header tells; 0 when it does not."""
-    if settings.start is None and settings.end is None:
-        return info.frame_count or round(info.duration * info.fps)
-    span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
-    return max(round(span * float(info.fps)), 0) if np.isfinite(span) else 0
-
-
-def _notes(people: Sequence[Track2D], tracks: Sequence[Track3D], analysis: Analysis) -> tuple[str, ...]:
-    notes = []
-    if not people:
-        notes.append("nobody was found in the picture, so there is no skeleton")
-    for track in tracks:
-        known = int(np.isin(track.status, SHOWN).sum())
-        if known < len(track.status):
-            notes.append(f"person {track.person_id} is in {known} of {len(track.status)} frames")
-    if analysis.damage:
-        notes.append(f"the clip is damaged: it {analysis.damage}; the result covers what could be read")
-    return tuple(notes)
-
-
-def person_summary(track: Track3D, analysis: Analysis) -> dict[str, Any]:
-    """What the summary says of a person."""
-    known = np.flatnonzero(np.isin(track.status, SHOWN))
-    return {
-        "id": track.person_id,
-        "frames": len(known),
-        "first_second": float(analysis.times[known[0]]) if len(known) else None,
-        "last_second": float(analysis.times[known[-1]]) if len(known) else None,
-        "status_counts": {status.name.lower(): int((track.status == status).sum()) for status in Status},
-    }
-
-
-def covered_seconds(analysis: Analysis, info: ClipInfo) -> float:
-    """From the first frame that was read to the end of the last."""
-    if len(analysis.times) == 0:
-        return 0.0
-    return float(analysis.times[-1] - analysis.times[0]) + float(1 / info.fps if info.fps else 0)
+def _damaged(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> list[str]:
+    """Name and damage of each damaged clip."""
+    return [f"{i.path.name} {a.damage}" for i, a in zip(infos, analyses, strict=True) if a.damage]

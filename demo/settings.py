@@ -1,36 +1,26 @@
-"""Every knob of the application, once: type, unit, default, meaning. The command line is made from it."""
+"""Every option once: type, unit, default, meaning. The command line is made from these fields.
+
+Options are grouped by the stage that reads them. A stage's artefact is keyed by its whole group, so a new
+field needs no second place.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-VERSION = "0.2.8"
-
-# What the networks are that the user does not name. "auto" is "standard" where that can be had, or "shipped".
-NETWORKS = {
-    "shipped": {"detector": "yolo-person", "pose": "hrnet-wild", "lifter": "wild"},
-    "standard": {"detector": "yolo11n", "pose": "hrnet-w32", "lifter": "wild"},
-    "best": {"detector": "yolo11x", "pose": "hrnet-w48-384", "lifter": "wild"},
-}
-VIEWS_LIFTER = "esmformer"  # for several synchronised clips
+from demo.version import VERSION as VERSION
 
 
-class Settings(BaseModel):
-    """What the user can set. Paths of clips and outputs are not here: they differ from clip to clip."""
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    person: str = Field(
-        "all", description="Who: all, largest, or a person's id as the first run numbered them."
-    )
-    quality: Literal["auto", "shipped", "standard", "best"] = Field(
-        "auto",
-        description="Networks that look at the pictures: standard; best (larger, slower); shipped (ours, "
-        "less precise, nothing is downloaded); auto: standard, and shipped where that cannot be downloaded.",
-    )
+class AnalysisSettings(_Group):
+    """What the first pass depends on: detection, tracking and 2D keypoints."""
+
     detector: str = Field(
         "auto",
         description="Person detector: a name of `weights` or an ultralytics .pt file; auto: by --quality.",
@@ -38,7 +28,23 @@ class Settings(BaseModel):
     pose: str = Field(
         "auto",
         description="2D keypoints: a name of `weights`, HRNet weights (.pth, .safetensors), a heatmap "
-        "model (.onnx), or mmpose:CONFIG[:CHECKPOINT]; auto: by --quality.",
+        "model (.onnx), or mmpose:CONFIG[:CHECKPOINT], which runs CONFIG as Python; auto: by --quality.",
+    )
+    pose_flip: bool = Field(
+        False, description="Average 2D heatmaps with those of the mirrored crop (slower)."
+    )
+    start: float | None = Field(None, ge=0, description="Begin here, seconds.")
+    end: float | None = Field(None, gt=0, description="Stop here, seconds.")
+    detect_every: int = Field(
+        1, ge=1, description="Run the detector on every n-th frame; tracks bridge the rest."
+    )
+
+
+class LiftSettings(_Group):
+    """What the 3D motion depends on beside the analysis."""
+
+    person: str = Field(
+        "all", description="Who: all, largest, or a person's id as the first run numbered them."
     )
     lifter: str = Field(
         "auto",
@@ -46,58 +52,90 @@ class Settings(BaseModel):
         "--views esmformer.",
     )
     lifter_weights: Path | None = Field(None, description="Checkpoint for --lifter, for example an author's.")
-    device: str = Field("auto", description="auto, cpu, cuda (or cuda:1), mps.")
-    start: float | None = Field(None, ge=0, description="Begin here, seconds.")
-    end: float | None = Field(None, gt=0, description="Stop here, seconds.")
-    detect_every: int = Field(
-        1, ge=1, description="Run the detector on every n-th frame; tracks bridge the rest."
-    )
     flip: bool = Field(True, description="Average 3D with that of the mirrored input.")
-    pose_flip: bool = Field(
-        False, description="Average 2D heatmaps with those of the mirrored crop (slower)."
-    )
     smooth: bool = Field(True, description="Zero-phase low-pass of the 3D motion.")
     focal: float | None = Field(
         None,
         gt=0,
         description="Focal length in pixels; without it 0.9 of the picture's longer side is assumed.",
     )
+
+
+class RenderSettings(_Group):
+    """What the side-by-side video depends on beside the motion."""
+
+    enabled: bool = Field(True, alias="render", description="Render the side-by-side video.")
     height: int | None = Field(None, ge=64, le=4320, description="Height of the rendered video, pixels.")
     orbit: float = Field(0.0, description="Turn the 3D view, degrees a second.")
-    render: bool = Field(True, description="Render the side-by-side video.")
+
+
+class ExportSettings(_Group):
+    """Which other files are written."""
+
+    formats: str = Field(
+        "",
+        alias="export",
+        description="Also write these, separated by commas: viewer, report, bvh, glb, csv, angles, trc, c3d, "
+        "parquet, xlsx, fbx; or all.",
+    )
+
+
+class Settings(_Group):
+    """What the user can set. Paths of clips and outputs are not here: they differ from clip to clip."""
+
+    quality: Literal["auto", "shipped", "standard", "best"] = Field(
+        "auto",
+        description="Networks that look at the pictures: standard; best (larger, slower); shipped (ours, "
+        "less precise, nothing is downloaded); auto: standard, and shipped where that cannot be downloaded.",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda (or cuda:1), mps.")
     offline: bool = Field(False, description="Never touch the network.")
+    analysis: AnalysisSettings = AnalysisSettings()
+    lift: LiftSettings = LiftSettings()
+    render: RenderSettings = RenderSettings()
+    export: ExportSettings = ExportSettings()
 
-    @model_validator(mode="before")
     @classmethod
-    def _name_networks(cls, given: Any) -> Any:
-        """Networks that are "auto" get the names that `quality` gives them."""
-        if not isinstance(given, dict):
-            return given
-        quality = given.get("quality", "auto")
-        chosen = any(given.get(role, "auto") != "auto" for role in ("detector", "pose"))
-        if quality == "auto" and chosen:  # nothing stands in for what the user chose
-            quality = "standard"
-        named = NETWORKS.get("standard" if quality == "auto" else quality, {})
-        return {
-            **given,
-            "quality": quality,
-            **{role: name for role, name in named.items() if given.get(role, "auto") == "auto"},
-        }
+    def of(cls, **flags: Any) -> Settings:
+        """Settings by the flat names of the command line: `Settings.of(person="largest", height=720)`.
 
-    def chosen_device(self) -> str:
-        """The device to compute on; "auto" takes a GPU where there is one."""
-        if self.device != "auto":
-            return self.device
-        import torch
+        Raises:
+            pydantic.ValidationError: a value is out of range; its location ends with the flag's name.
+        """
+        nested: dict[str, Any] = {}
+        for flag, value in flags.items():
+            group = _group_of(flag)
+            (nested.setdefault(group, {}) if group else nested)[flag] = value
+        return cls(**nested)
 
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+    def but(self, **flags: Any) -> Settings:
+        """The same settings with some flags changed, by their flat names."""
+        fields = self.model_dump(by_alias=True)
+        flat = {name: value for name, value in fields.items() if name not in _groups()}
+        for group in _groups():
+            flat |= fields[group]
+        return Settings.of(**flat | flags)
 
 
-Stage = Literal["analyse", "lift", "render"]
+def flag_fields() -> dict[str, Any]:
+    """Return the pydantic field of every command-line flag, by the flag's name."""
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in _groups()}
+    for group in _groups().values():
+        fields |= {field.alias or name: field for name, field in group.model_fields.items()}
+    return fields
 
-# What each stage's outcome depends on; a change of the rest does not repeat it.
-ANALYSIS_KNOBS = frozenset({"detector", "pose", "pose_flip", "start", "end", "detect_every"})
-LIFT_KNOBS = ANALYSIS_KNOBS | {"person", "lifter", "lifter_weights", "flip", "smooth", "focal"}
-RENDER_KNOBS = LIFT_KNOBS | {"height", "orbit", "render"}
+
+def _groups() -> dict[str, type[_Group]]:
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group)
+    }
+
+
+def _group_of(flag: str) -> str:
+    """The group that holds a flag, "" for a flag of `Settings` itself."""
+    for name, group in _groups().items():
+        if any(flag in (field.alias or own, own) for own, field in group.model_fields.items()):
+            return name
+    return ""

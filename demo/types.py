@@ -1,22 +1,36 @@
-"""The value types: the only language the stages speak with each other.
+"""Value types that cross the stages.
 
 Images are uint8 (H, W, 3), BGR, upright. Boxes are float32 x1 y1 x2 y2 in pixels of the upright frame.
-2D keypoints are float32 (..., 17, 3): x right, y down in pixels, then a score in [0, 1]; a missing
-keypoint is NaN, NaN, 0. 3D joints are metres in Human3.6M's 17-joint order.
+2D keypoints are float32 (..., 17, 3) in COCO order: x right, y down in pixels, then a calibrated score in
+[0, 1]; a missing keypoint is NaN, NaN, 0. 3D joints are metres in Human3.6M's 17-joint order.
+
+Types of several people are structs of arrays with people first, as the result file has them: P people, T
+frames, J = 17 joints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64, UInt8
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Segments = tuple[tuple[int, int], ...]  # (first, past-the-end) frames of stretches without a long gap
+
+Progress = Callable[[str, int, int], None]  # stage, done, total (0 = unknown)
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class ClipInfo:
     has_audio: bool
     is_image: bool
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright frame, pixels."""
+        return self.width, self.height
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -49,68 +68,123 @@ class Frame:
 class Detections:
     """People found in one frame: boxes (N, 4) in pixels and scores (N,)."""
 
-    boxes: Floats
-    scores: Floats
+    boxes: Float32[np.ndarray, "detections 4"]
+    scores: Float32[np.ndarray, " detections"]
 
 
 @dataclass(frozen=True)
 class TrackedBox:
-    """One person's box in one frame. `observed` is False when it was bridged, not detected."""
+    """One person's box in one frame. `observed` is False when it was interpolated, not detected."""
 
     person_id: int
-    box: Floats  # (4,)
+    box: Float32[np.ndarray, 4]
     score: float
     observed: bool
 
 
 class Status(IntEnum):
-    """What a person's result in one frame rests on (npz key `status`)."""
+    """What a person's result in one frame is based on (npz key `status`)."""
 
     ABSENT = 0  # the person is not in the picture
-    MEASURED = 1  # keypoints were seen
+    MEASURED = 1  # keypoints were detected
     INTERPOLATED = 2  # a gap of up to half a second, filled
-    LOST = 3  # inside the track, but a gap too long to fill
+    LOST = 3  # inside the track, but in a gap too long to fill
+
+
+SHOWN = (Status.MEASURED, Status.INTERPOLATED)  # frames that have a pose
+
+
+SEEN_SCORE = 0.3  # of a keypoint; from here on the picture shows the joint
+
+
+class JointStatus(IntEnum):
+    """What a joint's position in one frame is based on (npz key `joint_status`)."""
+
+    MISSING = 0  # there is no pose in this frame
+    SEEN = 1  # the picture shows the joint
+    INFERRED = 2  # hidden or outside the picture: the lifter's prior placed it
 
 
 @dataclass(frozen=True)
-class Track2D:
-    """One person over all T frames of a clip. Boxes (T, 4) and keypoints (T, 17, 3), NaN where unseen."""
+class Tracks2D:
+    """2D tracks of P people over the T frames of a clip, by saliency; NaN where a person is not seen."""
 
-    person_id: int
-    boxes: Floats
-    keypoints: Floats
+    ids: Int32[np.ndarray, " people"]
+    boxes: Float32[np.ndarray, "people frames 4"]
+    keypoints: Float32[np.ndarray, "people frames 17 3"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, people: slice | list[int] | NDArray[np.intp]) -> Tracks2D:
+        """Return the tracks of some people, by their positions."""
+        return Tracks2D(self.ids[people], self.boxes[people], self.keypoints[people])
 
 
 @dataclass(frozen=True)
-class CameraPose:
-    """One person in camera axes, relative to the pelvis, over all T frames; NaN where there is no pose.
+class Analysis:
+    """What the first pass over a clip found: 2D tracks and the frames' clock.
 
-    keypoints: (T, 17, 3) the 2D it was lifted from, with short gaps filled. joints: (T, 17, 3) metres.
-    uncertainty: (T, 17) metres or None. up: (T, 3) the world's up or None. status: (T,) of `Status`.
-    segments: (first, past-the-end) frames of the stretches without a long gap.
+    damage: why the clip ended early, or None.
     """
 
-    person_id: int
-    keypoints: Floats
-    joints: Floats
-    uncertainty: Floats | None
-    up: Floats | None
-    status: NDArray[np.uint8]
-    segments: tuple[tuple[int, int], ...]
+    tracks: Tracks2D
+    pts: Int64[np.ndarray, " frames"]  # ticks of `ClipInfo.time_base`
+    times: Float64[np.ndarray, " frames"]  # seconds
+    damage: str | None
 
 
 @dataclass(frozen=True)
-class Track3D:
-    """One person's motion over all T frames.
+class CameraPoses:
+    """Lifted poses in camera axes, metres, relative to the pelvis; NaN where there is no pose.
 
-    camera: (T, 17, 3) metres, x right, y down, z forward, relative to the pelvis.
-    world: (T, 17, 3) metres, z up, floor at z = 0.
-    uncertainty: (T, 17) metres, where the lifter predicts it, else None.
-    status: (T,) of `Status`.
+    keypoints: the 2D that was lifted, with short gaps filled. uncertainty: metres, where the lifter predicts
+    it. up: the world's up in camera axes, where the lifter predicts it. contacts: probability that a joint
+    bears on the ground, where the lifter predicts it. segments: of each person.
     """
 
-    person_id: int
-    camera: Floats
-    world: Floats
-    uncertainty: Floats | None
-    status: NDArray[np.uint8]
+    ids: Int32[np.ndarray, " people"]
+    keypoints: Float32[np.ndarray, "people frames 17 3"]
+    joints: Float32[np.ndarray, "people frames 17 3"]
+    uncertainty: Float32[np.ndarray, "people frames 17"] | None
+    up: Float32[np.ndarray, "people frames 3"] | None
+    contacts: Float32[np.ndarray, "people frames 17"] | None
+    status: UInt8[np.ndarray, "people frames"]
+    segments: tuple[Segments, ...]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """3D motion of P people over T frames; NaN where there is no pose.
+
+    camera: metres, x right, y down, z forward, relative to the pelvis. world: metres, z up, floor at z = 0.
+    uncertainty: metres, where the lifter predicts it.
+    """
+
+    ids: Int32[np.ndarray, " people"]
+    camera: Float32[np.ndarray, "people frames 17 3"]
+    world: Float32[np.ndarray, "people frames 17 3"]
+    uncertainty: Float32[np.ndarray, "people frames 17"] | None
+    status: UInt8[np.ndarray, "people frames"]
+    joint_status: UInt8[np.ndarray, "people frames 17"]  # of `JointStatus`
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class SceneTransform:
+    """The rigid transform of a clip, world = rotation @ camera + offset, and what it is based on.
+
+    offset: metres. focal: pixels. contacts: number of places at which joints rested. tilt: degrees
+    between the camera's own up and the world's. up_sigma: degrees by which up may be off. smoothing_moved:
+    mean distance in mm by which the fit moved the joints.
+    """
+
+    rotation: Float64[np.ndarray, "3 3"]
+    offset: Float64[np.ndarray, 3]
+    focal: float
+    contacts: int
+    tilt: float
+    up_sigma: float
+    smoothing_moved: float

@@ -30,6 +30,8 @@ class Batch:
     up: (B, 3) the world's up in camera axes, where it is known.
     rig: the cameras, where there are several; for losses that need no `joints`.
     places: where the windows are from, for losses that remember frames; None where none comes again.
+    fps: (B,) frames a second. root: (B, T, 3) the pelvis in camera axes, metres. contacts: (B, T, 17) 1 where
+    a joint bears on the ground, 0 where not, NaN where that is unknown.
     """
 
     keypoints: Tensor
@@ -37,6 +39,9 @@ class Batch:
     up: Tensor | None = None
     rig: Rig | None = None
     places: Places | None = None
+    fps: Tensor | None = None
+    root: Tensor | None = None
+    contacts: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""

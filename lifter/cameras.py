@@ -6,10 +6,26 @@ are (w, x, y, z) and of unit length. Facts: VideoPose3D (Pavllo et al., CVPR 201
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera, for clips that do not say
+
+
+@dataclass(frozen=True)
+class ClipCamera:
+    """What is known of the camera of a clip. Lengths in screen units: half the picture's width is 1.
+
+    focal: 2 f / width, None where it is not known. centre: the principal point. aspect: height / width.
+    fps: frames a second.
+    """
+
+    focal: float | None = None
+    centre: tuple[float, float] = (0.0, 0.0)
+    aspect: float = 1.0
+    fps: float = 50.0
 
 
 def normalize_screen(points: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:

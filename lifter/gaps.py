@@ -19,16 +19,18 @@ LONGEST_GAP = 0.5  # seconds; a joint missing for longer is not interpolated bet
 def to_lifter_input(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
     """COCO keypoints (B, T, 17, 3), score 0 or unlikely = missing, as the spec's lifter reads them.
 
-    A lifter of COCO joints with scores is told of missing joints by the score, and gets what was detected.
-    One of Human3.6M's joints gets them made from all COCO joints, and one that reads no scores gets a missing
-    joint's nearest known place in time, or the middle of the person where the joint is never seen.
+    A lifter of COCO joints with scores finds missing joints by the score, and gets what was detected. One of
+    Human3.6M's joints gets them made from all COCO joints. Where a lifter reads no scores or knows no missing
+    joints (spec.missing "nearest"), a missing joint gets its nearest known place in time, or the middle of
+    the person where the joint is never seen, and the score 0.
     fps: (B,).
     """
-    if spec.joints == "coco17" and spec.channels == 3:
+    zeros = spec.channels == 3 and spec.missing == "zero"
+    if zeros and spec.joints == "coco17":
         return keypoints
     known = keypoints[..., 2] > SEEN
     points, near = _interpolated(keypoints, known, fps)
-    if spec.channels == 3:
+    if zeros:
         points = torch.where((known | near)[..., None], points, points.new_tensor((torch.nan, torch.nan, 0)))
     else:
         there = (known | near)[..., None]
@@ -36,7 +38,7 @@ def to_lifter_input(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
         middle = torch.where(there, points[..., :2], 0).sum((1, 2)) / count
         never = ~known.any(1)[:, None, :, None]
         placed = torch.where(never, middle[:, None, None], points[..., :2])
-        points = torch.cat((placed, points[..., 2:]), -1)
+        points = torch.cat((placed, points[..., 2:] * there), -1)
     if spec.joints == "h36m17":
         points = torch.from_numpy(coco_to_h36m(points.numpy()))
     found = points[..., :2].isfinite().all(-1, keepdim=True)

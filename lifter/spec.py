@@ -1,14 +1,15 @@
 """What every 2D-to-3D lifter promises, so that callers never need to know which one they hold.
 
 Tensors are (B, F, 17, C) for one view and (B, F, V, 17, C) for V views: batch, frames, joints in
-`lifter.skeletons` order, channels x, y[, score], normalised to the screen (x in [-1, 1], aspect kept).
-3D is in metres.
+`lifter.skeletons` order, channels x, y[, score]. `lifter.inference` takes them in screen units (x in [-1, 1],
+aspect kept) and gives 3D in metres, whatever the lifter itself reads and answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -25,10 +26,16 @@ class LifterSpec:
     channels: int = 2  # 2: x, y; 3: x, y, score
     views: int = 1  # synchronised cameras
     root_relative: bool = True  # joints are relative to the pelvis
-    normalisation: Literal["screen"] = "screen"  # VideoPose3D: x' = 2x/w - 1, y' = 2y/w - h/w
-    perspective_crop: bool = (
-        False  # the input is turned towards the person (`lifter.cameras.perspective_crop`)
-    )
+    # What the lifter reads: "screen" as VideoPose3D, x' = 2x/w - 1, y' = 2y/w - h/w; the square around the
+    # whole track as [-1, 1]; or pixels from the middle, half the shorter side as 1 (`lifter.normalisation`).
+    normalisation: Literal["screen", "crop", "pixels"] = "screen"
+    # A track shorter than the window: its ends are repeated, it is stretched, or the window is as short.
+    short: Literal["repeat", "stretch", "as_is"] = "repeat"
+    # A missing joint: 0, 0 and score 0, or its place at the nearest time; without scores always the latter.
+    missing: Literal["zero", "nearest"] = "zero"
+    # Of the answer: metres, or 2.5D in the units of the input (`lifter.metric`), of Human3.6M joints only.
+    units: Literal["metres", "input"] = "metres"
+    perspective_crop: bool = False  # the input is turned towards the person (`lifter.cameras`)
     flip_average: bool = True  # average with the mirrored input at test time
     predicts_error: bool = False  # `LifterOutput.error` is given
     space: Literal["camera", "world"] = "camera"
@@ -38,21 +45,23 @@ class LifterSpec:
 class LifterOutput:
     """What a lifter says of a batch of windows; F is 1 for a lifter of the centre frame or of single frames.
 
-    joints: (B, F, 17, 3) metres in the spec's space, treated at the root as the authors' evaluation does.
+    joints: (B, F, 17, 3) in the spec's space and units, treated at the root as the authors' evaluation does.
     error: (B, F, 17) metres, the distance the lifter expects each joint to be off, or None.
     up: (B, F, 3) unit vector against gravity in camera axes, or None.
+    contacts: (B, F, 17) probability that a joint bears on the ground, or None.
     """
 
     joints: Tensor
     error: Tensor | None = None
     up: Tensor | None = None
+    contacts: Tensor | None = None
 
 
 class Lifter(nn.Module):
     """Base of all lifters. `forward` has the form of the authors' code, `lift` the same form for all."""
 
     def lift(self, x: Tensor) -> LifterOutput:
-        """3D of normalised 2D (B, F, 17, C), or (B, F, V, 17, C) for several views."""
+        """3D of 2D normalised as the spec says, (B, F, 17, C), or (B, F, V, 17, C) for several views."""
         raise NotImplementedError
 
 
@@ -74,6 +83,15 @@ class ModelEntry:
     infer: Callable[[Mapping[str, Tensor], Any], Any]
     # From a state dict to the mapping that the authors' code saves and loads.
     wrap: Callable[[Mapping[str, Tensor]], dict[str, Any]] = dict
+    # From the names that another publisher gave the weights in a file to the authors'; any other state dict
+    # as it is. Raises WeightsError for files that hold something else than the lifter.
+    rename: Callable[[dict[str, Tensor], Path], dict[str, Tensor]] = lambda state, path: state
+    # Completes an inferred configuration by the name of the file with what no shape tells. Raises
+    # WeightsError where the name does not tell it either, or tells that the file cannot be used.
+    complete: Callable[[Any, Path], Any] = lambda config, path: config
+    # A larger network of the second argument's configuration that answers as the lifter given, or None.
+    # Raises ValueError for a configuration that the lifter cannot grow to.
+    grow: Callable[[Any, Any], Lifter] | None = None
 
 
 def wrapped(key: str, prefix: str = "") -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:

@@ -29,6 +29,15 @@ def cut_windows(track: NDArray[np.generic], starts: NDArray[np.int64], frames: i
     return track[at.clip(0, len(track) - 1)]
 
 
+def stretch(track: Floats, length: int) -> Floats:
+    """A track (T, ...) of another length over the same time, linearly interpolated between its frames."""
+    at = np.linspace(0, len(track) - 1, length)
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, len(track) - 1)
+    share = (at - low).reshape(-1, *(1,) * (track.ndim - 1))
+    return ((1 - share) * track[low] + share * track[high]).astype(np.float32)
+
+
 def blocks(first: int, end: int) -> Iterator[slice]:
     """The frames from `first` to before `end`, block by block.
 

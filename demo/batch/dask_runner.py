@@ -24,7 +24,7 @@ from demo.batch.folders import Job
 from demo.batch.report import Row
 from demo.batch.run import FATAL, RetryPolicy, Runner, Watcher, attempt
 from demo.batch.worker import ClipTask, RunConfig, Worker
-from demo.models import resolve_weights
+from demo.models import resolve_models
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -98,11 +98,11 @@ def process_there(orders: RunConfig, task: ClipTask, patience: RetryPolicy, loca
 @lru_cache(maxsize=1)
 def _child(orders: RunConfig, gpu: int | None) -> Worker:
     """The process that has the networks loaded, from this machine's own copies of the weights."""
-    files = resolve_weights(orders.settings)
-    for here, there in zip(files.used, orders.files.used, strict=True):
+    models = resolve_models(orders.settings)
+    for here, there in zip(models.weights, orders.models.weights, strict=True):
         if here.sha256 != there.sha256:
             raise WeightsError(f"{here.file} on a worker is another {here.role} than that of this run")
-    return Worker(replace(orders, files=files), {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
+    return Worker(replace(orders, models=models), {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
 
 
 def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitStack) -> Client:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from common.files import replace_file
+from common.files import replace_file, write_json
 from demo.batch.folders import Job, SkippedPath
 from demo.batch.worker import TaskResult
 from demo.results.outputs import InUse
 
 RowStatus = Literal["done", "damaged", "failed", "in use"]
-THRIFT_NOTES = ("", "memory was short: done in small batches", "memory was short: done on the CPU")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Row:
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def of(job: Job, outcome: TaskResult, took: float, tries: int, thrift: int = 0) -> Row:
+    def of(job: Job, outcome: TaskResult, took: float, tries: int) -> Row:
         """From the last try. `took` is used where the outcome does not know better."""
         report = outcome.report
         if report is None:
@@ -50,10 +48,10 @@ class Row:
             report.people,
             report.frames,
             report.seconds,
-            outcome.took if report.repeated else None,
+            None if report.from_cache else outcome.took,
             tries,
             report.damage or "",
-            report.notes + ((THRIFT_NOTES[thrift],) if thrift else ()),
+            report.notes,
         )
 
     @property
@@ -82,8 +80,7 @@ def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedP
         "clips": table,
         "left_out": [{"path": str(each.path), "why": each.why} for each in left_out],
     }
-    with replace_file(folder / "report.json") as temporary:
-        temporary.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "report.json", whole)
     with (
         replace_file(folder / "report.csv") as temporary,
         # File names may hold bytes that are no text: they are written as they are.

@@ -20,12 +20,13 @@ from typing import Protocol
 from common.errors import DownloadError, MissingExtra, UserError, WeightsError
 from demo.batch.folders import ClipList, Job
 from demo.batch.report import Row, write_reports
-from demo.batch.worker import ClipTask, Progress, RunConfig, Worker
+from demo.batch.worker import ClipTask, RunConfig, Worker
+from demo.models import FALLBACK_NOTES
+from demo.types import Progress
 
 # Errors that are not the clip's: all clips would meet them.
 FATAL = (WeightsError, DownloadError, MissingExtra)
-MOST_THRIFT = 2  # see `ModelLoader`
-LOOK_SECONDS = 120.0  # to find out what a file is
+INSPECT_SECONDS = 120.0  # to find out what a file is
 SHORT_WAIT = 1.0  # seconds for a run that was just killed to let go of a clip
 REPORT_EVERY = 5.0  # seconds between two versions of the report while running
 
@@ -62,21 +63,21 @@ class Watcher(Protocol):
 Runner = Callable[[Sequence[Job], float, Watcher], Iterator[Row]]
 
 
-def plan(found: ClipList, orders: RunConfig, looked: Callable[[int], None]) -> list[PlannedClip]:
-    """Looks at every clip: how long it is, whether it is finished, whether it can be read at all.
+def plan(found: ClipList, orders: RunConfig, inspected: Callable[[int], None]) -> list[PlannedClip]:
+    """Inspect every clip: how long it is, whether it is finished, whether it can be read at all.
 
-    looked: told how many were looked at.
+    inspected: called with the number of clips inspected so far.
     """
     planned = []
     with closing(Worker(orders)) as worker:
         for count, job in enumerate(found.jobs, start=1):
-            outcome = worker.run(ClipTask("look", job), LOOK_SECONDS)
+            outcome = worker.run(ClipTask("inspect", job), INSPECT_SECONDS)
             # What is not known now, because the clip is new or the look crashed, is left to the run.
             known = outcome.report is not None or outcome.error is not None
             row = Row.of(job, outcome, 0.0, 0) if known else None
             seconds = outcome.report.seconds if outcome.report else outcome.seconds
             planned.append(PlannedClip(job, seconds, row))
-            looked(count)
+            inspected(count)
     return planned
 
 
@@ -120,23 +121,23 @@ def run(
 
 
 def attempt(worker: Worker, task: ClipTask, patience: RetryPolicy, progress: Progress | None = None) -> Row:
-    """A clip, tried again after crashes and time-outs, and more thriftily when memory was short.
+    """Process a clip; retry after crashes and time-outs, and at the next fallback level without memory.
 
     Raises:
         WeightsError, DownloadError, MissingExtra: all clips would meet this.
     """
-    begun, tries, retries, thrift = monotonic(), 0, patience.retries, 0
+    begun, tries, retries, level = monotonic(), 0, patience.retries, 0
     while True:
         tries += 1
-        outcome = worker.run(replace(task, thrift=thrift), patience.timeout, progress)
+        outcome = worker.run(replace(task, level=level), patience.timeout, progress)
         if isinstance(outcome.error, FATAL):
             raise outcome.error
-        if outcome.short_of_memory and thrift < MOST_THRIFT:
-            thrift += 1
+        if outcome.short_of_memory and level + 1 < len(FALLBACK_NOTES):
+            level += 1
         elif outcome.crash and retries > 0:
             retries -= 1
         else:
-            return Row.of(task.job, outcome, monotonic() - begun, tries, thrift)
+            return Row.of(task.job, outcome, monotonic() - begun, tries)
 
 
 def worker_count() -> int:

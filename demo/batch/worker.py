@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,31 +23,34 @@ from typing import IO, Any, Literal
 
 from common.errors import UserError
 from demo.batch.folders import Job
-from demo.models import ResolvedWeights
-from demo.results.outputs import ClipReport
+from demo.models import ResolvedModels
+from demo.results.job import ClipReport
 from demo.settings import Settings
+from demo.types import Progress
 
-Progress = Callable[[str, int, int], None]  # stage, done, total (0 = unknown)
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What holds for all clips of a run."""
+    """What is the same for all clips of a run."""
 
     settings: Settings
-    files: ResolvedWeights
+    models: ResolvedModels
     overwrite: bool = False
     threads: int = 0  # of the networks on the CPU; 0: as PyTorch chooses
 
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One clip to look at or to process. `thrift`: see `ModelLoader`; `wait`: see `process_clip`."""
+    """One clip to inspect or to process.
 
-    kind: Literal["look", "process"]
+    level: the fallback level to begin at, see `ModelLoader`. wait: see `demo.pipeline.process`.
+    """
+
+    kind: Literal["inspect", "process"]
     job: Job
-    thrift: int = 0
+    level: int = 0
     wait: float = 0.0
 
 
@@ -55,9 +58,9 @@ class ClipTask:
 class TaskResult:
     """What became of a task: a report, an error that explains itself, or a crash that may be tried again.
 
-    seconds: the clip's length as its file declares it, where it was looked at.
+    seconds: the clip's length as its file declares it, where it was inspected.
     took: seconds spent on it, without loading networks.
-    report: None after a look at a clip that is not finished.
+    report: None after inspecting a clip that is not finished.
     """
 
     report: ClipReport | None = None

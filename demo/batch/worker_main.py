@@ -19,7 +19,8 @@ from common.errors import UserError
 from demo.batch.folders import Job
 from demo.batch.worker import ClipTask, RunConfig, TaskResult, TimerSignal
 from demo.models import ModelLoader, out_of_memory
-from demo.results.outputs import ClipPaths, ClipReport
+from demo.results.job import ClipJob
+from demo.results.outputs import ClipPaths
 
 _TICK = 0.1  # seconds between two messages of progress
 
@@ -64,7 +65,7 @@ class _Child:
         self._orders = orders
         self._pipe = pipe
         self._said = self._begun = 0.0
-        self._networks = ModelLoader(orders.files, orders.settings, self._loading)
+        self._networks = ModelLoader(orders.models, orders.settings, self._loading)
 
     def send(self, message: object) -> None:
         """To the parent."""
@@ -78,38 +79,35 @@ class _Child:
     def do(self, task: ClipTask) -> TaskResult:
         """One task."""
         try:
-            return self._look(task.job) if task.kind == "look" else self._process(task)
+            return self._inspect(task.job) if task.kind == "inspect" else self._process(task)
         except UserError as error:
             return TaskResult(error=error)
 
-    def _look(self, job: Job) -> TaskResult:
+    def _inspect(self, job: Job) -> TaskResult:
         self._clock(running=True)
         from demo.video.reader import probe
 
+        orders = self._orders
         seconds = probe(job.clip).duration
         # Only where there is something to compare, since it means reading the whole clip.
-        if self._orders.overwrite or not ClipPaths.of(job.clip, job.folder).summary.exists():
+        if orders.overwrite or not ClipPaths.of(job.clip, job.folder).summary.exists():
             return TaskResult(seconds=seconds)
-        from demo.results.finished import look
-
-        found = look(job.clip, job.folder, self._orders.settings, self._orders.files)
-        if found.kept is None:
-            return TaskResult(seconds=seconds)
-        return TaskResult(ClipReport.of(job.clip, found.outputs, found.kept, repeated=False), seconds)
+        report = ClipJob.open([job.clip], job.folder, orders.settings, orders.models).load_finished()
+        return TaskResult(report, seconds)
 
     def _process(self, task: ClipTask) -> TaskResult:
-        from demo.pipeline import process_clip
+        from demo.pipeline import process
 
-        if not self._networks.use(task.thrift):
+        if not self._networks.set_level(task.level):
             return TaskResult(crash="not enough memory, however small the batches")
         self._clock(running=True)
         orders, job = self._orders, task.job
-        done = process_clip(
-            *(job.clip, job.folder, orders.settings, orders.files, self._networks, self._progress),
+        report = process(
+            *(job.clip, job.folder, orders.settings, self._networks, self._progress),
             overwrite=orders.overwrite,
             wait=task.wait,
         )
-        return TaskResult(done, took=monotonic() - self._begun)
+        return TaskResult(report, took=monotonic() - self._begun)
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         if monotonic() - self._said > _TICK:

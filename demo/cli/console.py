@@ -23,13 +23,15 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from common.text import printable
+
 if TYPE_CHECKING:
     from common.weights import WeightInfo
     from demo.batch.folders import ClipList, Job
     from demo.batch.report import Row
     from demo.batch.run import PlannedClip
-    from demo.models import ResolvedWeights
-    from demo.results.outputs import ClipReport
+    from demo.models import ResolvedModels
+    from demo.results.job import ClipReport
 
 LONGEST_TABLE = 60  # clips; of more, only those that are not fine are listed
 SHARES = {
@@ -38,7 +40,7 @@ SHARES = {
     "render": (0.65, 0.35),
 }  # of a clip's time: from, length
 COLOURS = {"done": "green", "damaged": "yellow", "failed": "red", "in use": "yellow"}
-LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering"}
+LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
 
 class Console:
@@ -48,7 +50,7 @@ class Console:
         self._err = rich.console.Console(stderr=True, quiet=quiet, highlight=False)
         self._out = rich.console.Console(highlight=False)
         self._quiet, self._verbose = quiet, verbose
-        level = logging.DEBUG if verbose > 1 else logging.WARNING
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
         logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=self._err)])
 
     def detail(self, line: str) -> None:
@@ -89,21 +91,27 @@ class Console:
         """Where the results are, and what to know about them."""
         for note in done.notes:
             self._err.print(f"Note: {note}", style="yellow", markup=False)
-        if not done.repeated:
+        if done.from_cache:
             self._err.print("Everything was done already; --overwrite does it again.", markup=False)
         people = "1 person" if done.people == 1 else f"{done.people} people"
         found = f"{people}, {done.frames} frames, {done.seconds:.1f} s"
-        self._err.print(f"{found}, seen by {', '.join(done.networks)}", markup=False, soft_wrap=True)
-        for path in (done.outputs.video, done.outputs.result, done.outputs.summary):
-            if path.is_file() and not self._quiet:
+        self._err.print(f"{found}, seen by {', '.join(done.models)}", markup=False, soft_wrap=True)
+        if not self._quiet:
+            for path in done.files:
                 self._out.print(str(path), markup=False, soft_wrap=True)
 
-    def standing_in(self, files: ResolvedWeights, missing: str) -> None:
-        """That the networks which ship are in use, where the larger ones are missing."""
-        if not missing:
+    def resolved(self, models: ResolvedModels) -> None:
+        """Say which weights are in use, what their licences restrict, and why shipped ones replace others."""
+        for weight in models.weights:
+            self.detail(f"{weight.role}: {weight.name} ({weight.file})")
+            if weight.notice:
+                self._err.print(
+                    f"{weight.name}: {weight.notice}", style="yellow", markup=False, soft_wrap=True
+                )
+        if not models.fallback:
             return
-        names = " and ".join(used.name for used in files.used if used.role != "lifter")
-        line = f"Running on {names}, which come with the program and are less precise: {missing}"
+        names = f"{models.detector.name} and {models.pose.name}"
+        line = f"Running on {names}, which come with the program and are less precise: {models.fallback}"
         self._err.print(line, style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
@@ -130,7 +138,7 @@ class Console:
             markup=False,
         )
         for each in found.left_out:
-            self.detail(f"left out: {_plain(each.path)}: {each.why}")
+            self.detail(f"left out: {printable(each.path)}: {each.why}")
 
     @contextmanager
     def batch(self, plan: Sequence[PlannedClip]) -> Iterator[BatchBars]:
@@ -151,7 +159,7 @@ class Console:
             counts = ["" if number is None else str(number) for number in (row.people, row.frames)]
             figures = ["" if number is None else f"{number:.1f}" for number in (row.seconds, row.fps)]
             status = Text(row.status, COLOURS[row.status])
-            table.add_row(Text(_plain(row.job.clip)), status, *counts, *figures, Text(row.why))
+            table.add_row(Text(printable(row.job.clip)), status, *counts, *figures, Text(row.why))
         totals = {status: sum(row.status == status for row in rows) for status in COLOURS}
         if not self._quiet:
             self._out.print(table)
@@ -188,7 +196,7 @@ class BatchBars:
             self._tasks[job] = self._bars.add_task("", total=1.0)
         begin, length = SHARES.get(stage, (0.0, 0.0))
         self._shares[job] = begin + length * min(done / total if total else 0.0, 1.0)
-        label = f"{_plain(job.clip.name)}: {LABELS.get(stage, stage)}"
+        label = f"{printable(job.clip.name)}: {LABELS.get(stage, stage)}"
         self._bars.update(self._tasks[job], completed=self._shares[job], description=label)
         self._move()
 
@@ -200,14 +208,9 @@ class BatchBars:
         self._count += 1
         self._move()
         why = f" ({row.why})" if row.why else ""
-        line = f"[{self._count}/{len(self._seconds)}] {_plain(row.job.clip)}: {row.status}{why}"
+        line = f"[{self._count}/{len(self._seconds)}] {printable(row.job.clip)}: {row.status}{why}"
         self._lines.print(line, style=COLOURS[row.status], markup=False, soft_wrap=True)
 
     def _move(self) -> None:
         done = sum(self._seconds.get(job, 0.0) * share for job, share in self._shares.items())
         self._bars.update(self._all, completed=done)
-
-
-def _plain(path: object) -> str:
-    """A path on one line, whatever characters its name holds."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))

@@ -1,4 +1,4 @@
-"""Flags -> Settings -> one call. The only module that prints and that sets the exit status."""
+"""Flags -> Settings -> one call."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from common.command_line import run as run_commands
-from demo.settings import VERSION, VIEWS_LIFTER, Settings
+from demo.cli import export as export_command
+from demo.settings import VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
     from demo.batch.folders import ClipList
     from demo.batch.run import RetryPolicy
     from demo.cli.console import Console
-    from demo.results.outputs import ClipReport
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "videos" / "sample.mp4"
+_FIELDS = flag_fields()
 
 app = typer.Typer(
     add_completion=False,
@@ -34,9 +35,16 @@ def main() -> None:
 
 
 def expand_multi_values(flags: list[str]) -> list[str]:
-    """`--video a b` as `--video a --video b`, as shells expand `*.mp4`, `--views a b c d` likewise;
-    `--cluster` as `--cluster local`."""
+    """Spell out the short forms of the command line.
+
+    `clip.mp4` is `--video clip.mp4`; `--video a b` is `--video a --video b`, since shells expand `*.mp4`;
+    `--views a b c d` alike; `--cluster` is `--cluster local`.
+    """
+    if flags and not flags[0].startswith("-") and flags[0] not in _commands():
+        flags = ["--video", *flags]
     spelled: list[str] = []
+    if not flags:
+        return spelled
     many = ""  # the flag whose values follow
     for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
         if many and not flag.startswith("-") and spelled[-1] != many:
@@ -49,9 +57,16 @@ def expand_multi_values(flags: list[str]) -> list[str]:
     return spelled
 
 
+def _commands() -> set[str]:
+    """Names of the subcommands."""
+    return {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
+
+
 def option_for(name: str, *flags: str) -> Any:
-    """A flag with the default and the meaning that `Settings` gives it."""
-    field = Settings.model_fields[name]
+    """A flag with the default and the description that its settings field has."""
+    field = _FIELDS[name]
     return typer.Option(field.default, *flags, help=field.description)
 
 
@@ -101,6 +116,7 @@ def run(
     height: int | None = option_for("height"),
     orbit: float = option_for("orbit"),
     render: bool = option_for("render"),
+    export: str = option_for("export"),
     offline: bool = option_for("offline"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that are there already."),
     verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Say more."),
@@ -117,10 +133,7 @@ def run(
         raise typer.Exit
     if context.invoked_subcommand is not None:
         return
-    flags = {name: value for name, value in locals().items() if name in Settings.model_fields}
-    if views and lifter == "auto":
-        flags["lifter"] = VIEWS_LIFTER
-    settings = _settings(flags)
+    settings = _settings({name: value for name, value in locals().items() if name in _FIELDS})
     from demo.cli.console import Console
 
     console = Console(quiet=quiet, verbose=verbose)
@@ -144,51 +157,28 @@ def run(
 
 
 def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
-    """One clip, or several views of one person, in this process.
+    """Process one clip, or several views of one person, in this process, with progress on the console.
 
     Raises:
         DamagedVideo: the results cover only a part. UserError: there are none.
     """
-    done = process(clips, folder, settings, overwrite, console)
-    console.finished(done)
-    if done.damage:
-        from common.errors import DamagedVideo
-
-        raise DamagedVideo(f"{done.clip}: {done.damage}; the results cover what could be read")
-
-
-def process(
-    clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console
-) -> ClipReport:
-    """One clip or several views, with progress on the console; more thriftily when memory is short."""
-    from functools import partial
-
+    from common.errors import DamagedVideo
     from demo.video.reader import probe
 
-    for clip in clips:  # a wrong path is told before anything is loaded
+    for clip in clips:  # report a wrong path before anything is loaded
         probe(clip)
     with console.working("loading the program"):
-        from common.errors import UserError
-        from demo.models import ModelLoader, out_of_memory, resolve_with_fallback
-        from demo.pipeline import process_clip
-        from demo.views import process_views
-    stages = partial(process_clip, clips[0]) if len(clips) == 1 else partial(process_views, clips)
-    settings, files, missing = resolve_with_fallback(settings)
-    console.standing_in(files, missing)
-    for used in files.used:
-        console.detail(f"{used.role}: {used.name} ({used.file})")
-    networks = ModelLoader(files, settings, lambda: console.working("loading the networks"))
-    thrift = 0
-    while networks.use(thrift):
-        with console.progress() as report:
-            try:
-                return stages(folder, settings, files, networks, report, overwrite)
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-        console.detail("memory was short: trying again with less")
-        thrift += 1
-    raise UserError(f"{clips[0]}: not enough memory, however small the batches; close other programs")
+        from demo.models import ModelLoader, resolve_models
+        from demo.pipeline import process
+
+        resolved = resolve_models(settings, len(clips))
+    console.resolved(resolved)
+    models = ModelLoader(resolved, settings, lambda: console.working("loading the networks"))
+    with console.progress() as progress:
+        report = process(clips, folder, settings, models, progress, overwrite)
+    console.finished(report)
+    if report.damage:
+        raise DamagedVideo(f"{report.clip}: {report.damage}; the results cover what could be read")
 
 
 def run_many(
@@ -208,7 +198,7 @@ def run_many(
     from demo.batch import run as batch
     from demo.batch.report import exit_status
     from demo.batch.worker import RunConfig
-    from demo.models import resolve_with_fallback
+    from demo.models import resolve_models
 
     try:
         if not found.jobs:
@@ -217,11 +207,11 @@ def run_many(
             raise OutputError(f"{output} is a file: --output is the folder for the results")
         count = jobs or batch.worker_count()
         threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
-        settings, files, missing = resolve_with_fallback(settings)
-        console.standing_in(files, missing)
-        orders = RunConfig(settings, files, overwrite, threads)
-        with console.counting("looking at the clips", len(found.jobs)) as looked:
-            plan = batch.plan(found, orders, looked)
+        models = resolve_models(settings)
+        console.resolved(models)
+        orders = RunConfig(settings, models, overwrite, threads)
+        with console.counting("inspecting the clips", len(found.jobs)) as inspected:
+            plan = batch.plan(found, orders, inspected)
         console.planned(plan, found)
         with ExitStack() as stack:
             if cluster is None:
@@ -239,6 +229,9 @@ def run_many(
     return exit_status(rows)
 
 
+export_command.register(app)
+
+
 @app.command()
 def weights() -> None:
     """List the weights: licence, size, and where each is found."""
@@ -252,8 +245,8 @@ def _settings(flags: dict[str, Any]) -> Settings:
     from pydantic import ValidationError
 
     try:
-        return Settings(**flags)
+        return Settings.of(**flags)
     except ValidationError as error:
         first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        flag = "--" + str(first["loc"][-1]).replace("_", "-")
         raise typer.BadParameter(f"{flag}: {first['msg']}") from error

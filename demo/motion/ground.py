@@ -1,181 +1,259 @@
-"""One level floor for a clip: which way is up, how high the floor is, and people who stand on it.
+"""One level floor for a clip: which way is up, how high the floor is, which joints bear on it.
 
-Everything is in camera axes, metres. `up` is the unit vector (3,) against gravity.
+Everything is in camera axes, metres from the camera. `up` is the unit vector (3,) against gravity. It is one
+for the clip: the most probable direction under three sources, each with room for being wrong. Cameras are
+held about level; the lifter says where up is; and joints that rest lie on the floor, none under it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
-from demo.types import CameraPose, Floats
-from lifter.smoothing import smooth
-from lifter.windows import blocks
+from demo.types import Doubles, Floats, Segments
+from lifter.clock import frame_rate, runs
+from lifter.skeletons import H36M_17
 
-ANKLE_HEIGHT = 0.08  # metres from the sole to the ankle joint
-RESTING_SPEED = 0.35  # metres a second; a foot slower than this stands
-STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
-STRETCH = 0.1  # the part of a person's distance that may be wrong because of a wrong size
-ANKLES = (3, 6)
-STANDING_SPREAD = 0.04  # metres; a foot so much higher than the other one bears a third of its weight
-MIDDLE_OF_FOOT = 0.05  # metres ahead of the ankle
-# (part of the body's mass, from joint, to joint, centre as a part of the way): head, trunk, upper arms,
-# forearms with hands, thighs, shanks with feet. Winter, "Biomechanics and Motor Control of Human Movement".
-SEGMENTS = (
-    *((0.081, 8, 10, 0.8), (0.497, 0, 8, 0.5)),
-    *((0.028, 11, 12, 0.436), (0.028, 14, 15, 0.436), (0.022, 12, 13, 0.68), (0.022, 15, 16, 0.68)),
-    *((0.100, 4, 5, 0.433), (0.100, 1, 2, 0.433), (0.061, 5, 6, 0.606), (0.061, 2, 3, 0.606)),
+# Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
+# ankle its height over the sole (.039 of stature: Winter, "Biomechanics and Motor Control of Human
+# Movement").
+_CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
+_TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
+CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])
+_THORAX = H36M_17.joints.index("thorax")
+
+RESTING_SPEED = (
+    0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
 )
+RESTING_TIME = 0.2  # seconds that it is so at least
+SAME_PLACE = 0.15  # metres within which a joint rests in one place, however long
+STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
+HEIGHT_SIGMA = 0.05  # metres, of a bearing joint's height
+DEPTH_SIGMA = 0.10  # metres, of its distance within the body
+REACH = 1.7  # metres over which resting joints that do not touch the floor are spread: a body's height
+# Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each
+# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and are no further
+# evidence.
+_BEARS = {
+    "ankle": 0.5,
+    "wrist": 0.25,
+    "knee": 0.1,
+    "pelvis": 0.1,
+    "elbow": 0.05,
+    "thorax": 0.05,
+    "head": 0.03,
+}
+BEARS = np.array([_BEARS.get(name.split("_")[-1], 0.0) for name in H36M_17.joints])
 
-Doubles = NDArray[np.float64]
+# How cameras are held, degrees: (share, pitch, roll). Most by hand or on a tripod, about level; some tilted
+# (four cameras of one laboratory: pitch 18 to 25, roll 3 to 26); a few anyhow, upside down too. Assumed, not
+# measured.
+LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
+# The lifter's up, degrees: (share, sigma). On simulated held-out motion it is off by 4.6 (median, 4 an axis);
+# of people who lie or support themselves on their hands by 20 to 40.
+LIFTER_UP = ((0.80, 4.0), (0.17, 25.0))
+LIFTER_UP_LYING = ((0.20, 4.0), (0.70, 25.0))
+UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is taken for sure
+_ANYWHERE = 1 / 41253  # a sphere has so many square degrees
+_COARSE, _FINE, _NEAR = 4.0, 1.0, 10.0  # degrees: grids of up over the sphere, then about the best
 
 
-def estimate_up(poses: Sequence[CameraPose]) -> Doubles:
-    """The first guess of up: half what the lifter says, half how people keep their balance.
+@dataclass(frozen=True)
+class Places:
+    """Where one person's joints rested: points (N, 3), joints (N,), probability (N,) that they bear weight.
 
-    Where the lifter does not say, balance alone.
+    lowest: (M, 17, 3) poses spread over the clip; nothing is under the floor.
     """
-    joints = [pose.joints for pose in poses]
-    if not any(len(known) for track in joints for known in _complete(track)):
-        return np.array((0.0, -1.0, 0.0))
-    said = [pose.up[np.isfinite(pose.up).all(1)] for pose in poses if pose.up is not None]
-    if not sum(map(len, said)):
-        bodies = [known[:, 8] - known[:, ANKLES].mean(1) for track in joints for known in _complete(track)]
-        return balance(joints, unit(np.median(np.concatenate(bodies), axis=0)))
-    up = unit(np.concatenate(said).mean(0).astype(np.float64))
-    return unit(up + balance(joints, up))
+
+    points: Doubles
+    joints: np.ndarray
+    bears: Doubles
+    lowest: Doubles
 
 
-def _complete(joints: Floats) -> Iterator[Doubles]:
-    """The poses (N, 17, 3) of which all joints are known, block by block."""
-    for part in blocks(0, len(joints)):
-        known = np.isfinite(joints[part]).all((1, 2))
-        yield joints[part][known].astype(np.float64)
+@dataclass(frozen=True)
+class Up:
+    """up: (3,) of unit length. sigma: degrees by which it may be off."""
+
+    up: Doubles
+    sigma: float
 
 
-def balance(joints: Sequence[Floats], up: Doubles) -> Doubles:
-    """Up from where the centre of mass is: over the feet, on average, whoever does not fall.
+def resting_places(joints: Doubles, times: Doubles, contacts: Floats | None = None) -> Places:
+    """Find where a person's joints rest.
 
-    joints: for each person (T, 17, 3), Human3.6M-17, NaN where unknown. up: a first guess, which tells the
-    standing foot (the lower one) from the other and the front of the foot from its heel.
+    Args:
+        joints: (T, 17, 3) metres from the camera, NaN where unknown.
+        times: (T,) seconds.
+        contacts: (T, 17) the lifter's probability that a joint bears on the ground, or None.
     """
-    away = []
-    for pose in (known for track in joints for known in _complete(track)):
-        ankles = pose[:, ANKLES]
-        height = ankles @ up
-        weight = np.exp(-(height - height.min(1, keepdims=True)) / STANDING_SPREAD)
-        weight /= weight.sum(1, keepdims=True)
-        ahead = np.cross(pose[:, 4] - pose[:, 1], up)
-        ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
-        support = (weight[..., None] * ankles).sum(1) + MIDDLE_OF_FOOT * ahead
-        offset = centre_of_mass(pose) - support
-        away.append(offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9))
-    return unit(np.concatenate(away).mean(0))
+    known = np.isfinite(joints).all((1, 2))
+    points, numbers, bears = [], [], []
+    if known.sum() > 2:
+        speed = joint_speeds(joints, times)
+        still = speed < RESTING_SPEED if contacts is None else np.nan_to_num(contacts) > 0.5
+        for joint in np.flatnonzero(BEARS):
+            places: list[Doubles] = []
+            for first, end in runs(still[:, joint] & known):
+                if times[end - 1] - times[first] < RESTING_TIME:
+                    continue
+                place = np.median(joints[first:end, joint], axis=0)
+                if all(np.linalg.norm(place - other) > SAME_PLACE for other in places):
+                    places.append(place)
+                    points.append(place)
+                    numbers.append(joint)
+                    share = BEARS[joint] if contacts is None else float(contacts[first:end, joint].mean())
+                    bears.append(min(share, 0.95))
+    poses = joints[known]
+    some = poses[:: max(1, len(poses) // 30)]
+    return Places(np.array(points).reshape(-1, 3), np.array(numbers, int), np.array(bears), some)
 
 
-def centre_of_mass(joints: Doubles) -> Doubles:
-    """Centres of mass (T, 3) of Human3.6M-17 joints, by the segment masses of Dempster and Winter."""
-    total = sum(segment[0] for segment in SEGMENTS)
-    parts = (
-        mass * (joints[:, start] + share * (joints[:, end] - joints[:, start]))
-        for mass, start, end, share in SEGMENTS
-    )
-    return np.asarray(sum(parts) / total)
+def joint_speeds(joints: Doubles, times: Doubles) -> Doubles:
+    """Speeds (T, 17) of joints (T, 17, 3), metres a second; infinite where unknown."""
+    if len(times) < 2:
+        return np.full(joints.shape[:2], np.inf)
+    return np.nan_to_num(np.linalg.norm(np.gradient(joints, times, axis=0), axis=-1), nan=np.inf)
 
 
-def contacts(ankles: Doubles, times: Doubles, up: Doubles) -> Doubles:
-    """Where one person's feet touched the ground (N, 3): where they rested, else where they were lowest.
+@dataclass(frozen=True)
+class LifterUp:
+    """What the lifter says of a clip: up (3,) of unit length, and (share, sigma) in degrees of its errors."""
 
-    ankles: (T, 2, 3), NaN where unknown.
+    up: Doubles
+    errors: tuple[tuple[float, float], ...]
+
+    @staticmethod
+    def of(ups: Floats, joints: Floats) -> LifterUp | None:
+        """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
+        in it; where less than a fifth do, of all frames, and less to be relied on. None where it never
+        says."""
+        said = np.isfinite(ups).all(-1)
+        if not said.any():
+            return None
+        up = ups[said] / np.linalg.norm(ups[said], axis=-1, keepdims=True)
+        trunk = (joints[said][:, _THORAX] - joints[said][:, 0]).astype(np.float64)
+        upright = (trunk * up).sum(-1) > UPRIGHT * np.linalg.norm(trunk, axis=-1)
+        if upright.mean() < 0.2:
+            return LifterUp(unit(np.median(up, axis=0)), LIFTER_UP_LYING)
+        return LifterUp(unit(np.median(up[upright], axis=0)), LIFTER_UP)
+
+
+def estimate_up(places: Sequence[Places], said: LifterUp | None) -> Up:
+    """Find up from where people's joints rest, the camera's own up, and what the lifter said."""
+    pitch, roll = np.meshgrid(np.arange(-88, 89, _COARSE), np.arange(-180, 180, _COARSE))
+    best = _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[0]
+    span = np.arange(-_NEAR, _NEAR + _FINE / 2, _FINE)
+    pitch, roll = np.meshgrid(best[0] + span, best[1] + span)
+    return _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[1]
+
+
+def _best(angles: Doubles, places: Sequence[Places], said: LifterUp | None) -> tuple[Doubles, Up]:
+    """The most probable of the given pitches and rolls (N, 2), degrees, and the mean up over all of them."""
+    pitch, roll = np.radians(angles).T
+    ups = np.stack((np.cos(pitch) * np.sin(roll), -np.cos(pitch) * np.cos(roll), np.sin(pitch)), 1)
+    score = np.log(_level_density(angles)) + np.log(np.cos(pitch).clip(1e-6))
+    if said is not None:
+        off = np.degrees(np.arccos(np.clip(ups @ said.up, -1, 1)))
+        score += np.log(_lifter_density(off, said.errors))
+    for own in places:
+        score += _bearing(own, ups)
+    weight = np.exp(score - score.max())
+    weight /= weight.sum()
+    mean = unit(weight @ ups)
+    off = np.degrees(np.arccos(np.clip(ups @ mean, -1, 1)))
+    return angles[int(score.argmax())], Up(mean, float(np.sqrt(weight @ off**2)))
+
+
+def _level_density(angles: Doubles) -> Doubles:
+    """How probable a camera's pitch and roll (N, 2) are, a square degree."""
+    density = np.full(len(angles), (1 - sum(share for share, _, _ in LEVEL_CAMERAS)) * _ANYWHERE)
+    roll = (angles[:, 1] + 180) % 360 - 180
+    for share, sigma_pitch, sigma_roll in LEVEL_CAMERAS:
+        exponent = (angles[:, 0] / sigma_pitch) ** 2 + (roll / sigma_roll) ** 2
+        density += share * np.exp(-exponent / 2) / (2 * np.pi * sigma_pitch * sigma_roll)
+    return density
+
+
+def _lifter_density(off: Doubles, errors: Sequence[tuple[float, float]]) -> Doubles:
+    """How probable it is that the lifter's up is so many degrees off, a square degree."""
+    density = np.full(len(off), (1 - sum(share for share, _ in errors)) * _ANYWHERE)
+    for share, sigma in errors:
+        density += share * np.exp(-((off / sigma) ** 2) / 2) / (2 * np.pi * sigma**2)
+    return density
+
+
+def _bearing(own: Places, ups: Doubles) -> Doubles:
+    """The log likelihood (N,) of a person's resting joints for each up (N, 3), with the floor that suits it.
+
+    A resting joint bears on the floor, or is anywhere up to a body's height above it; no joint is under it.
     """
-    rested = _rests(ankles, times)
-    return rested if len(rested) else _touches(ankles, times, up)
+    if not len(own.points):
+        return np.zeros(len(ups))
+    heights = ups @ own.points.T - CLEARANCE[own.joints]
+    rays = own.points / np.linalg.norm(own.points, axis=1, keepdims=True)
+    sigma = np.hypot(HEIGHT_SIGMA, DEPTH_SIGMA * (ups @ rays.T))
+    lowest = np.empty(len(ups))
+    for part in range(0, len(ups), 500):
+        reach = np.einsum("ni,mji->nmj", ups[part : part + 500], own.lowest) - CLEARANCE
+        lowest[part : part + 500] = np.quantile(reach.min(2), 0.1, axis=1)
+    # A joint that rests in many places counts once: its errors are alike.
+    share = 1 / np.bincount(own.joints)[own.joints]
+    best = np.full(len(ups), -np.inf)
+    # The floor is at one of the lowest places, or where nothing rests.
+    for floor in (*np.sort(heights, axis=1)[:, :5].T, lowest):
+        gap = heights - floor[:, None]
+        on = own.bears * np.exp(-((gap / sigma) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigma)
+        above = (1 - own.bears) / REACH * (gap > 0)
+        under = np.minimum(lowest - floor, 0) / HEIGHT_SIGMA
+        likely = np.log(on + above + 1e-4) @ share - under**2 / 2
+        best = np.maximum(best, likely)
+    return best
 
 
-def _rests(ankles: Doubles, times: Doubles) -> Doubles:
-    """The mean place of each ankle for each second that it stood still."""
-    places = []
-    if len(times) < 3:
-        return np.zeros((0, 3))
-    for path in np.moveaxis(ankles, 1, 0):
-        speed = np.linalg.norm(np.gradient(path, times, axis=0), axis=1)
-        still = np.nan_to_num(speed, nan=np.inf) < RESTING_SPEED
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], still.astype(int), [0]))))
-        for first, end in zip(edges[::2], edges[1::2], strict=True):
-            if times[end - 1] - times[first] >= 0.1:
-                # A long stand counts more than a step: as a foot that is put down once a second.
-                pieces = max(1, round(float(times[end - 1] - times[first])))
-                places += [piece.mean(0) for piece in np.array_split(path[first:end], pieces)]
-    return np.array(places).reshape(-1, 3)
+def bearing_joints(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
+    """Guess the probability (T, 17) that each joint of a stretch bears on the ground: low and slow ones do.
 
-
-def _touches(ankles: Doubles, times: Doubles, up: Doubles) -> Doubles:
-    """For each second the mean place of the lower ankle, over the quarter in which it was lowest."""
-    known = np.flatnonzero(np.isfinite(ankles).all((1, 2)))
-    height = ankles[known] @ up
-    lower = height.argmin(1)
-    places = []
-    for second in np.unique(np.floor(times[known])):
-        inside = np.flatnonzero(np.floor(times[known]) == second)
-        low = height[inside, lower[inside]]
-        chosen = inside[low <= np.quantile(low, 0.25)]
-        places.append(ankles[known[chosen], lower[chosen]].mean(0))
-    return np.array(places).reshape(-1, 3)
-
-
-def level(up: Doubles, places: Doubles, prior: float = 5.0, spread: float = 0.08) -> Doubles:
-    """`up` corrected so that the places where feet stood lie at one height.
-
-    A least-squares turn by a small angle about the two horizontal axes, held back by a prior of `prior`
-    degrees; contact heights are good to `spread` metres. People who stay in one place say little about the
-    floor, and then the first guess stays.
+    Low is meant relative to where the person touches the ground about that time (`touch_heights`).
     """
-    if len(places) < 2:
-        return up
-    axes = axes_from_up(up)
-    local = (places - np.median(places, axis=0)) @ axes.T
-    near = np.abs(local[:, 2]) < max(3 * np.median(np.abs(local[:, 2])), 0.15)  # stairs, chairs, failures
-    if near.sum() < 2:
-        return up
-    local = local[near] - local[near].mean(0)
-    normal = local[:, :2].T @ local[:, :2] / spread**2 + np.eye(2) / np.radians(prior) ** 2
-    turn = np.linalg.solve(normal, -local[:, :2].T @ local[:, 2] / spread**2)
-    turn *= min(1.0, np.radians(2 * prior) / max(float(np.linalg.norm(turn)), 1e-9))
-    return unit(up + turn @ axes[:2])
+    gap = joints @ up - CLEARANCE - touch_heights(joints, times, up)[:, None]
+    low = np.exp(-((np.maximum(gap, 0) / HEIGHT_SIGMA) ** 2) / 2)
+    slow = np.exp(-((joint_speeds(joints, times) / RESTING_SPEED) ** 2) / 2)
+    return low * slow
 
 
-def axes_from_up(up: Doubles) -> Doubles:
-    """Camera-to-world rotation (3, 3): z is `up`, y looks where the camera looks, along the floor."""
-    forward = np.array((0.0, 0.0, 1.0)) - up[2] * up
-    if np.linalg.norm(forward) < 0.1:  # the camera looks straight down or up
-        forward = np.array((0.0, -1.0, 0.0)) + up[1] * up
-    y = unit(forward)
-    return np.stack((np.cross(y, up), y, up))
+def touch_heights(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
+    """The heights (T,) along `up` at which a person touches the ground about each frame of a stretch.
 
-
-def ground_heights(ankles: Doubles, up: Doubles, fps: float) -> Doubles:
-    """How high (T,) along `up` a person touches the ground about each frame of a stretch.
-
-    A low percentile of the lower ankle over a good second: a jump is shorter than that.
+    A low percentile of the lowest joint over a good second: a jump is shorter than that.
     """
-    height = (ankles @ up).min(1)
-    window = max(3, round(STEP_TIME * fps)) | 1
+    height = (joints @ up - CLEARANCE).min(1)
+    window = max(3, round(STEP_TIME * frame_rate(times))) | 1
     return percentile_filter(height, 15, size=window, mode="nearest")
 
 
+def touches(joints: Doubles, segments: Segments, times: Doubles, up: Doubles) -> Doubles:
+    """`touch_heights` for all stretches of a person, (T,); NaN elsewhere."""
+    out = np.full(len(times), np.nan)
+    for first, end in segments:
+        out[first:end] = touch_heights(joints[first:end], times[first:end], up)
+    return out
+
+
 def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list[float], float]:
-    """A size factor for each person, and the height of ankles on the floor.
+    """Find a size factor for each person, and the height of the floor they share.
 
-    touch: for each person the heights (N,) at which it touched the ground. trust: how well each one's feet
-    were seen; who has less than half of the best has no say.
+    Args:
+        touch: for each person the heights (N,) at which it touched the ground.
+        trust: how well each one's joints were seen; who has less than half of the best does not count.
 
-    One camera cannot tell a small person from a far one; that they stand on one floor can. The floor is
-    where most people stand within a fifth of its distance below the camera, the lowest such place when there
-    are several: people stand on walls and stairs, never under the floor. Who stands there gets a factor,
-    the others, and somebody alone, get 1.
+    One camera cannot distinguish a small person from a far one; that they stand on one floor can. The floor
+    is where most people stand within a fifth of its distance below the camera, the lowest such place when
+    there are several: people stand on walls and stairs, never under the floor. Who stands there gets a
+    factor, the others, and somebody alone, get 1.
     """
     heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
     enough = max(trust, default=0.0) / 2
@@ -195,22 +273,13 @@ def _alike(a: float, b: float) -> bool:
     return a * b > 0 and min(abs(a), abs(b)) > 0.3 and 0.8 <= a / b <= 1.25
 
 
-def snap_to_floor(root: Doubles, touch: Doubles, floor: float, up: Doubles, fps: float) -> Doubles:
-    """A trajectory (T, 3) moved along the line of sight so that its feet touch the floor where they stood.
-
-    Depth comes from apparent size and wanders; seen from above, a wrong depth is a wrong height. Only what
-    lasts longer than a step is corrected, so jumps stay; and nothing that would need more than a tenth of
-    the distance (somebody on a wall, a camera at the height of the floor).
-
-    touch: (T,) from `ground_heights`. floor: from `common_floor`.
-    """
-    sight = root / root[:, 2:]
-    slope = sight @ up
-    # Far from zero when the camera looks down on the floor; near zero depth says nothing about height.
-    need = (floor - touch) * slope / (slope**2 + 0.1**2)
-    trust = np.clip(2 - np.abs(need) / (STRETCH * root[:, 2]), 0, 1)
-    shift = smooth((trust * need)[:, None].astype(np.float32), fps, cutoff=1.0)
-    return root + shift * sight
+def axes_from_up(up: Doubles) -> Doubles:
+    """Camera-to-world rotation (3, 3): z is `up`, y looks where the camera looks, along the floor."""
+    forward = np.array((0.0, 0.0, 1.0)) - up[2] * up
+    if np.linalg.norm(forward) < 0.1:  # the camera looks straight down or up
+        forward = np.array((0.0, -1.0, 0.0)) + up[1] * up
+    y = unit(forward)
+    return np.stack((np.cross(y, up), y, up))
 
 
 def unit(v: Doubles) -> Doubles:

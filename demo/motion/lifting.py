@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from demo.types import CameraPose, Floats, Status, Track2D
-from lifter.cameras import ASSUMED_FOCAL, normalize_screen
+from demo.types import CameraPoses, Doubles, Floats, Segments, Status, Tracks2D
+from lifter.cameras import ASSUMED_FOCAL, ClipCamera, normalize_screen
 from lifter.gaps import LONGEST_GAP, SEEN  # trainings see joints as the program does
-from lifter.inference import LiftedSequence, lift_track
+from lifter.inference import UNKNOWN_CAMERA, LiftedSequence, lift_track
 from lifter.skeletons import coco_to_h36m
 from lifter.spec import Lifter, LifterSpec
 from lifter.windows import blocks
@@ -21,38 +22,56 @@ ENOUGH = 4  # joints that must be seen in a frame
 SLOWEST, FASTEST, USUAL = 14.0, 61.0, 30.0
 
 
-def lift_person(
-    track: Track2D,
-    times: NDArray[np.float64],
+def lift_tracks(
+    tracks: Tracks2D,
+    times: Doubles,
     size: tuple[int, int],
     lifter: Lifter,
     spec: LifterSpec,
     flip: bool = True,
     device: str = "cpu",
     focal: float | None = None,
-) -> CameraPose:
-    """Lifts every stretch of a track in which the person was not lost for over half a second.
+) -> CameraPoses:
+    """Lift every stretch of each track that has no gap of over half a second.
 
-    times: (T,) seconds. size: width and height of the picture. focal: pixels; None assumes a phone's.
+    Args:
+        times: (T,) seconds.
+        size: width and height of the picture, pixels.
+        focal: pixels; None assumes a phone's.
     """
-    length = len(times)
-    screen_focal = 2 * (focal or ASSUMED_FOCAL * max(size)) / size[0]
-    filled, status, segments = fill_track(track.keypoints, times)
-    joints = np.full((length, 17, 3), np.nan, np.float32)
-    uncertainty = np.full((length, 17), np.nan, np.float32) if spec.predicts_error else None
-    ups = np.full((length, 3), np.nan, np.float32)
-
-    for first, end in segments:
-        part = slice(first, end)
-        x = to_lifter_input(filled[part], spec, size)
-        lifted = lift_stretch(x, times[part], lifter, spec, flip, device, screen_focal)
-        joints[part] = lifted.joints
-        if uncertainty is not None and lifted.error is not None:
-            uncertainty[part] = lifted.error
-        if lifted.up is not None:
-            ups[part] = lifted.up
-    up = ups if np.isfinite(ups).any() else None
-    return CameraPose(track.person_id, filled, joints, uncertainty, up, status, tuple(segments))
+    people, length = tracks.keypoints.shape[:2]
+    camera = ClipCamera(2 * (focal or ASSUMED_FOCAL * max(size)) / size[0], aspect=size[1] / size[0])
+    filled = np.empty((people, length, 17, 3), np.float32)
+    joints = np.full((people, length, 17, 3), np.nan, np.float32)
+    uncertainty = np.full((people, length, 17), np.nan, np.float32)
+    ups = np.full((people, length, 3), np.nan, np.float32)
+    contacts = np.full((people, length, 17), np.nan, np.float32)
+    status = np.empty((people, length), np.uint8)
+    all_segments: list[Segments] = []
+    for person, keypoints in enumerate(tracks.keypoints):
+        filled[person], status[person], segments = fill_track(keypoints, times)
+        all_segments.append(tuple(segments))
+        for first, end in segments:
+            part = slice(first, end)
+            x = to_lifter_input(filled[person, part], spec, size)
+            lifted = lift_stretch(x, times[part], lifter, spec, flip, device, camera)
+            joints[person, part] = lifted.joints
+            if lifted.error is not None:
+                uncertainty[person, part] = lifted.error
+            if lifted.up is not None:
+                ups[person, part] = lifted.up
+            if lifted.contacts is not None:
+                contacts[person, part] = lifted.contacts
+    return CameraPoses(
+        tracks.ids,
+        filled,
+        joints,
+        uncertainty if spec.predicts_error else None,
+        ups if np.isfinite(ups).any() else None,
+        contacts if np.isfinite(contacts).any() else None,
+        status,
+        tuple(all_segments),
+    )
 
 
 def fill_track(
@@ -88,17 +107,20 @@ def lift_stretch(
     spec: LifterSpec,
     flip: bool,
     device: str,
-    focal: float | None = None,
+    camera: ClipCamera = UNKNOWN_CAMERA,
 ) -> LiftedSequence:
     """Normalised 2D without gaps, (T, 17, C) or (T, views, 17, C), to 3D at the same `times` (T,).
 
-    focal: in screen units, 2 f / width; for lifters that turn towards the person.
-
     The pelvis is exactly at 0, as in the authors' video demos: some lifters leave it millimetres away.
+
+    Args:
+        camera: what is known beside the frame rate, which is that of `times`.
     """
     clock = even_clock(times)
     steady = resample(x, times, clock)
-    lifted = lift_track(lifter, spec, steady, flip=flip, device=device, focal=focal)
+    if len(clock) > 1:
+        camera = replace(camera, fps=float(1 / np.median(np.diff(clock))))
+    lifted = lift_track(lifter, spec, steady, flip=flip, device=device, camera=camera)
 
     def back(values: Floats | None) -> Floats | None:
         return None if values is None else resample(values, clock, times)
@@ -106,7 +128,7 @@ def lift_stretch(
     joints = resample(lifted.joints, clock, times)
     if spec.root_relative:
         joints[:, 0] = 0
-    return LiftedSequence(joints, back(lifted.error), back(lifted.up))
+    return LiftedSequence(joints, back(lifted.error), back(lifted.up), back(lifted.contacts))
 
 
 def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -142,11 +164,12 @@ def fill_gaps(keypoints: Floats, times: NDArray[np.float64]) -> Floats:
 def to_lifter_input(keypoints: Floats, spec: LifterSpec, size: tuple[int, int]) -> Floats:
     """COCO keypoints in pixels as the spec wants them: its joints, screen-normalised, its channels.
 
-    A lifter that reads scores is told of missing joints by score 0. One that does not gets the joint's
-    nearest known place in time, or the middle of the person where it is never seen.
+    A lifter that reads scores finds missing joints by score 0. One that does not, or knows no missing joints,
+    gets the joint's nearest known place in time, or the middle of the person where it is never seen.
     """
     width, height = size
-    points = keypoints if spec.channels == 3 else _without_holes(keypoints)
+    zeros = spec.channels == 3 and spec.missing == "zero"
+    points = keypoints if zeros else _without_holes(keypoints)
     out = np.empty(points.shape, np.float32)
     for part in blocks(0, len(points)):
         known = coco_to_h36m(points[part]) if spec.joints == "h36m17" else points[part]

@@ -1,210 +1,161 @@
-"""After lifting: smoothing, the way of the root through space, and ONE level floor for the whole clip.
+"""After lifting: one fit a person to the picture, then one level floor for the whole clip.
 
-Everything here sees whole tracks, so nothing lags, and a clip gets one rigid transform from camera to
-world: jumps leave the floor, and a rolled camera does not make people lean.
+Everything here sees whole tracks, so nothing lags. A clip gets one rigid transform from camera to world:
+jumps leave the floor, and a rolled camera does not make people lean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
+from demo.motion.body import SIGMAS, Sigmas
+from demo.motion.fit import FittedPose, Floor, fit_person
 from demo.motion.ground import (
-    ANKLE_HEIGHT,
-    ANKLES,
+    CLEARANCE,
+    LifterUp,
     axes_from_up,
+    bearing_joints,
     common_floor,
-    contacts,
     estimate_up,
-    ground_heights,
-    level,
-    snap_to_floor,
+    resting_places,
+    touches,
 )
-from demo.types import CameraPose, Floats, Track3D
+from demo.motion.observations import Observations, observe
+from demo.types import SEEN_SCORE, Bools, CameraPoses, Doubles, Floats, JointStatus, Motion, SceneTransform
 from lifter.cameras import ASSUMED_FOCAL
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
-from lifter.smoothing import smooth
 from lifter.windows import blocks
 
-COCO_ANKLES = (15, 16)
-DEPTH_CUTOFF = 1.0  # Hz; depth comes from apparent size and is the noisiest of the three coordinates
-
-Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SceneTransform:
-    """The rigid transform of a clip: world = rotation @ camera + offset (metres), and what it rests on.
-
-    focal: pixels. contacts: how many foot contacts levelled the floor. tilt: degrees between the camera's
-    own "up" and the world's. smoothing_moved: mean distance in mm by which smoothing moved the joints.
-    """
-
-    rotation: Doubles
-    offset: Doubles
-    focal: float
-    contacts: int
-    tilt: float
-    smoothing_moved: float
+# H36M joints that keypoints show, by the COCO keypoints they need: limbs their own, the trunk shoulders or
+# hips, the head the nose.
+_SHOWN_BY = {
+    **{h36m: (coco,) for h36m, coco in zip(LIMBS_H36M, LIMBS_COCO, strict=True)},
+    **{0: (11, 12), 7: (5, 6, 11, 12), 8: (5, 6), 9: (0,), 10: (0,)},
+}
+_UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # metres a second squared: no motion is too sudden
 
 
-def to_world(
-    poses: Sequence[CameraPose],
+def place_in_world(
+    poses: CameraPoses,
     times: Doubles,
     size: tuple[int, int],
     focal: float | None = None,
     smoothing: bool = True,
-) -> tuple[list[Track3D], SceneTransform]:
-    """Several people's poses to smoothed motion in one common space, z up, floor at z = 0.
+) -> tuple[Motion, SceneTransform]:
+    """Fit several people's poses to the picture and bring them into one common space, z up, floor at z = 0.
 
-    times: (T,) seconds. focal: pixels; None assumes 0.9 of the picture's longer side.
+    Args:
+        times: (T,) seconds.
+        size: of the picture, pixels.
+        focal: pixels; None assumes 0.9 of the picture's longer side.
+        smoothing: whether accelerations are held to what people do.
     """
     focal = focal or ASSUMED_FOCAL * max(size)
-    # Everybody's joints lie in one array, as the result file wants them.
-    joints = np.empty((len(poses), len(times), 17, 3), np.float32)
-    roots = []
-    for pose, clean in zip(poses, joints, strict=True):
-        clean[:] = pose.joints
-        root = np.full((len(times), 3), np.nan)
-        for first, end in pose.segments:
-            part = slice(first, end)
-            fps = _rate(times[part])
-            if smoothing:
-                clean[part] = smooth(pose.joints[part], fps)
-            root[part] = root_trajectory(clean[part], pose.keypoints[part], size, focal, fps)
-        roots.append(root)
-
-    moved = _moved(poses, joints)
-    ankles = [j[:, ANKLES] + r[:, None] for j, r in zip(joints, roots, strict=True)]
-    up = estimate_up(poses)
-    places = [contacts(path, times, up) for path in ankles]
-    up = level(up, np.concatenate(places or [np.zeros((0, 3))]))
-    touch = [_touch(pose, path, up, times) for pose, path in zip(poses, ankles, strict=True)]
-    scales, floor = common_floor(
+    sigmas = SIGMAS if smoothing else _UNSMOOTHED
+    people = _People(poses, times, size, focal, sigmas)
+    people.fit()
+    places = [
+        resting_places(joints, times, None if poses.contacts is None else poses.contacts[number])
+        for number, joints in enumerate(people.joints)
+    ]
+    said = None if poses.up is None else LifterUp.of(poses.up, poses.joints)
+    found = estimate_up(places, said)
+    touch = people.touch(found.up)
+    scales, height = common_floor(
         [own[np.isfinite(own)] for own in touch],
-        [float(pose.keypoints[:, COCO_ANKLES, 2].mean()) for pose in poses],
+        [float(keypoints[..., 2].mean()) for keypoints in poses.keypoints],
     )
-    for pose, root, own, scale in zip(poses, roots, touch, scales, strict=True):
-        for first, end in pose.segments:
-            part = slice(first, end)
-            root[part] = snap_to_floor(root[part], own[part], floor / scale, up, _rate(times[part]))
+    people.fit([Floor(found.up, height / scale) for scale in scales])
+    joints = people.joints * np.array(scales).reshape(-1, 1, 1, 1)
 
-    rotation = axes_from_up(up)
-    offset = np.array((0.0, 0.0, ANKLE_HEIGHT - floor))
-    if poses:
-        ground = np.nanmedian(scales[0] * roots[0], axis=0) @ rotation.T
+    rotation = axes_from_up(found.up)
+    offset = np.array((0.0, 0.0, -height))
+    if len(joints):
+        ground = np.nanmedian(joints[0, :, 0], axis=0) @ rotation.T
         if np.isfinite(ground).all():
             offset[:2] = -ground[:2]
+    world = np.empty(joints.shape, np.float32)
+    for own, there in zip(joints, world, strict=True):
+        for part in blocks(0, len(own)):
+            there[part] = own[part] @ rotation.T + offset
+    camera = (joints - joints[:, :, :1]).astype(np.float32)
+    uncertainty = poses.uncertainty
+    if uncertainty is not None:
+        uncertainty = (np.asarray(scales)[:, None, None] * uncertainty).astype(np.float32)
+    moved = np.linalg.norm(camera - poses.joints, axis=-1)
+    motion = Motion(
+        poses.ids,
+        camera,
+        world,
+        uncertainty,
+        poses.status,
+        joint_status(poses.keypoints, np.isfinite(poses.joints[..., 0, 0]), size),
+    )
+    tilt = float(np.degrees(np.arccos(np.clip(-found.up[1], -1, 1))))
+    return motion, SceneTransform(
+        rotation=rotation,
+        offset=offset,
+        focal=focal,
+        contacts=sum(len(own.points) for own in places),
+        tilt=tilt,
+        up_sigma=found.sigma,
+        smoothing_moved=float(np.nanmean(moved) * 1000) if np.isfinite(moved).any() else 0.0,
+    )
 
-    worlds = np.empty_like(joints)
-    tracks = []
-    for pose, clean, world, root, scale in zip(poses, joints, worlds, roots, scales, strict=True):
-        for part in blocks(0, len(clean)):
-            world[part] = scale * (clean[part] + root[part, None]) @ rotation.T + offset
-        clean *= scale
-        uncertainty = None if pose.uncertainty is None else (scale * pose.uncertainty).astype(np.float32)
-        tracks.append(Track3D(pose.person_id, clean, world, uncertainty, pose.status))
-    tilt = float(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
-    return tracks, SceneTransform(rotation, offset, focal, sum(map(len, places)), tilt, moved)
+
+class _People:
+    """Everybody's fits. joints: (people, T, 17, 3) metres from the camera, NaN where there is no pose."""
+
+    def __init__(
+        self, poses: CameraPoses, times: Doubles, size: tuple[int, int], focal: float, sigmas: Sigmas
+    ) -> None:
+        self.poses, self.times, self.size, self.focal, self.sigmas = poses, times, size, focal, sigmas
+        self.joints = np.full(poses.joints.shape, np.nan)
+        self._fits: dict[tuple[int, int], FittedPose] = {}
+
+    def fit(self, floors: list[Floor] | None = None) -> None:
+        """Fit every stretch: without a floor, or again from there with each person's."""
+        for person, part, seen in self._stretches():
+            key = person, part.start
+            if floors is None:
+                self._fits[key] = fit_person(seen, sigmas=self.sigmas)
+            else:
+                floor, start = floors[person], self._fits[key]
+                if self.poses.contacts is None:
+                    seen = replace(seen, contacts=bearing_joints(start.joints, self.times[part], floor.up))
+                self._fits[key] = fit_person(seen, floor, start, self.sigmas, CLEARANCE)
+            self.joints[person, part] = self._fits[key].joints
+
+    def touch(self, up: Doubles) -> list[Doubles]:
+        """Heights (T,) along up at which each person touches the ground."""
+        return [
+            touches(joints, segments, self.times, up)
+            for joints, segments in zip(self.joints, self.poses.segments, strict=True)
+        ]
+
+    def _stretches(self) -> Iterator[tuple[int, slice, Observations]]:
+        poses, centre = self.poses, (self.size[0] / 2, self.size[1] / 2)
+        for person, segments in enumerate(poses.segments):
+            for first, end in segments:
+                part = slice(first, end)
+                contacts = None if poses.contacts is None else poses.contacts[person, part]
+                keypoints, joints = poses.keypoints[person, part], poses.joints[person, part]
+                yield person, part, observe(keypoints, joints, self.times[part], centre, self.focal, contacts)
 
 
-def _moved(poses: Sequence[CameraPose], joints: Floats) -> float:
-    """Mean distance in mm between the poses' joints and the smoothed ones (people, T, 17, 3)."""
-    distances = [
-        np.linalg.norm(clean[part] - pose.joints[part], axis=-1)
-        for pose, clean in zip(poses, joints, strict=True)
-        for first, end in pose.segments
-        for part in blocks(first, end)
-    ]
-    return float(np.concatenate(distances).mean() * 1000) if distances else 0.0
+def joint_status(keypoints: Floats, posed: Bools, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """`JointStatus` (..., T, 17) of every joint: seen where its keypoints score enough inside the picture.
 
-
-def root_trajectory(
-    joints: Floats, keypoints: Floats, size: tuple[int, int], focal: float, fps: float
-) -> Doubles:
-    """Where the pelvis is in camera axes, (T, 3) metres.
-
-    For each frame the translation that brings the 12 limb joints closest to their keypoints (weighted least
-    squares on the rays); the depth is smoothed first, then x and y are found again for it.
+    keypoints: (..., T, 17, 3) COCO-17, pixels and score. posed: (..., T) whether there is a pose.
     """
-    length = len(joints)
-    depth, total, count = np.empty(length), np.empty(length), np.empty(length)
-    for part in blocks(0, length):
-        limbs = _Limbs.of(joints[part], keypoints[part], size, focal)
-        depth[part], total[part], count[part] = limbs.depth(), limbs.total, (limbs.weight > 0).sum(1)
-    # Somebody half outside the picture has no size: there the depth of the frames before or after holds.
-    good = (count >= 6) & (total >= 0.5 * np.median(total))
-    good &= (depth > 0.3) & (depth < 100)
-    frames = np.arange(length)
-    if not good.any():
-        return np.tile((0.0, 0.0, 4.0), (length, 1))
-    depth = np.exp(np.interp(frames, frames[good], np.log(depth[good])))
-    window = max(1, round(0.35 * fps)) | 1
-    depth = median_filter(depth, window, mode="nearest")
-    depth = smooth(depth[:, None].astype(np.float32), fps, DEPTH_CUTOFF)[:, 0].astype(np.float64)
-    across = np.empty((length, 2))
-    for part in blocks(0, length):
-        across[part] = _Limbs.of(joints[part], keypoints[part], size, focal).across(depth[part])
-    for axis in range(2):
-        across[:, axis] = np.interp(frames, frames[good], across[good, axis])
-    steady = smooth(across.astype(np.float32), fps)
-    return np.concatenate((steady, depth[:, None]), 1)
-
-
-@dataclass(frozen=True)
-class _Limbs:
-    """The limb joints of some frames, and where the pelvis must be for them to fall on their keypoints.
-
-    pose: (T, 12, 3) metres. ray: (T, 12, 2) through the keypoints, at depth 1. weight: (T, 12), 0 for what is
-    not known. total: (T,) the weights' sums.
-
-    For each joint x + t_x - ray_x (z + t_z) = 0, likewise y: with the best t_x, t_y only deviations from the
-    mean count.
-    """
-
-    pose: Doubles
-    ray: Doubles
-    weight: Doubles
-    total: Doubles
-
-    @staticmethod
-    def of(joints: Floats, keypoints: Floats, size: tuple[int, int], focal: float) -> _Limbs:
-        """From all joints and keypoints (T, 17, 3)."""
-        pose = joints[:, LIMBS_H36M].astype(np.float64)
-        xy = keypoints[:, LIMBS_COCO, :2].astype(np.float64)
-        weight = keypoints[:, LIMBS_COCO, 2].astype(np.float64) ** 2
-        weight = np.where(np.isfinite(xy).all(-1) & np.isfinite(pose).all(-1), weight, 0)
-        ray = np.nan_to_num(xy - np.array(size) / 2) / focal
-        return _Limbs(np.nan_to_num(pose), ray, weight, np.maximum(weight.sum(1), 1e-9))
-
-    def mean(self, values: Doubles) -> Doubles:
-        """The weighted mean (T, 2) of values (T, 12, 2)."""
-        return (self.weight[..., None] * values).sum(1) / self.total[:, None]
-
-    def depth(self) -> Doubles:
-        """t_z (T,)."""
-        slope = self.ray - self.mean(self.ray)[:, None]
-        rest = self.pose[..., :2] - self.ray * self.pose[..., 2:]
-        rest = rest - self.mean(rest)[:, None]
-        spread = (self.weight[..., None] * slope**2).sum((1, 2))
-        return (self.weight[..., None] * slope * rest).sum((1, 2)) / np.maximum(spread, 1e-12)
-
-    def across(self, depth: Doubles) -> Doubles:
-        """t_x, t_y (T, 2) at these t_z (T,)."""
-        return self.mean(self.ray * (self.pose[..., 2:] + depth[:, None, None]) - self.pose[..., :2])
-
-
-def _touch(pose: CameraPose, ankles: Doubles, up: Doubles, times: Doubles) -> Doubles:
-    """`ground_heights` for each stretch of a person, (T,); NaN elsewhere."""
-    out = np.full(len(times), np.nan)
-    for first, end in pose.segments:
-        out[first:end] = ground_heights(ankles[first:end], up, _rate(times[first:end]))
-    return out
-
-
-def _rate(times: Doubles) -> float:
-    return float(1 / np.median(np.diff(times))) if len(times) > 1 else 0.0
+    inside = (keypoints[..., :2] >= 0).all(-1) & (keypoints[..., :2] <= np.array(size)).all(-1)
+    shown = inside & (keypoints[..., 2] >= SEEN_SCORE)
+    status = np.where(posed, JointStatus.INFERRED, JointStatus.MISSING)[..., None].repeat(17, -1)
+    for joint, needed in _SHOWN_BY.items():
+        seen = posed & shown[..., needed].all(-1)
+        status[..., joint][seen] = JointStatus.SEEN
+    return status.astype(np.uint8)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.render.panel import (
+    DASHES,
     LEFT,
     RIGHT,
     SHIFT,
@@ -31,7 +32,7 @@ from demo.render.panel import (
     person_color,
     side_color,
 )
-from demo.types import Floats, Image, Status
+from demo.types import SEEN_SCORE, Floats, Image, JointStatus, Status
 
 __all__ = ["PersonPose", "Renderer", "View"]
 
@@ -39,6 +40,7 @@ MAX_WIDTH = 4096  # what hardware H.264 decoders and browsers commonly play
 SURE, UNSURE = 0.55, 0.10  # 2D scores drawn in full, and not at all
 STEADY, VAGUE = 0.04, 0.30  # metres of 3D uncertainty drawn in full, and at their faintest
 FAINTEST = 0.18
+INFERRED_STRENGTH = 0.4  # of joints that the picture does not show; their limbs are dashed
 INTERPOLATED_STRENGTH, INTERPOLATED_WIDTH = 0.55, 0.6
 INK: Color = (28, 22, 18)
 PAPER: Color = (236, 232, 228)
@@ -71,7 +73,8 @@ class PersonPose:
     """One person in one frame.
 
     keypoints: (17, 3) COCO-17, x, y in pixels of the upright frame and score. world: (17, 3) Human3.6M
-    joints, metres, z up, floor at z = 0. uncertainty: (17,) metres. None or NaN where unknown.
+    joints, metres, z up, floor at z = 0. uncertainty: (17,) metres. None or NaN where unknown. joint_status:
+    (17,) of `JointStatus` for `world`; None counts as seen.
     """
 
     person_id: int
@@ -79,6 +82,7 @@ class PersonPose:
     world: Floats | None
     uncertainty: Floats | None = None
     status: Status = Status.MEASURED
+    joint_status: NDArray[np.uint8] | None = None
 
 
 def _even(value: float) -> int:
@@ -202,6 +206,7 @@ class Renderer:
         # COCO has no neck: the line from between the shoulders to the nose stands for it.
         points = np.vstack([points, (points[5] + points[6]) / 2])
         strength = np.append(strength, min(strength[5], strength[6]))
+        score = np.append(keypoints[:, 2], min(keypoints[5, 2], keypoints[6, 2]))
         limbs.append((17, 0, Side.MIDDLE, width / 2))
         x0, y0, x1, y1 = _bounds(low, high, width, picture)
         part, local = picture[y0:y1, x0:x1], points - (x0, y0)
@@ -210,7 +215,8 @@ class Renderer:
             canvas = part if level >= 1.0 else part.copy()
             for a, b, side, thick in limbs:
                 if min(strength[a], strength[b]) == level:
-                    _stroke(canvas, local[a], local[b], side_color(side, color), thick)
+                    draw = _stroke if min(score[a], score[b]) >= SEEN_SCORE else _dashes
+                    draw(canvas, local[a], local[b], side_color(side, color), thick)
             for joint in np.flatnonzero(strength[:17] == level):
                 radius = width * (0.75 if joint < 5 else 1.05)
                 _dot(canvas, local[joint], side_color(SIDES[joint], color), radius)
@@ -236,9 +242,14 @@ def _figure(person: PersonPose) -> Figure:
         # An unknown uncertainty is not a large one.
         doubt = np.nan_to_num(np.asarray(person.uncertainty, dtype=np.float64), nan=STEADY)
         strength = FAINTEST + (1.0 - FAINTEST) * (1.0 - _ramp(doubt, STEADY, VAGUE))
+    inferred = np.zeros(len(world), bool)
+    if person.joint_status is not None:
+        inferred = person.joint_status == JointStatus.INFERRED
+        strength = np.where(inferred, np.minimum(strength, INFERRED_STRENGTH), strength)
+    color = person_color(person.person_id)
     if person.status is not Status.INTERPOLATED:
-        return Figure(world, strength, person_color(person.person_id))
-    return Figure(world, strength * INTERPOLATED_STRENGTH, person_color(person.person_id), INTERPOLATED_WIDTH)
+        return Figure(world, strength, color, inferred=inferred)
+    return Figure(world, strength * INTERPOLATED_STRENGTH, color, INTERPOLATED_WIDTH, inferred)
 
 
 def _above_head(world: Floats) -> Floats | None:
@@ -272,6 +283,14 @@ def _stroke(
     rim = max(2, round(0.7 * width))
     cv2.line(canvas, _fixed(start), _fixed(end), mix(color, INK, 0.8), thick + rim, cv2.LINE_AA, SHIFT)
     cv2.line(canvas, _fixed(start), _fixed(end), color, thick, cv2.LINE_AA, SHIFT)
+
+
+def _dashes(
+    canvas: Image, start: NDArray[np.floating], end: NDArray[np.floating], color: Color, width: float
+) -> None:
+    """A broken line: the picture does not show what is at one of its ends."""
+    for first, last in DASHES:
+        _stroke(canvas, start + first * (end - start), start + last * (end - start), color, width)
 
 
 def _dot(canvas: Image, point: NDArray[np.floating], color: Color, radius: float) -> None:

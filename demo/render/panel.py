@@ -37,6 +37,7 @@ PALETTE: tuple[Color, ...] = (  # one a person; none is close to RIGHT or LEFT
 )
 
 SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+DASHES = ((0.0, 0.18), (0.41, 0.59), (0.82, 1.0))  # parts of a broken line
 NEAR = 0.1  # metres in front of the camera within which nothing is drawn
 ELEVATION = np.radians(17.0)  # the camera looks down by so much
 TURN = np.radians(32.0)  # three-quarter view: turned away from the filming direction by so much
@@ -261,12 +262,16 @@ def draw_grid(room: Image, view: View, turn: float | None = None) -> None:
 
 @dataclass(frozen=True)
 class Figure:
-    """One person in the room: joints (17, 3) world metres, strength (17,) 0..1, colour, slimness of limbs."""
+    """One person in the room: joints (17, 3) world metres, strength (17,) 0..1, colour, slimness of limbs.
+
+    inferred: (17,) joints that the picture does not show; limbs at them are dashed.
+    """
 
     joints: Floats
     strength: NDArray[np.floating]
     color: Color
     width: float = 1.0
+    inferred: NDArray[np.bool_] | None = None
 
 
 def draw_shadows(panel: Image, view: View, figures: Sequence[Figure], turn: float | None = None) -> None:
@@ -350,9 +355,24 @@ def _limb_layers(view: View, figure: Figure, size: int, turn: float | None) -> I
     alpha = figure.strength[_ENDPOINTS].min(axis=1)
     middle = view.distance if turn is None else view.orbit_distance
     haze = np.clip((depth - middle) / (2.5 * view.radius), 0.0, 0.35)
+    dashed = np.zeros(len(LIMBS), bool)
+    if figure.inferred is not None:
+        dashed = figure.inferred[_ENDPOINTS].any(axis=1)
     for index in np.flatnonzero(keep & (alpha > 0)):
         fade = 1.0 - (1.0 - float(haze[index])) * float(alpha[index])
         base = mix(side_color(LIMBS[index].side, figure.color), BACKDROP, fade)
         light = mix(base, (255.0, 255.0, 255.0), 0.34 * (1.0 - fade))
         dark = mix(mix(base, (0.0, 0.0, 0.0), 0.62), BACKDROP, fade)
-        yield float(depth[index]), ((outer[index], dark), (inner[index], base), (shine[index], light))
+        solid = ((outer[index], dark), (inner[index], base), (shine[index], light))
+        if not dashed[index]:
+            yield float(depth[index]), solid
+            continue
+        for part in DASHES:
+            yield float(depth[index]), tuple((_dash(outline, part), color) for outline, color in solid)
+
+
+def _dash(outline: NDArray[np.int32], part: tuple[float, float]) -> NDArray[np.int32]:
+    """The part of a limb's outline (14, 2) between two shares of its length, from its start: (4, 2)."""
+    end, start = outline[[0, len(_ARC) - 1]], outline[[-1, len(_ARC)]]
+    first, last = (start + share * (end - start) for share in part)
+    return np.rint(np.concatenate((first, last[::-1]))).astype(np.int32)

@@ -1,63 +1,44 @@
-"""The first pass over a clip: who is where in every frame, and their 2D keypoints. Kept as a file."""
+"""The cached first pass over a clip, so that lifting or drawing again does not detect again."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.files import replace_file
-from demo.types import Track2D
-
-Report = Callable[[str, int, int], None]  # stage, done, total (0 = unknown)
+from demo.types import Analysis, Tracks2D
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """What the pictures say: the people of a clip over its T frames, by prominence, and the frames' times.
+def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
+    """Cache an analysis under the key of what it was made from.
 
-    pts: (T,) ticks. times: (T,) seconds. damage: why the clip ended early, or None.
+    Raises:
+        OutputError: the file cannot be written.
     """
-
-    people: tuple[Track2D, ...]
-    pts: NDArray[np.int64]
-    times: NDArray[np.float64]
-    damage: str | None
-
-
-def write_analysis(path: Path, analysis: Analysis, fingerprint: str) -> None:
-    """Keeps an analysis, so that drawing or lifting again does not detect again."""
-    frames = len(analysis.times)
-    people = analysis.people
     with replace_file(path) as temporary:
         np.savez_compressed(
             temporary,
-            fingerprint=np.array(fingerprint),
+            fingerprint=np.array(key),
             damage=np.array(json.dumps(analysis.damage)),
             pts=analysis.pts,
             times=analysis.times,
-            ids=np.array([person.person_id for person in people], np.int32),
-            boxes=np.array([person.boxes for person in people], np.float32).reshape(-1, frames, 4),
-            keypoints=np.array([person.keypoints for person in people], np.float32).reshape(
-                -1, frames, 17, 3
-            ),
+            ids=analysis.tracks.ids,
+            boxes=analysis.tracks.boxes,
+            keypoints=analysis.tracks.keypoints,
         )
 
 
-def read_analysis(path: Path, fingerprint: str) -> Analysis | None:
-    """The kept analysis, or None when there is none, it is damaged, or it was made from something else."""
+def read_analysis(path: Path, key: str) -> Analysis | None:
+    """Return the cached analysis, or None where there is none, it is damaged, or it has another key."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["fingerprint"]) != fingerprint:
+            if str(file["fingerprint"]) != key:
                 return None
-            people = zip(file["ids"].tolist(), file["boxes"], file["keypoints"], strict=True)
-            tracks = tuple(Track2D(number, boxes, keypoints) for number, boxes, keypoints in people)
+            tracks = Tracks2D(file["ids"], file["boxes"], file["keypoints"])
             return Analysis(tracks, file["pts"], file["times"], json.loads(str(file["damage"])))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None

@@ -6,10 +6,13 @@ An .npz that plain numpy reads. Arrays count people, then the clip's frames from
     keypoints_2d                 float32 (people, frames, 17, 3), COCO-17: x, y in pixels, score
     boxes                        float32 (people, frames, 4), x1 y1 x2 y2 in pixels
     joint_uncertainty            float32 (people, frames, 17), metres; only where the lifter predicts it
+    keypoints_2d_views           float32 (people, views, frames, 17, 3); only of several synchronised clips
+    boxes_views                  float32 (people, views, frames, 4); only of several synchronised clips
     person_ids                   int32 (people,)
     status                       uint8 (people, frames), see status_names
+    joint_status                 uint8 (people, frames, 17), see joint_status_names; absent before version 0.3
     times                        float64 (frames,), seconds
-    status_names, joint_names, joint_parents, keypoint_names
+    joint_status_names, status_names, joint_names, joint_parents, keypoint_names
     meta                         one JSON string: units, axes, fps, weights, settings, version ...
 """
 
@@ -17,18 +20,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int32, UInt8
 
 from common.errors import DataError, InputMissing
 from common.files import replace_file
-from demo.types import Floats, Status, Track2D, Track3D
+from demo.types import JointStatus, Motion, Status, Tracks2D
 from lifter.skeletons import COCO_17, H36M_17
 
 SCHEMA = 1
@@ -47,53 +49,41 @@ AXES = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a result file holds; see the module's description for shapes and units."""
+    """What a result file holds; see the module's description for units and axes.
 
-    joints_world: Floats
-    joints_camera: Floats
-    keypoints_2d: Floats
-    boxes: Floats
-    joint_uncertainty: Floats | None
-    person_ids: NDArray[np.int32]
-    status: NDArray[np.uint8]
-    times: NDArray[np.float64]
+    keypoints_2d_views, boxes_views: only of several synchronised clips.
+    """
+
+    joints_world: Float32[np.ndarray, "people frames 17 3"]
+    joints_camera: Float32[np.ndarray, "people frames 17 3"]
+    keypoints_2d: Float32[np.ndarray, "people frames 17 3"]
+    boxes: Float32[np.ndarray, "people frames 4"]
+    joint_uncertainty: Float32[np.ndarray, "people frames 17"] | None
+    person_ids: Int32[np.ndarray, " people"]
+    status: UInt8[np.ndarray, "people frames"]
+    times: Float64[np.ndarray, " frames"]
     meta: dict[str, Any]
+    keypoints_2d_views: Float32[np.ndarray, "people views frames 17 3"] | None = None
+    boxes_views: Float32[np.ndarray, "people views frames 4"] | None = None
+    joint_status: UInt8[np.ndarray, "people frames 17"] | None = None
 
-
-def assemble(
-    tracks_2d: Sequence[Track2D],
-    tracks_3d: Sequence[Track3D],
-    times: NDArray[np.float64],
-    meta: dict[str, Any],
-) -> Result:
-    """The result of a clip of T frames; the two lists hold the same people in the same order."""
-    people, frames = len(tracks_3d), len(times)
-
-    def stack(values: Sequence[NDArray[np.generic]], *shape: int) -> NDArray[Any]:
-        return _together(values) if values else np.zeros((people, frames, *shape), np.float32)
-
-    uncertain = [track.uncertainty for track in tracks_3d if track.uncertainty is not None]
-    return Result(
-        joints_world=stack([track.world for track in tracks_3d], 17, 3),
-        joints_camera=stack([track.camera for track in tracks_3d], 17, 3),
-        keypoints_2d=stack([track.keypoints for track in tracks_2d], 17, 3),
-        boxes=stack([track.boxes for track in tracks_2d], 4),
-        joint_uncertainty=np.stack(uncertain) if uncertain else None,
-        person_ids=np.array([track.person_id for track in tracks_3d], np.int32),
-        status=stack([track.status for track in tracks_3d]).astype(np.uint8),
-        times=times,
-        meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
-    )
-
-
-def _together(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Everybody's values in one array (people, ...): not a copy where they lie in one already."""
-    whole = values[0].base
-    if isinstance(whole, np.ndarray) and len(whole) == len(values):
-        rows = zip(whole, values, strict=True)
-        if all(row.__array_interface__ == value.__array_interface__ for row, value in rows):
-            return whole
-    return np.stack(values)
+    @staticmethod
+    def build(
+        tracks: Tracks2D, motion: Motion, times: Float64[np.ndarray, " frames"], meta: dict[str, Any]
+    ) -> Result:
+        """Assemble the result of a clip; tracks and motion are of the same people in the same order."""
+        return Result(
+            joints_world=motion.world,
+            joints_camera=motion.camera,
+            keypoints_2d=tracks.keypoints,
+            boxes=tracks.boxes,
+            joint_uncertainty=motion.uncertainty,
+            person_ids=motion.ids,
+            status=motion.status,
+            times=times,
+            joint_status=motion.joint_status,
+            meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
+        )
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -106,23 +96,25 @@ def write_result(path: Path, result: Result) -> None:
         name: value for name, value in vars(result).items() if name != "meta" and value is not None
     }
     arrays |= {
+        "joint_status_names": np.array([status.name.lower() for status in JointStatus]),
         "status_names": np.array([status.name.lower() for status in Status]),
         "joint_names": np.array(H36M_17.joints),
         "joint_parents": np.array(H36M_17.parents, np.int32),
         "keypoint_names": np.array(COCO_17.joints),
-        "meta": np.array(json.dumps(result.meta, sort_keys=True)),
+        "meta": np.array(json.dumps(result.meta, sort_keys=True, allow_nan=False)),
     }
     with replace_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path | str) -> Result:
     """Reads a result file and checks that it is one.
 
     Raises:
         InputMissing: there is no such file.
         DataError: the file is damaged, of a newer version, or its arrays do not fit each other.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputMissing(f"{path}: no such file")
     try:
@@ -139,6 +131,9 @@ def read_result(path: Path) -> Result:
             status=arrays["status"],
             times=arrays["times"],
             meta=meta,
+            keypoints_2d_views=arrays.get("keypoints_2d_views"),
+            boxes_views=arrays.get("boxes_views"),
+            joint_status=arrays.get("joint_status"),
         )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
@@ -152,13 +147,9 @@ def read_result(path: Path) -> Result:
         "boxes": (people, frames, 4),
         "status": (people, frames),
     }
+    if found.joint_status is not None:
+        shapes["joint_status"] = people, frames, 17
     for name, shape in shapes.items():
         if getattr(found, name).shape != shape:
             raise DataError(f"{path}: {name} is {getattr(found, name).shape} and should be {shape}")
     return found
-
-
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Writes a JSON file for people and scripts, whole or not at all."""
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")

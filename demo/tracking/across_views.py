@@ -16,7 +16,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.types import Track2D
+from demo.types import Doubles, Floats, Tracks2D
 
 CANDIDATES = 8  # a view; they are sorted by prominence
 SEEN = 0.3  # keypoints with a lower score are not compared
@@ -25,28 +25,32 @@ PROMINENCE = 0.3  # what being the most prominent in every view adds to a likene
 LIMBS = slice(5, 17)  # shoulders to ankles of COCO-17
 HIPS = (11, 12)
 
-Doubles = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Match:
-    """One track for each view, and how alike they are: the mean correlation over all pairs of views."""
+    """One person in V views.
 
-    tracks: tuple[Track2D, ...]
+    boxes: (V, T, 4). keypoints: (V, T, 17, 3). ids: the person's id in each view. likeness: the mean
+    correlation over all pairs of views.
+    """
+
+    ids: tuple[int, ...]
+    boxes: Floats
+    keypoints: Floats
     likeness: float
 
 
-def match_person(views: Sequence[Sequence[Track2D]]) -> Match:
-    """The person that all views show best. Tracks of all views have the same T frames.
+def match_person(views: Sequence[Tracks2D]) -> Match:
+    """Find the person that all views show best. Tracks of all views have the same T frames.
 
     Raises:
         ValueError: a view has no candidates.
     """
-    views = [people[:CANDIDATES] for people in views]
-    if not all(views):
+    views = [tracks.select(slice(CANDIDATES)) for tracks in views]
+    if not all(len(tracks) for tracks in views):
         raise ValueError("a view without people cannot be matched")
-    heights = [[limb_heights(person) for person in people] for people in views]
-    shares = [_shares(people) for people in views]
+    heights = [[limb_heights(*pair) for pair in zip(v.boxes, v.keypoints, strict=True)] for v in views]
+    shares = [_shares(tracks.boxes) for tracks in views]
     pairs = {
         (a, b): np.array([[likeness(one, other) for other in heights[b]] for one in heights[a]])
         for a, b in combinations(range(len(views)), 2)
@@ -59,14 +63,23 @@ def match_person(views: Sequence[Sequence[Track2D]]) -> Match:
         prominence = np.mean([share[index] for share, index in zip(shares, chosen, strict=True)])
         return alike(chosen) + PROMINENCE * float(prominence)
 
-    best = max(product(*(range(len(people)) for people in views)), key=worth)
-    return Match(tuple(people[index] for people, index in zip(views, best, strict=True)), alike(best))
+    best = max(product(*(range(len(tracks)) for tracks in views)), key=worth)
+    chosen = list(zip(views, best, strict=True))
+    return Match(
+        tuple(int(tracks.ids[index]) for tracks, index in chosen),
+        np.stack([tracks.boxes[index] for tracks, index in chosen]),
+        np.stack([tracks.keypoints[index] for tracks, index in chosen]),
+        alike(best),
+    )
 
 
-def limb_heights(track: Track2D) -> Doubles:
-    """How high (T, 12) the limb joints are over the pelvis, in parts of the person's size; NaN unseen."""
-    points = np.where(track.keypoints[..., 2:] >= SEEN, track.keypoints[..., :2], np.nan).astype(np.float64)
-    sides = (track.boxes[:, 2:] - track.boxes[:, :2]).max(1)
+def limb_heights(boxes: Floats, keypoints: Floats) -> Doubles:
+    """Return the heights (T, 12) of limb joints over the pelvis in parts of the person's size; NaN unseen.
+
+    boxes: (T, 4) pixels. keypoints: (T, 17, 3).
+    """
+    points = np.where(keypoints[..., 2:] >= SEEN, keypoints[..., :2], np.nan).astype(np.float64)
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     known = sides[np.isfinite(sides)]
     size = float(np.median(known)) if len(known) else 1.0
     pelvis = points[:, HIPS, 1].mean(1)
@@ -94,7 +107,7 @@ def _moves(values: Doubles, where: NDArray[np.bool_]) -> Doubles:
     return np.where(where, kept - mean, 0.0)
 
 
-def _shares(people: Sequence[Track2D]) -> Doubles:
-    """Box areas summed over time, as parts of the largest sum."""
-    areas = [np.nansum((track.boxes[:, 2:] - track.boxes[:, :2]).prod(1)) for track in people]
-    return np.asarray(areas, np.float64) / max(max(areas), 1e-9)
+def _shares(boxes: Floats) -> Doubles:
+    """Areas of boxes (P, T, 4) summed over time, as parts of the largest sum (P,)."""
+    areas = np.array([np.nansum((track[:, 2:] - track[:, :2]).prod(1)) for track in boxes], np.float64)
+    return areas / max(areas.max(), 1e-9)

@@ -12,16 +12,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
 from demo.boxes import area, centre, within
-from demo.types import Floats, Track2D, TrackedBox
-
-Doubles = NDArray[np.float64]
+from demo.types import Doubles, Floats, TrackedBox, Tracks2D
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,6 @@ class BoxTrack:
     boxes: Floats
     scores: Floats
     observed: NDArray[np.bool_]
-
-
-Person = TypeVar("Person", BoxTrack, Track2D)
 
 
 @dataclass(frozen=True)
@@ -134,21 +128,21 @@ def merge_tracklets(
     return MergedTracks(tuple(tracks), mapping)
 
 
-def choose_people(tracks: Sequence[Person], person: str) -> tuple[Person, ...]:
-    """The tracks that `--person` asks for: "all", "largest" (the most prominent) or one person's id.
+def select_person(tracks: Tracks2D, person: str) -> Tracks2D:
+    """Return the tracks that `--person` asks for: "all", "largest" (the most salient) or one person's id.
 
     Raises:
-        UserError: nobody has that id.
+        UserError: no track has that id.
     """
     if person == "all":
-        return tuple(tracks)
+        return tracks
     if person == "largest":
-        return tuple(tracks[:1])
-    chosen = tuple(track for track in tracks if str(track.person_id) == person)
-    if not chosen:
-        known = ", ".join(str(track.person_id) for track in tracks) or "nobody"
+        return tracks.select(slice(1))
+    chosen = [at for at, number in enumerate(tracks.ids.tolist()) if str(number) == person]
+    if not chosen and len(tracks):
+        known = ", ".join(map(str, tracks.ids.tolist()))
         raise UserError(f'--person {person}: not in the clip; choose "all", "largest" or one of: {known}')
-    return chosen
+    return tracks.select(chosen)
 
 
 def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:

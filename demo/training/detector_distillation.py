@@ -184,7 +184,7 @@ def train(
     teacher.to(settings.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     student.train().requires_grad_(True)
     optimizer = Muon(student.parameters(), settings.learning_rate, settings.weight_decay)
-    state = TrainingState(student, optimizer, folder, asdict(settings), "held_out_loss")
+    state = TrainingState(student, optimizer, folder, asdict(settings), ("held_out_loss",))
     fixed = np.random.default_rng(settings.seed)
     unseen = [compose([held_out], _HELD_OUT_SIZE, fixed) for _ in range(_HELD_OUT)]
 
@@ -215,7 +215,7 @@ def train(
             with state.averaged():
                 starts = range(0, _HELD_OUT, _HELD_OUT_BATCH)
                 measured = float(np.mean([loss(unseen[i : i + _HELD_OUT_BATCH]).item() for i in starts]))
-        state.log(value.item(), measured)
+        state.log(value.item(), None if measured is None else [measured])
         if last or state.step % settings.save_every == 0:
             state.save()
         yield state.step, value.item(), measured

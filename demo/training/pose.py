@@ -126,7 +126,7 @@ def train(
     if settings.freeze_stem:
         freeze_stem(model)
     optimizer = Muon(learning.parameters(), settings.learning_rate, settings.weight_decay)
-    state = TrainingState(learning, optimizer, folder, asdict(settings), "held_out_pck", team=team)
+    state = TrainingState(learning, optimizer, folder, asdict(settings), ("held_out_pck",), team=team)
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
     def batch(step: int) -> tuple[Tensor, Tensor | Targets]:
@@ -167,7 +167,7 @@ def train(
                 pck = held_out_pck(model, now, held_out, settings)
             if settings.freeze_stem:
                 freeze_stem(model)
-        state.log(loss.item(), pck)
+        state.log(loss.item(), None if pck is None else [pck])
         if last or state.step % settings.save_every == 0:
             state.save()
         yield Progress(state.step, loss.item(), pck)

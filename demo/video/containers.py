@@ -13,6 +13,7 @@ import av.error
 from av.container import InputContainer
 
 from common.errors import DamagedVideo, EmptyFile, InputMissing, NotAVideo, UserError
+from common.text import printable
 
 # Every demuxer that may be asked. Play lists (HLS, concat), text and devices are left out on purpose:
 # a file that says "open that address" must not be obeyed.
@@ -33,11 +34,6 @@ _SIGNATURES = {
     b"\x00\x00\x01\xba": "an MPEG video",
     b"\x30\x26\xb2\x75": "a Windows Media file",
 }
-
-
-def printable(path: Path) -> str:
-    """The path on one line, whatever characters its name holds."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
 
 
 def open_media(path: Path) -> InputContainer:

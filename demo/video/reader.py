@@ -24,8 +24,9 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from common.errors import DamagedVideo, NotAVideo, NoVideoStream, UserError
+from common.text import printable
 from demo.types import ClipInfo, Frame, Image
-from demo.video.containers import is_cut_short, open_media, printable, unreadable
+from demo.video.containers import is_cut_short, open_media, unreadable
 
 _MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below what a broken header asks for
 _TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values whose conversion swscale knows

@@ -24,8 +24,9 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from common.errors import OutputError, UserError
+from common.text import printable
 from demo.types import ClipInfo, Image
-from demo.video.containers import open_media, printable
+from demo.video.containers import open_media
 from demo.video.reader import VideoReader
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus"}  # what mp4 holds and players play

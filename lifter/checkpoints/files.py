@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ SHOWN = 6  # keys of each kind in a message
 MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError, AssertionError, RuntimeError, TypeError)
 # Fields that change nothing once training is over.
 TRAINING_ONLY = {"drop_path", "encoder_dropout", "pred_dropout", "dropout"}
+# Fields that say how the authors' code treats what goes in and comes out, by its own settings.
+TREATMENT = {"root_relative", "normalisation"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,7 @@ def load_checkpoint(
     Args:
         path: our safetensors, or a file written by the authors' code.
         name: `NAME` or `NAME:VARIANT` of the registry; None finds out from the weights. A variant is
-            needed where shapes do not tell it (ESMformer's self-supervised mode).
+            needed where neither shapes nor the file's name tell it (ESMformer's self-supervised mode).
         first_stage: file with the JointFormer that a refinement file without its first stage goes with.
 
     Raises:
@@ -78,8 +80,9 @@ def load_checkpoint(
             raise WeightsError(f"{path} holds a {found.name}, not a {name}: ask for {found.name}")
         config = config_from_json(found.config_class, metadata.get("config", "{}"), path)
         state: State = read_tensors(path)
+        config = _complete(found, config, metadata.get("config", "{}"), state)
     else:
-        state = _unwrap(read_tensors(path), path, first_stage)
+        state = _renamed(_unwrap(read_tensors(path), path, first_stage), path)
         found, config = _identify(state, name, path)
     model = _try_build(found, config)
     if model is None:
@@ -89,6 +92,18 @@ def load_checkpoint(
         raise WeightsError(f"{path} does not fit {describe(found, config)}: {misfit}{_guess(state, found)}")
     model.load_state_dict(state)
     return model.eval(), found, config
+
+
+def _complete(found: ModelEntry, config: Any, written: str, state: State) -> Any:
+    """The configuration with fields that the file is older than read off the shapes of its weights."""
+    absent = {field.name for field in dataclasses.fields(config)} - json.loads(written).keys()
+    if not absent:
+        return config
+    try:
+        inferred = found.infer(state, config)
+    except MISFITS:
+        return config  # the comparison that follows says what is wrong
+    return dataclasses.replace(config, **{name: getattr(inferred, name) for name in absent})
 
 
 def save_checkpoint(
@@ -117,7 +132,7 @@ def save_official(path: Path, model: Lifter, found: ModelEntry, config: Any) -> 
     """
     state: State = {key: weight.detach().cpu() for key, weight in model.state_dict().items()}
     theirs = found.infer(state, published(found))
-    if differing := _differences(config, theirs):
+    if differing := _differences(config, theirs, TRAINING_ONLY | TREATMENT):
         raise WeightsError(
             f"the authors' code would run this {found.name} differently ({', '.join(differing)}): "
             "convert it to .safetensors, which carries its configuration"
@@ -202,6 +217,13 @@ def _unwrap(tree: Mapping[str, Any], path: Path, first_stage: Path | None) -> St
     return state
 
 
+def _renamed(state: State, path: Path) -> State:
+    """A state dict under the authors' names, whoever published it."""
+    for found in REGISTRY.values():
+        state = found.rename(state, path)
+    return state
+
+
 def is_second_stage(state: Mapping[str, Tensor]) -> bool:
     """Whether a state dict reads eight channels a joint, as only the refinement of JointFormer does."""
     embedding = state.get("embedding.weight")
@@ -223,14 +245,16 @@ def _identify(state: State, name: str | None, path: Path) -> tuple[ModelEntry, A
         found, config = resolve(name)
         base = config if ":" in name else published(found)
         try:
-            return found, found.infer(state, base)
+            config = found.infer(state, base)
         except MISFITS:
             return found, base  # the comparison that follows says what is wrong
+        return found, config if ":" in name else found.complete(config, path)
     best = _closest(state, REGISTRY.values())
     if best is None:
         keys = _shorten(list(state))
         raise WeightsError(f"{path} fits no lifter (it has {len(state)} weights: {keys}): name the lifter")
-    return best
+    found, config = best
+    return found, found.complete(config, path)
 
 
 def _closest(state: State, entries: Iterable[ModelEntry]) -> tuple[ModelEntry, Any] | None:
@@ -280,10 +304,10 @@ def _config(kind: type, values: Mapping[str, Any]) -> Any:
     return kind(**read)
 
 
-def _differences(ours: Any, theirs: Any) -> list[str]:
-    """Names and both values of the fields that differ in what they compute."""
+def _differences(ours: Any, theirs: Any, ignored: Set[str] = TRAINING_ONLY) -> list[str]:
+    """Names and both values of the fields that differ."""
     a, b = dataclasses.asdict(ours), dataclasses.asdict(theirs)
-    return [f"{key} {a[key]} / {b[key]}" for key in a if key not in TRAINING_ONLY and a[key] != b[key]]
+    return [f"{key} {a[key]} / {b[key]}" for key in a if key not in ignored and a[key] != b[key]]
 
 
 def _shorten(keys: Iterable[str]) -> str:

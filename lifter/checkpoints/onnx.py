@@ -25,7 +25,7 @@ TOLERANCE = 1e-4  # metres, largest difference from PyTorch in float32
 
 
 class LiftOnly(nn.Module):
-    """`lift` as a forward pass: joints, then error and up where the lifter gives them."""
+    """`lift` as a forward pass: joints, then error, up and contacts where the lifter gives them."""
 
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LiftOnly(nn.Module):
 
     def forward(self, keypoints: Tensor) -> tuple[Tensor, ...]:
         lifted = self.lifter.lift(keypoints)
-        return tuple(each for each in (lifted.joints, lifted.error, lifted.up) if each is not None)
+        return tuple(each for each in vars(lifted).values() if each is not None)
 
 
 def example(spec: LifterSpec, batch: int, seed: int = 0) -> Tensor:
@@ -50,7 +50,7 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
     """Write `lifter` to an ONNX file and return the largest difference between the two, in metres.
 
     Input `keypoints` (batch, F[, V], 17, C) with a free batch size; outputs `joints` (batch, F or 1, 17, 3),
-    then `error` and `up` where the lifter gives them. The spec and the configuration are in the
+    then `error`, `up` and `contacts` where the lifter gives them. The spec and the configuration are in the
     metadata as JSON. The file appears only if both agree to 1e-4.
 
     Raises:
@@ -67,7 +67,7 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
     x = example(spec, batch=2)
     with torch.no_grad():
         lifted = lifter.lift(x)
-    named = {"joints": lifted.joints, "error": lifted.error, "up": lifted.up}
+    named = vars(lifted)
     with replace_file(path) as temporary:
         # Traced with the plain kernel: the fused ones lay their results out in another way than ONNX does.
         with _quiet(), sdpa_kernel(SDPBackend.MATH):

@@ -1,7 +1,7 @@
 """Vector files: the weights, an input and the outputs of a lifter, to prove another one exact against it.
 
 A file is an npz with `meta` (JSON: `system` and its sizes), `sd/<key>` (weights; `sd_pose/<key>` those of a
-first stage), `in/x` and `out/<name>`.
+first stage), `in/x`, `out/<name>`, and `f64/<name>`, the same output computed in double precision.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from lifter.spec import Lifter, ModelEntry
 
 ClipPaths = dict[str, Tensor]
 
+EXACT = "f64/"  # in front of the names of outputs in double precision
+
 
 @dataclass(frozen=True)
 class Vector:
@@ -41,7 +43,7 @@ class Vector:
     config: Any
     state: Mapping[str, Tensor]
     x: Tensor
-    outputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]  # those of double precision by their names in the file, "f64/<name>"
 
 
 def flip_average(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -128,17 +130,17 @@ SYSTEMS = {
     "SimplePoseNet": "simple_posenet",
     "SimpleTransformerPoseNet": "transformer_posenet",
 }
-HEADS = ("num_heads", "n_head", "nhead", "heads")  # names of the one size that shapes do not tell
+HEADS = ("num_heads", "n_head", "nhead", "heads")  # names of a size that shapes do not tell
 
 
 def _with_heads(config: Any, meta: Mapping[str, Any]) -> Any:
-    """`config` with the heads and frames that `meta` states, in both stages if it has two."""
+    """`config` with the sizes that `meta` states and shapes do not, in both stages if it has two."""
     if isinstance(config, refinement.RefinementConfig):
         stages = {"pose": meta["pose_model"], "refiner": meta["refine_model"]}
         return replace(
             config, **{name: _with_heads(getattr(config, name), stage) for name, stage in stages.items()}
         )
-    fields = {"frames": "frames", **dict.fromkeys(HEADS, "heads")}
+    fields = {"frames": "frames", "neighbour_num": "neighbours", **dict.fromkeys(HEADS, "heads")}
     stated = {
         ours: meta[theirs] for theirs, ours in fields.items() if theirs in meta and hasattr(config, ours)
     }
@@ -179,7 +181,8 @@ def read_vector(path: Path) -> Vector:
         config = found.infer(state, _with_heads(published(found), meta))
     except MISFITS as error:
         raise WeightsError(f"{path}: its weights are not those of a {found.name} ({error})") from error
-    return Vector(path, found, config, state, x, under("out/"))
+    exact = {key: torch.from_numpy(arrays[key]) for key in arrays if key.startswith(EXACT)}
+    return Vector(path, found, config, state, x, under("out/") | exact)
 
 
 def write_vector(path: Path, name: str, config: Any, meta: Mapping[str, Any], x: Tensor) -> None:
@@ -219,6 +222,9 @@ def differences(vector: Vector) -> dict[str, float | None]:
         raise WeightsError(f"{vector.path} does not fit {vector.entry.name}: {misfit}")
     model.load_state_dict(vector.state)
     found = outputs(model, vector.x)
+    if any(key.startswith(EXACT) for key in vector.outputs):
+        double = outputs(model.double(), vector.x.double())
+        found |= {EXACT + key: value for key, value in double.items()}
     return {
         key: float((found[key] - wanted).abs().max()) if key in found else None
         for key, wanted in vector.outputs.items()

@@ -110,15 +110,22 @@ def _show(name: str, report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from lifter.evaluation.true_scale import LEFT_OUT
+
     def row(label: str, f: Figures) -> None:
-        values = (f.mpjpe, f.p_mpjpe, f.n_mpjpe, f.mpjve, f.pck, f.auc)
+        values = [f.mpjpe, f.p_mpjpe, f.n_mpjpe, f.mpjve, f.pck, f.auc]
+        if f.true_scale is not None:
+            values += [f.true_scale.mpjpe, f.true_scale.p_mpjpe]
         table.add_row(label, *(f"{value:.1f}" for value in values))
 
-    table = Table(
-        title=name, caption="mm, MPJVE mm/frame, PCK at 150 mm and its AUC in %", title_justify="left"
-    )
+    caption = "mm, MPJVE mm/frame, PCK at 150 mm and its AUC in %"
+    columns = ["MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "PCK", "AUC"]
+    if scaled := report.frame_averaged.true_scale is not None:
+        caption += f"; true scale: of each frame, {len(LEFT_OUT)} sequences of S9 left out, as in its paper"
+        columns += ["MPJPE, true scale", "P-MPJPE, true scale"]
+    table = Table(title=name, caption=caption, title_justify="left")
     table.add_column(no_wrap=True)
-    for column in ("MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "PCK", "AUC"):
+    for column in columns:
         table.add_column(column, justify="right")
     for action, figures in report.actions.items():
         row(action, figures)
@@ -128,7 +135,8 @@ def _show(name: str, report: Report) -> None:
     note = f"No figure is published for {report.lifter} on this 2D with this window."
     if (p := report.published) is not None:
         second = "" if p.p_mpjpe is None else f"{p.p_mpjpe:.1f}"
-        table.add_row(f"published, {p.mean[:-1]}-averaged", f"{p.mpjpe:.1f}", second)
+        elsewhere = [""] * (6 if scaled else 0)
+        table.add_row(f"published, {p.mean[:-1]}-averaged", *elsewhere, f"{p.mpjpe:.1f}", second)
         note = f"Published figures: {p.source}."
     console = Console(highlight=False)
     console.print(report.protocol)
@@ -145,6 +153,7 @@ def _on_mocap(
     from rich.progress import track
     from rich.table import Table
 
+    from lifter.angles import NAMES
     from lifter.datasets.mocap.folders import load_motion
     from lifter.datasets.synthetic.noise import NoiseModel
     from lifter.evaluation.mocap import CLIP_FRAMES, virtual_clips, virtual_views
@@ -170,14 +179,28 @@ def _on_mocap(
     )
     table = Table()
     table.add_column("model", no_wrap=True)
-    for column in ("MPJPE mm", "P-MPJPE mm", "N-MPJPE mm", "MPJVE mm/frame", "PCK@150 %", "up deg"):
+    columns = (
+        "MPJPE mm",
+        "P-MPJPE mm",
+        "N-MPJPE mm",
+        "MPJVE mm/frame",
+        "PCK@150 %",
+        "up deg",
+        "causal MPJPE mm",
+    )
+    for column in columns:
         table.add_column(column, justify="right")
+    angles = Table(caption="mean absolute error in degrees / predicted over true range", title_justify="left")
+    for column in ("model", *NAMES):
+        angles.add_column(column, no_wrap=True)
     for name, m in rows.items():
-        values = (m.mpjpe, m.p_mpjpe, m.n_mpjpe, m.mpjve, m.pck, m.up_degrees)
+        values = (m.mpjpe, m.p_mpjpe, m.n_mpjpe, m.mpjve, m.pck, m.up_degrees, m.causal_mpjpe)
         table.add_row(name, *(f"{value:.1f}" for value in values))
+        angles.add_row(name, *(f"{a.error:.1f} / {a.range_ratio:.2f}" for a in m.angles.values()))
     console = Console(highlight=False)
     console.print(title)
     console.print(table)
+    console.print(angles)
     return {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
 
 

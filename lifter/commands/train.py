@@ -81,11 +81,18 @@ def train(
     torch.manual_seed(seed)
     if init is not None:
         lifter, found, config = load_checkpoint(init, found.name)
+        if settings:
+            lifter, config = _grown(lifter, found, config, settings)
     else:
         lifter, config = _built(found, config, first_stage)
     spec = found.spec(config)
-    if init is not None and (settings or (_fixed(spec) and frames not in (None, spec.frames))):
-        raise UserError(f"--init {init} brings its own network: leave --set and --frames away")
+    if spec.units == "input":
+        raise UserError(
+            f"{model} answers in units of the picture, and what is trained on is in metres: train "
+            f"{found.name}:small, or another size with --set person_relative=True"
+        )
+    if init is not None and _fixed(spec) and frames not in (None, spec.frames):
+        raise UserError(f"--init {init} reads windows of {spec.frames} frames: leave --frames away")
     plan = replace(
         plan,
         frames=spec.frames if _fixed(spec) else frames or plan.frames,
@@ -102,7 +109,8 @@ def train(
         for state in run(lifter, source, validation, out, plan, chosen, team=team):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.validation is not None and team.first:
-                bars.console.print(f"step {state.step}: validation MPJPE {state.validation * 1000:.1f} mm")
+                figures = ", ".join(f"{name} {value:.2f}" for name, value in vars(state.validation).items())
+                bars.console.print(f"step {state.step}: {figures}")
     if not team.first:
         return
     target = out / f"{found.name}.safetensors"
@@ -176,6 +184,20 @@ def _built(found: ModelEntry, config: Any, first_stage: str | None) -> tuple[Lif
     return lifter, config
 
 
+def _grown(lifter: Lifter, found: ModelEntry, config: Any, settings: list[str]) -> tuple[Lifter, Any]:
+    """The lifter, made larger as --set asks; it answers as before until it is trained."""
+    from common.errors import UserError
+
+    for change in settings:
+        config = _changed(config, change)
+    try:
+        if found.grow is None:
+            raise ValueError(f"weights of {found.name} bring its own network")
+        return found.grow(lifter, config), config
+    except ValueError as error:
+        raise UserError(f"--set {' --set '.join(settings)} does not go with --init: {error}") from error
+
+
 def _build(found: ModelEntry, config: Any) -> Lifter:
     from common.errors import UserError
 
@@ -201,20 +223,18 @@ def _sources(
         )
     from common.errors import DataError
     from lifter.datasets.mocap.folders import load_motion
-    from lifter.datasets.synthetic.bodies import MotionWindows
+    from lifter.datasets.synthetic.bodies import MEASURED_SHARES, MotionWindows
     from lifter.datasets.synthetic.cameras import VirtualClips
     from lifter.datasets.synthetic.windows import MultiviewWindows, SyntheticWindows
 
     kind = SyntheticWindows if spec.views == 1 else MultiviewWindows
 
-    def synthetic(split: str, size: int, seed: int, noise: bool) -> Source:
-        motion = MotionWindows(load_motion(data, split))
-        clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
-        return kind(clips, spec, size, plan.frames, seed)
-
-    source = synthetic("train", plan.batch, seed, noise)
+    motion = MotionWindows(load_motion(data, "train"))
+    clips = VirtualClips(motion) if noise else VirtualClips(motion, noise=None)
+    source = kind(clips, spec, plan.batch, plan.frames, seed, plan.shorter)
     try:
-        return source, synthetic("val", held_out, 0, noise=True)
+        watched = VirtualClips(MotionWindows(load_motion(data, "val"), shares=MEASURED_SHARES))
+        return source, kind(watched, spec, held_out, plan.frames, seed=0)
     except DataError as error:
         typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
         return source, None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lifter.batches import Batch, Places, step_generator
 from lifter.cameras import perspective_crop, quaternion_inverse, quaternion_rotate
-from lifter.datasets.h36m import H36MTake
+from lifter.datasets.h36m import FPS, H36MTake
 from lifter.evaluation.h36m import Clip, chunk_starts, clips, sliding_starts
 from lifter.inference import mirror_2d, mirror_3d
 from lifter.spec import LifterSpec
@@ -92,11 +92,11 @@ class H36MWindows:
         joints = torch.where(flip, mirror_3d(joints), joints)
         up = torch.where(mirrored[:, None], up * up.new_tensor((-1.0, 1.0, 1.0)), up)
         if self.spec.perspective_crop:
-            focal = torch.tensor([clip.focal or 0.0 for clip in chosen])
+            focal = torch.tensor([clip.camera.focal or 0.0 for clip in chosen])
             keypoints, turn = perspective_crop(keypoints, focal)
             joints = torch.einsum("bij,btkj->btki", turn, joints)
             up = torch.einsum("bij,bj->bi", turn, up)
-        return Batch(keypoints, joints, up)
+        return Batch(keypoints, joints, up, fps=torch.full((len(joints),), FPS))
 
     def _picks(self, step: int) -> Ints:
         """The numbers (size,) of a step's windows; those beyond the plain windows are their mirror images."""

@@ -10,24 +10,31 @@ what the authors' evaluations do, which differs by what a lifter answers:
 - one frame, or the centre of the window: one window a frame, the ends repeated (JointFormer, CrossFormer);
 - the whole window: windows side by side, the last one moved back to end with the sequence, so that the
   frames where it overlaps the one before count twice (KTPFormer), in MPJVE with the jump between them;
-- the whole window of four views: one window a frame, of which the centre counts (ESMformer).
+- the whole window of four views: one window a frame, of which the centre counts (ESMformer);
+- the whole window in 2.5D: windows side by side, see `true_scale`, and the input normalised to the screen, as
+  in training (MotionBERT, MotionAGFormer).
+
+Poses in 2.5D become metres as in the application, but with the true focal length. What their papers report,
+with the scale taken from the truth, has columns of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import DataError, UserError
+from lifter.cameras import ClipCamera
 from lifter.datasets.h36m import ACTIONS, FPS, H36MTake, name_2d, root_relative
 from lifter.evaluation.metrics import auc, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck
 from lifter.evaluation.published import Published, find
-from lifter.inference import lift_track
+from lifter.evaluation.true_scale import LEFT_OUT, TrueScale, side_by_side
+from lifter.inference import UNKNOWN_CAMERA, in_metres, lift_in_image
 from lifter.skeletons import coco_to_h36m
 from lifter.smoothing import smooth
 from lifter.spec import Lifter, LifterOutput, LifterSpec
@@ -76,12 +83,16 @@ class Clip:
     action: str
     keypoints: Floats  # (T, 17, C), or (T, views, 17, C), screen-normalised
     joints: Floats  # (T, 17, 3) metres in the contract's space, pelvis at 0
-    focal: float | None  # of the camera, 2 f / width; None for several
+    pelvis: Floats | None = None  # (T, 3) metres from the camera; None for several
+    camera: ClipCamera = UNKNOWN_CAMERA
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over `frames` frames: millimetres, PCK at 150 mm and its AUC in percent, MPJVE mm a frame."""
+    """Means over `frames` frames: millimetres, PCK at 150 mm and its AUC in percent, MPJVE mm a frame.
+
+    true_scale: what papers of 2.5D lifters report; None for other lifters and for the sequences left out.
+    """
 
     frames: int
     mpjpe: float
@@ -90,21 +101,32 @@ class Figures:
     mpjve: float
     pck: float
     auc: float
+    true_scale: TrueScale | None = None
 
     @classmethod
     def of(cls, predicted: Floats, target: Floats) -> Figures:
         """Of poses (N, 17, 3) in metres that follow each other, N > 1."""
         p, t = predicted.astype(np.float64), target.astype(np.float64)
-        values = [1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve)]
-        return cls(len(p), *[*values, pck(p, t), auc(p, t)])
+        a, b, c, d = (1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve))
+        return cls(len(p), a, b, c, d, pck(p, t), auc(p, t))
 
     @classmethod
     def mean(cls, parts: Sequence[Figures], by: Literal["frames", "actions"]) -> Figures:
         """The mean over all frames of the parts, or of the parts whatever their length."""
-        rows = np.array([astuple(part)[1:] for part in parts])
-        lengths = np.array([part.frames for part in parts])
-        values = np.average(rows, axis=0, weights=lengths if by == "frames" else None)
-        return cls(int(lengths.sum()), *values.tolist())
+        scaled = [part.true_scale for part in parts if part.true_scale is not None]
+        true_scale = TrueScale(**mean_values(scaled, by)) if scaled else None
+        return cls(**mean_values(parts, by), true_scale=true_scale)
+
+
+def mean_values(
+    parts: Sequence[Figures] | Sequence[TrueScale], by: Literal["frames", "actions"]
+) -> dict[str, Any]:
+    """The frames of all parts, and the means of their figures by name, weighted by frames or not."""
+    lengths = [part.frames for part in parts]
+    names = [name for name, value in vars(parts[0]).items() if isinstance(value, float)]
+    rows = np.array([[getattr(part, name) for name in names] for part in parts])
+    means = np.average(rows, axis=0, weights=lengths if by == "frames" else None)
+    return {"frames": sum(lengths), **dict(zip(names, means.tolist(), strict=True))}
 
 
 @dataclass(frozen=True)
@@ -136,20 +158,27 @@ def measure(
     lifter.to(device).eval()
     for take in takes:
         for clip in clips(take, spec, settings.keypoints):
-            joints, frames = predict(lifter, spec, clip, settings, device)
-            yield clip.action, Figures.of(joints, clip.joints[frames])
+            answer, frames = predict_in_image(lifter, spec, clip, settings, device)
+            joints = _in_metres(spec, clip, answer, frames, settings)
+            figures = Figures.of(joints, clip.joints[frames])
+            if spec.units == "input" and (take.subject, take.name) not in LEFT_OUT:
+                figures = replace(figures, true_scale=_with_true_scale(clip, answer, frames))
+            yield clip.action, figures
 
 
 def clips(take: H36MTake, spec: LifterSpec, name: str) -> Iterator[Clip]:
     """What a lifter sees of a take, the 2D of which is called `name`; raises DataError as `measure` does."""
     keypoints = _keypoints(take, spec, name)
     if spec.views == len(keypoints):
-        yield Clip(take.action, keypoints.swapaxes(0, 1), root_relative(take.world), None)
+        yield Clip(take.action, keypoints.swapaxes(0, 1), root_relative(take.world))
         return
     if spec.views > 1:
         raise DataError(f"{spec.name} wants {spec.views} views, Human3.6M has {len(keypoints)}")
     for points, joints, camera in zip(keypoints, take.in_cameras, take.cameras, strict=True):
-        yield Clip(take.action, points, root_relative(joints), float(camera.intrinsics[0]))
+        focal, _, x, y = camera.intrinsics[:4].tolist()
+        width, height = camera.lens.size
+        known = ClipCamera(focal, (x, y), height / width, FPS)
+        yield Clip(take.action, points, root_relative(joints), joints[:, 0], known)
 
 
 def clip_count(takes: Sequence[H36MTake], spec: LifterSpec) -> int:
@@ -160,27 +189,51 @@ def clip_count(takes: Sequence[H36MTake], spec: LifterSpec) -> int:
 def predict(
     lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
 ) -> tuple[Floats, Ints]:
-    """Poses (N, 17, 3) of a clip, and the frame (N,) that each is of.
+    """Poses (N, 17, 3) of a clip in metres, and the frame (N,) that each is of.
 
     Raises `UserError` if poses are to be smoothed where frames count twice.
     """
+    answer, frames = predict_in_image(lifter, spec, clip, settings, device)
+    return _in_metres(spec, clip, answer, frames, settings), frames
+
+
+def predict_in_image(
+    lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
+) -> tuple[Floats, Ints]:
+    """As `predict`, not smoothed, and 2.5D poses of a lifter that gives them stay so, in screen units."""
     length = len(clip.keypoints)
     whole = settings.windows == "app" or spec.output == "centre" or spec.frames == 1
     if not whole and spec.views > 1:
         whole, lifter, spec = True, _CentreFrame(lifter), replace(spec, output="centre")
+    if not whole and settings.smooth:
+        raise UserError("smoothing needs one pose a frame: cut windows as the app does (--windows app)")
 
     def lift(keypoints: Floats) -> Floats:
         flip, batch = settings.flip, settings.batch
-        return lift_track(lifter, spec, keypoints, flip, batch, device, clip.focal).joints
+        return lift_in_image(lifter, spec, keypoints, flip, batch, device, clip.camera).joints
 
     if whole:
-        joints = lift(clip.keypoints)
-        return (smooth(joints, FPS) if settings.smooth else joints), np.arange(length)
-    if settings.smooth:
-        raise UserError("smoothing needs one pose a frame: cut windows as the app does (--windows app)")
-    starts = end_aligned_starts(length, spec.frames)
-    at = (starts[:, None] + np.arange(spec.frames)).clip(0, length - 1)
-    return np.concatenate([lift(clip.keypoints[window]) for window in at]), at.reshape(-1)
+        return lift(clip.keypoints), np.arange(length)
+    if spec.units == "input":
+        spec = replace(spec, normalisation="screen")
+        at, kept = side_by_side(length, spec.frames)
+    else:
+        starts = end_aligned_starts(length, spec.frames)
+        at = (starts[:, None] + np.arange(spec.frames)).clip(0, length - 1)
+        kept = np.arange(at.size)
+    return np.concatenate([lift(clip.keypoints[window]) for window in at])[kept], at.reshape(-1)[kept]
+
+
+def _in_metres(spec: LifterSpec, clip: Clip, answer: Floats, frames: Ints, settings: Settings) -> Floats:
+    joints = in_metres(spec, answer, clip.keypoints[frames], clip.camera)
+    return smooth(joints, FPS) if settings.smooth else joints
+
+
+def _with_true_scale(clip: Clip, answer: Floats, frames: Ints) -> TrueScale:
+    assert clip.pelvis is not None  # 2.5D lifters read one view
+    assert clip.camera.focal is not None
+    joints = clip.joints[frames] + clip.pelvis[frames, None]
+    return TrueScale.of(answer, joints, clip.camera.focal)
 
 
 def report(

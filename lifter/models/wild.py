@@ -3,13 +3,14 @@
 Every frame's keypoints become one token through a residual network over all joints (Martinez et al., ICCV
 2017, showed how far that alone goes); tokens of a window then attend to each other, and every frame of the
 window is answered at once. Compared with tokens for single joints it learns the pose many times faster.
-It also says which way is up in the camera's axes, which levels the floor of clips from tilted cameras.
+It also says which way is up in the camera's axes, and which joints bear on the ground.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +22,16 @@ from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
 
 @dataclass(frozen=True)
 class WildConfig:
-    """Sizes. `frames` is the longest window; shorter ones work."""
+    """Sizes. `frames` is the longest window; shorter ones work. `contacts`: has the contact head."""
 
     frames: int = 81
     encoder_width: int = 512
-    encoder_depth: int = 2
+    encoder_depth: int = 3
     width: int = 256
-    depth: int = 4
+    depth: int = 6
     heads: int = 8
     dropout: float = 0.0
+    contacts: bool = True
 
 
 class ResidualBlock(nn.Module):
@@ -87,6 +89,7 @@ class WildLifter(Lifter):
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(w, 17 * 3)
         self.up_head = nn.Linear(w, 3)
+        self.contact_head = nn.Linear(w, 17) if config.contacts else None
 
     def tokens(self, keypoints: Tensor) -> Tensor:
         """One token (B, T, width) a frame, after attention over time."""
@@ -96,11 +99,12 @@ class WildLifter(Lifter):
         return self.norm(x)
 
     def lift(self, keypoints: Tensor) -> LifterOutput:
-        """Joints and the world's up (B, T, 3), a unit vector in camera axes."""
+        """Joints, the world's up (B, T, 3), a unit vector in camera axes, and contacts (B, T, 17)."""
         tokens = self.tokens(keypoints)
         joints = self.head(tokens).float().unflatten(-1, (17, 3))
         up = functional.normalize(self.up_head(tokens).float(), dim=-1)
-        return LifterOutput(joints=joints - joints[:, :, :1], error=None, up=up)
+        contacts = None if self.contact_head is None else self.contact_head(tokens).float().sigmoid()
+        return LifterOutput(joints - joints[:, :, :1], up=up, contacts=contacts)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         return self.lift(keypoints).joints
@@ -109,6 +113,39 @@ class WildLifter(Lifter):
 def spec(config: WildConfig) -> LifterSpec:
     """Sequence to sequence, COCO-17 in, tilt-aware."""
     return person_spec("wild", config.frames)
+
+
+def grow(lifter: WildLifter, config: WildConfig) -> WildLifter:
+    """A deeper network that gives the same joints and up: new blocks end in zeros, so they add nothing yet.
+
+    Only depths may grow, and the contact head may be added (Chen et al., "Net2Net", ICLR 2016, for the idea).
+
+    Raises:
+        ValueError: `config` is smaller, or differs in a width.
+    """
+    grown = WildLifter(config)
+    state = lifter.state_dict()
+    if state.keys() - grown.state_dict().keys():
+        raise ValueError("a network can only grow: depths may not shrink and heads may not go")
+    growing: dict[str, Any] = {
+        "encoder_depth": config.encoder_depth,
+        "depth": config.depth,
+        "contacts": config.contacts,
+    }
+    if replace(lifter.config, **growing) != config:
+        raise ValueError(f"only {', '.join(growing)} may change")
+    grown.load_state_dict(state, strict=False)
+    for block in grown.encoder[lifter.config.encoder_depth :]:
+        _silence(block.get_submodule("fc2"))
+    for block in grown.blocks[lifter.config.depth :]:
+        _silence(block.get_submodule("0.out"))
+        _silence(block.get_submodule("1.fc2"))
+    return grown
+
+
+def _silence(layer: nn.Module) -> None:
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
 
 
 def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
@@ -122,6 +159,7 @@ def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
         encoder_width=state["embed.weight"].shape[0],
         encoder_depth=sum(key.startswith("encoder.") and key.endswith("fc1.weight") for key in state),
         depth=sum(key.endswith("distance_bias") for key in state),
+        contacts="contact_head.weight" in state,
     )
 
 
@@ -135,4 +173,5 @@ ENTRY = ModelEntry(
     published="see weights/README.md",
     variants={"wild81": WildConfig()},
     infer=infer,
+    grow=grow,
 )

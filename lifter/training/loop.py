@@ -6,23 +6,27 @@ with the same weights as one that was not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from lifter.angles import angle_between, flexion
 from lifter.batches import Batch, Source
+from lifter.evaluation.metrics import mpjpe_per_frame
 from lifter.models.blocks import disable_dropout
 from lifter.spec import Lifter
-from lifter.training.losses import mpjpe_loss
 from lifter.training.paper_losses import answered
 from lifter.training.parallel import SINGLE_PROCESS, ProcessGroup
 from lifter.training.presets import Preset
 from lifter.training.state import Stateful, TrainingState
 
-MEASURE = "validation_mpjpe_mm"
 VALIDATION_BATCHES = 8
+STRAIGHT = 10.0  # degrees of flexion; a knee bent less is straight
+MOVES = 20.0  # degrees; the range of a knee that moves less says nothing
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,32 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """Means over held-out windows; NaN where a lifter does not say.
+
+    mpjpe_mm: all frames. last_frame_mpjpe_mm: the last frame of each window alone, which knows the past only,
+    as live use does. straight_knee_bias: predicted less true flexion in degrees, where the true one is under
+    10. knee_range: predicted over true range of knee flexion within a window, median. up_degrees: between
+    predicted and true vertical.
+    """
+
+    validation_mpjpe_mm: float
+    last_frame_mpjpe_mm: float
+    straight_knee_bias: float
+    knee_range: float
+    up_degrees: float
+
+
+@dataclass(frozen=True)
 class Progress:
-    """What is reported after each step; `validation` (metres) only where it was measured."""
+    """What is reported after each step; `validation` only where it was measured."""
 
     step: int
     loss: float
-    validation: float | None
+    validation: Validation | None
+
+
+MEASURES = tuple(field.name for field in fields(Validation))
 
 
 def train(
@@ -70,7 +94,7 @@ def train(
         disable_dropout(lifter)
     loss_of = preset.loss()
     memory: dict[str, Stateful] = {"loss": loss_of} if isinstance(loss_of, Stateful) else {}
-    state = TrainingState(lifter, preset.optimise(lifter), folder, asdict(settings), MEASURE, memory, team)
+    state = TrainingState(lifter, preset.optimise(lifter), folder, asdict(settings), MEASURES, memory, team)
     epoch = max(len(source) // (preset.batch * team.count), 1)
     while state.step < settings.steps:
         draw = state.step * team.count + team.rank
@@ -86,7 +110,7 @@ def train(
         if validation is not None and (last or state.step % settings.validate_every == 0):
             with state.averaged():
                 measured = _validate(lifter, validation, device)
-        state.log(loss.item(), None if measured is None else 1000 * measured)
+        state.log(loss.item(), None if measured is None else list(astuple(measured)))
         stopping = stop()
         if last or stopping or state.step % settings.save_every == 0:
             state.save()
@@ -96,11 +120,27 @@ def train(
     state.finish()
 
 
-def _validate(lifter: Lifter, source: Source, device: torch.device) -> float:
-    """MPJPE in metres on the first batches of a source, the same every time."""
-    errors = []
+def _validate(lifter: Lifter, source: Source, device: torch.device) -> Validation:
+    """Figures on the first batches of a source, the same every time."""
+    found, true, tilts = [], [], []
     for step in range(VALIDATION_BATCHES):
         batch: Batch = source.batch(step).to(device)
-        joints = lifter.lift(batch.keypoints).joints
-        errors.append(mpjpe_loss(joints, answered(batch.joints, joints)).item())
-    return sum(errors) / len(errors)
+        lifted = lifter.lift(batch.keypoints)
+        found.append(lifted.joints.float().cpu().numpy())
+        true.append(answered(batch.joints, lifted.joints).cpu().numpy())
+        if lifted.up is not None and batch.up is not None:
+            up = lifted.up.float().mean(1).cpu().numpy()
+            tilts.append(angle_between(up, batch.up.cpu().numpy()))
+    joints, target = np.concatenate(found), np.concatenate(true)
+    errors = mpjpe_per_frame(joints, target) * 1000
+    bent, truly = flexion(joints, "knee"), flexion(target, "knee")
+    straight = truly < STRAIGHT
+    ranges, true_ranges = np.ptp(bent, axis=1), np.ptp(truly, axis=1)
+    moves = true_ranges > MOVES
+    return Validation(
+        validation_mpjpe_mm=float(errors.mean()),
+        last_frame_mpjpe_mm=float(errors[:, -1].mean()),
+        straight_knee_bias=float((bent - truly)[straight].mean()) if straight.any() else math.nan,
+        knee_range=float(np.median(ranges[moves] / true_ranges[moves])) if moves.any() else math.nan,
+        up_degrees=float(np.concatenate(tilts).mean()) if tilts else math.nan,
+    )

@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lifter.skeletons import H36M_17
+
+# Knees and elbows, each with the joints before and after it.
+HINGES = ((1, 2, 3), (4, 5, 6), (11, 12, 13), (14, 15, 16))
+NEAREST = 0.3  # metres; no depth counts as smaller, for a wrong pose may reach behind the camera
 # KTPFormer (CVPR 2024): limbs weigh more the farther they are from the trunk.
 KTP_JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
 
@@ -26,11 +31,65 @@ def temporal_consistency(predicted: Tensor, weights: Tensor) -> Tensor:
     return (weights[:, None] * predicted.diff(dim=1).square()).mean()
 
 
-def velocity_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """MPJVE: error of the steps between consecutive frames; 0 for a single frame."""
+def velocity_loss(predicted: Tensor, target: Tensor, fps: Tensor | None = None) -> Tensor:
+    """MPJVE: error of the steps between consecutive frames; 0 for a single frame.
+
+    Metres a frame, or metres a second where the frame rates (B,) are given.
+    """
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
-    return (predicted.diff(dim=1) - target.diff(dim=1)).norm(dim=-1).mean()
+    errors = (predicted.diff(dim=1) - target.diff(dim=1)).norm(dim=-1)
+    return (errors if fps is None else errors * fps[:, None, None]).mean()
+
+
+def bone_direction_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Distance between the unit vectors along predicted and true bones (Human3.6M-17), near radians."""
+    return (_bone_directions(predicted) - _bone_directions(target)).norm(dim=-1).mean()
+
+
+def flexion_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of the flexion of knees and elbows, radians.
+
+    Positions and directions are pulled to the mean of all poses that the picture allows, in which a limb is
+    bent less than in any of them, or more; the angle itself is not.
+    """
+    return (_flexions(predicted) - _flexions(target)).abs().mean()
+
+
+def reprojection_loss(predicted: Tensor, target: Tensor, root: Tensor) -> Tensor:
+    """Distance in the picture between predicted and true joints at the true place, in metres at the person.
+
+    root: (B, T, 3) the pelvis in camera axes, metres. The distance in the picture is multiplied by the
+    pelvis's depth over the focal length, so it means the same near and far.
+    """
+    depth = root[..., None, 2:].clamp(min=NEAREST)
+
+    def seen(joints: Tensor) -> Tensor:
+        points = joints + root[..., None, :]
+        return depth * points[..., :2] / points[..., 2:].clamp(min=NEAREST)
+
+    return (seen(predicted) - seen(target)).norm(dim=-1).mean()
+
+
+def contact_loss(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of contact probabilities (B, T, 17); joints whose label is NaN do not count."""
+    known = labels.isfinite()
+    p = predicted.clamp(1e-6, 1 - 1e-6)
+    losses = -torch.where(labels > 0.5, p.log(), (1 - p).log())
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def _bone_directions(joints: Tensor) -> Tensor:
+    parents, children = zip(*H36M_17.bones, strict=True)
+    bones = joints[..., children, :] - joints[..., parents, :]
+    return torch.nn.functional.normalize(bones, dim=-1, eps=1e-4)
+
+
+def _flexions(joints: Tensor) -> Tensor:
+    first, middle, last = (list(each) for each in zip(*HINGES, strict=True))
+    upper = joints[..., middle, :] - joints[..., first, :]
+    lower = joints[..., last, :] - joints[..., middle, :]
+    return torch.atan2(torch.linalg.cross(upper, lower).norm(dim=-1), (upper * lower).sum(-1))
 
 
 def ktpformer_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -43,6 +102,21 @@ def ktpformer_loss(predicted: Tensor, target: Tensor) -> Tensor:
     )
 
 
+def n_mpjpe_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """MPJPE after the best scale of every frame (Rhodin et al., CVPR 2018)."""
+    scale = (predicted * target).sum((-2, -1)) / predicted.square().sum((-2, -1)).clamp(min=1e-9)
+    return mpjpe_loss(scale[..., None, None] * predicted, target)
+
+
+def motionbert_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """MPJPE + 0.5 N-MPJPE + 20 MPJVE, as MotionBERT's and MotionAGFormer's authors train."""
+    return (
+        mpjpe_loss(predicted, target)
+        + 0.5 * n_mpjpe_loss(predicted, target)
+        + 20.0 * velocity_loss(predicted, target)
+    )
+
+
 def jointformer_layer_loss(pose: Tensor, error: Tensor, target: Tensor) -> Tensor:
     """JointFormer (ICPR 2022): MSE of the pose and MSE of its predicted absolute error, averaged."""
     pose_loss = torch.nn.functional.mse_loss(pose, target)
@@ -51,5 +125,8 @@ def jointformer_layer_loss(pose: Tensor, error: Tensor, target: Tensor) -> Tenso
 
 
 def direction_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """One minus the cosine between predicted and unit target directions (..., 3)."""
-    return (1 - torch.nn.functional.cosine_similarity(predicted, target, dim=-1)).mean()
+    """Distance between unit vectors, predicted and target (..., 3): the angle in radians, nearly.
+
+    Not squared, as one minus the cosine would be, so that small errors count too.
+    """
+    return (torch.nn.functional.normalize(predicted, dim=-1) - target).norm(dim=-1).mean()

@@ -18,10 +18,15 @@ from lifter.models.jointformer import JointFormer, select_joints
 from lifter.models.refinement import Refinement
 from lifter.spec import Lifter
 from lifter.training.losses import (
+    bone_direction_loss,
+    contact_loss,
     direction_loss,
+    flexion_loss,
     jointformer_layer_loss,
     ktpformer_loss,
+    motionbert_loss,
     mpjpe_loss,
+    reprojection_loss,
     velocity_loss,
     weighted_mpjpe,
 )
@@ -31,18 +36,34 @@ Loss = Callable[[Lifter, Batch], Tensor]
 
 # Limbs weigh more the farther they are from the trunk, less steeply than in KTPFormer.
 JOINT_WEIGHTS = (1, 1, 1.3, 1.6, 1, 1.3, 1.6, 1, 1, 1, 1, 1, 1.5, 2, 1, 1.5, 2)
-VELOCITY_WEIGHT = 2.0
+# Weights of the app's own loss beside a position error of about .05 m, chosen so that at the start of a
+# training each adds between a twentieth and the whole of that: typical values in brackets.
+VELOCITY_WEIGHT = 0.05  # seconds (.3 m/s): smooth, but not at the cost of the pose
+BONE_WEIGHT = 0.1  # metres a radian (.3): a limb's direction counts as its end does, 10 cm from its joint
+FLEXION_WEIGHT = 0.1  # metres a radian (.2): straight legs are what people notice first
+REPROJECTION_WEIGHT = 0.5  # (.03 m): what the picture shows exactly has to stay exact
+UP_WEIGHT = 0.2  # metres a radian (.15)
+CONTACT_WEIGHT = 0.1  # metres a nat (.2)
 TRIANGULATION_WEIGHT = 0.8
 
 
 def wild_loss(lifter: Lifter, batch: Batch) -> Tensor:
-    """The app's own: weighted MPJPE, velocity error, and the direction of up where the lifter says it."""
+    """The app's own: positions, bone directions, flexion and velocity; reprojection, up and contacts where
+    the batch and the lifter give them."""
     lifted = lifter.lift(batch.keypoints)
-    joints = lifted.joints.float()
-    loss = weighted_mpjpe(joints, batch.joints, joints.new_tensor(JOINT_WEIGHTS))
-    loss = loss + VELOCITY_WEIGHT * velocity_loss(joints, batch.joints)
+    joints, true = lifted.joints.float(), batch.joints
+    loss = weighted_mpjpe(joints, true, joints.new_tensor(JOINT_WEIGHTS))
+    loss = (
+        loss + BONE_WEIGHT * bone_direction_loss(joints, true) + FLEXION_WEIGHT * flexion_loss(joints, true)
+    )
+    if batch.fps is not None:
+        loss = loss + VELOCITY_WEIGHT * velocity_loss(joints, true, batch.fps)
+    if batch.root is not None:
+        loss = loss + REPROJECTION_WEIGHT * reprojection_loss(joints, true, batch.root)
     if lifted.up is not None and batch.up is not None:
-        loss = loss + direction_loss(lifted.up, batch.up[:, None].expand_as(lifted.up))
+        loss = loss + UP_WEIGHT * direction_loss(lifted.up, batch.up[:, None].expand_as(lifted.up))
+    if lifted.contacts is not None and batch.contacts is not None:
+        loss = loss + CONTACT_WEIGHT * contact_loss(lifted.contacts, batch.contacts)
     return loss
 
 
@@ -56,6 +77,11 @@ def ktpformer(lifter: Lifter, batch: Batch) -> Tensor:
     """Weighted MPJPE, temporal consistency and velocity. The authors' code also scales every gradient by the
     loss, which AdamW hardly notices; it is not done here."""
     return ktpformer_loss(lifter(batch.keypoints).float(), batch.joints)
+
+
+def motionbert(lifter: Lifter, batch: Batch) -> Tensor:
+    """MPJPE, N-MPJPE and velocity, the pelvis at 0: MotionBERT and MotionAGFormer."""
+    return motionbert_loss(lifter.lift(batch.keypoints).joints.float(), batch.joints)
 
 
 def jointformer(lifter: Lifter, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ def draw_log(log: Path, picture: Path) -> None:
     with log.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
-        measure = list(reader.fieldnames or ())[-1]
+        measure = list(reader.fieldnames or ())[2]
     figure = Figure(figsize=(8, 4), layout="constrained")
     left = figure.subplots()
     left.plot([int(row["step"]) for row in rows], [float(row["loss"]) for row in rows], lw=1, label="loss")

@@ -4,6 +4,11 @@
 
 - KTPFormer (run_ktpformer.py): AdamW, 8e-5 and 0.99 an epoch, weight decay 0.1, 200 epochs, 8 windows of 243
   frames a batch, every window also mirrored.
+- MixSTE: AdamW, 4e-5 and 0.99 an epoch, weight decay 0.1, the loss as KTPFormer's, which took it over; so
+  are batches and epochs here.
+- MotionBERT from scratch: AdamW, 2e-4 and 0.99 an epoch, weight decay 0.01, 120 epochs, 32 windows of 243
+  frames, half of them mirrored.
+- MotionAGFormer: the same, but 5e-4, 60 epochs and 16 windows.
 - CrossFormer (its run script): AdamW, 4e-5 on detections (4e-4 on true 2D) and 0.99 an epoch, weight decay
   0.1, 200 epochs, 512 windows, also mirrored.
 - JointFormer and its refinement (the published commands): AdamW, 1e-3 along a cosine to 0, weight decay 0.01,
@@ -12,9 +17,9 @@
   1e-3 where it teaches itself.
 - The PoseNets (train.py): Adam, 1e-3 and 0.99 an epoch, 15 epochs, 512 windows, also mirrored.
 
-`SYNTHETIC` is this project's recipe for motion capture: AdamW, a warm-up and a cosine, clipped gradients and
-averaged weights, with the loss of the paper. Films never end: it counts steps, and published lifters need
-neither dropout nor stochastic depth.
+`SYNTHETIC` is this project's recipe for motion capture: AdamW, a warm-up, a constant rate and a linear
+cooldown, clipped gradients and averaged weights, with the loss of the paper. Synthetic windows never end: it
+counts steps, and published lifters need neither dropout nor stochastic depth.
 """
 
 from __future__ import annotations
@@ -30,11 +35,11 @@ from torch import nn, optim
 from lifter.datasets.h36m_windows import Flip
 from lifter.training import paper_losses as losses
 from lifter.training.paper_losses import Loss
-from lifter.training.state import warmup_cosine
 
 # The learning rate as a part of the peak, from (step, steps in all, steps an epoch).
 Schedule = Callable[[int, int, int], float]
 LINEAR_WARMUP = 300  # steps, at most a tenth of all
+COOLDOWN = 0.2  # of all steps
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class Preset:
     dropout: bool = True  # as the network has it
     ema: float = 0.0
     flip: Flip = "twice"
+    shorter: float | None = (
+        None  # share of the batches of shorter windows, where the network reads any length
+    )
 
     def optimise(self, model: nn.Module) -> optim.Optimizer:
         """The optimiser. It leaves weights alone that the loss does not reach, as a finished stage's."""
@@ -71,9 +79,16 @@ class Preset:
         return self.learning_rate * self.schedule(step, steps, epoch)
 
 
-def warm_cosine(step: int, steps: int, epoch: int) -> float:
-    """A linear warm-up, then a cosine down to a hundredth."""
-    return warmup_cosine(step, steps, 1.0, min(LINEAR_WARMUP, steps // 10))
+def warm_stable_cool(step: int, steps: int, epoch: int) -> float:
+    """A linear warm-up, a constant rate, and over the last fifth a linear way down to 0.
+
+    Until the cooldown nothing depends on `steps`: a training that stopped at step n is finished well by going
+    on with 1.25 n steps in all (Haegele et al., "Scaling laws and compute-optimal training beyond fixed
+    training durations", NeurIPS 2024).
+    """
+    warm = (step + 1) / max(min(LINEAR_WARMUP, steps // 10), 1)
+    cool = (steps - step) / max(COOLDOWN * steps, 1)
+    return max(min(warm, cool, 1.0), 0.0)
 
 
 def cosine(step: int, steps: int, epoch: int) -> float:
@@ -95,6 +110,19 @@ def esmformer_steps(step: int, steps: int, epoch: int) -> float:
 _POSENET = Preset(
     lambda: losses.position_loss, 1e-3, one_percent_less, batch=512, frames=81, epochs=15, optimizer="adam"
 )
+_KTPFORMER = Preset(
+    lambda: losses.ktpformer, 8e-5, one_percent_less, batch=8, frames=243, epochs=200, weight_decay=0.1
+)
+_MOTIONBERT = Preset(
+    lambda: losses.motionbert,
+    2e-4,
+    one_percent_less,
+    batch=32,
+    frames=243,
+    epochs=120,
+    weight_decay=0.01,
+    flip="half",
+)
 _JOINTFORMER = Preset(
     lambda: losses.jointformer,
     1e-3,
@@ -109,7 +137,7 @@ _JOINTFORMER = Preset(
 _OWN = Preset(
     lambda: losses.wild_loss,
     1e-3,
-    warm_cosine,
+    warm_stable_cool,
     batch=64,
     frames=81,
     steps=20_000,
@@ -117,21 +145,17 @@ _OWN = Preset(
     betas=(0.9, 0.98),
     clip_norm=1.0,
     ema=0.999,
+    shorter=0.2,
 )
 
 PAPERS: Mapping[str, Preset] = MappingProxyType(
     {
         "wild": _OWN,
         "martinez": _OWN,
-        "ktpformer": Preset(
-            lambda: losses.ktpformer,
-            8e-5,
-            one_percent_less,
-            batch=8,
-            frames=243,
-            epochs=200,
-            weight_decay=0.1,
-        ),
+        "ktpformer": _KTPFORMER,
+        "mixste": replace(_KTPFORMER, learning_rate=4e-5),
+        "motionbert": _MOTIONBERT,
+        "motionagformer": replace(_MOTIONBERT, learning_rate=5e-4, batch=16, epochs=60),
         "crossformer": Preset(
             lambda: losses.position_loss,
             4e-5,
@@ -159,7 +183,7 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 # Peaks for lifters that are deeper than the app's and would not stand its own.
-_PEAKS = {"ktpformer": 5e-4}
+_PEAKS = dict.fromkeys(("ktpformer", "mixste", "motionbert", "motionagformer"), 5e-4)
 SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
     {
         name: replace(
@@ -167,6 +191,7 @@ SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
             loss=paper.loss,
             learning_rate=_PEAKS.get(name, _OWN.learning_rate),
             dropout=paper is _OWN,
+            shorter=_OWN.shorter if name == "wild" else None,
             frames=paper.frames if paper.frames > 1 else 27,  # noise lasts: single frames come in clips too
         )
         for name, paper in PAPERS.items()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -51,7 +51,7 @@ class TrainingState:
         optimizer: over the model's parameters.
         folder: takes `state.pt` and `log.csv`; where `state.pt` is there already, training goes on from it.
         settings: plain values, kept beside the weights to read later.
-        measure: the name of the log's column for the validation figure.
+        measures: the names of the log's columns for the validation figures.
         memory: what else changes with every step, by name (a loss that remembers what it has seen).
         team: the processes that train together; the first writes the files.
 
@@ -67,7 +67,7 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         folder: Path,
         settings: Mapping[str, Any],
-        measure: str,
+        measures: Sequence[str],
         memory: Mapping[str, Stateful] | None = None,
         team: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
@@ -79,9 +79,9 @@ class TrainingState:
         self._average = {key: value.detach().clone() for key, value in model.state_dict().items()}
         if self._file.is_file():
             self._resume()
-        self._measure, self._events = measure, None
+        self._measures, self._events = tuple(measures), None
         if team.first:
-            self._trim_log(["step", "loss", measure])
+            self._trim_log(["step", "loss", *measures])
             self._events = _event_writer(folder, self.step)
 
     def update(self, loss: Tensor, learning_rate: float, clip_norm: float, keep: float) -> None:
@@ -144,18 +144,17 @@ class TrainingState:
         with replace_file(self._file) as temporary:
             torch.save(state, temporary)
 
-    def log(self, loss: float, measured: float | None) -> None:
+    def log(self, loss: float, measured: Sequence[float] | None) -> None:
         """Append a row for the step just done, where there is a measurement or a row is due."""
         if not self.team.first or (measured is None and self.step % LOG_EVERY):
             return
         with self._log.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(
-                [self.step, f"{loss:.5f}", "" if measured is None else f"{measured:.5g}"]
-            )
+            figures = [""] * len(self._measures) if measured is None else [f"{each:.5g}" for each in measured]
+            csv.writer(file).writerow([self.step, f"{loss:.5f}", *figures])
         if self._events is not None:
             self._events.add_scalar("loss", loss, self.step)
-            if measured is not None:
-                self._events.add_scalar(self._measure, measured, self.step)
+            for name, value in zip(self._measures, measured or (), strict=False):
+                self._events.add_scalar(name, value, self.step)
             self._events.flush()
 
     def _resume(self) -> None:

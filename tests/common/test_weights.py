@@ -182,7 +182,12 @@ def test_malformed_manifest(place, change, complaint):
 def test_shipped_manifest():
     known = weights.manifest()
     assert {"yolo11n", "yolo11s", "yolo11m", "yolo11l", "yolo11x"} <= known.keys()
-    for name, prefix in (("hrnet-w32", "81c58e40"), ("hrnet-w48-384", "c161b7de")):
+    for name, prefix in (
+        ("hrnet-w32", "81c58e40"),
+        ("hrnet-w48-384", "c161b7de"),
+        ("motionbert", "d80af323"),
+        ("motionbert-scratch", "f554954f"),
+    ):
         assert known[name].sha256_prefix == prefix
         assert f"-{prefix}_" in known[name].file
     for info in known.values():

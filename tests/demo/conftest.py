@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from demo.models import Models, ResolvedWeights, WeightUsed
+from demo.models import Models, ResolvedModels, ResolvedWeight
 from demo.pose.estimator import KeypointEstimator
 from demo.types import Detections
 from lifter.checkpoints.files import save_checkpoint
@@ -69,9 +69,9 @@ def networks():
 
 
 @pytest.fixture
-def weight_files():
-    used = tuple(WeightUsed(role, role, f"{role}.bin", role * 8) for role in ("detector", "pose", "lifter"))
-    return ResolvedWeights(Path("detector.bin"), Path("pose.bin"), Path("lifter.bin"), used)
+def resolved():
+    used = [ResolvedWeight(r, r, Path(f"{r}.bin"), r * 8) for r in ("detector", "pose", "lifter")]
+    return ResolvedModels(*used, "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from common.errors import UserError, WeightsError
-from demo.models import check_views, resolve_weights
-from demo.pipeline import process_clip
+from demo import pipeline
+from demo.models import ModelLoader, check_views, resolve_models
 from demo.render.frame import Renderer
 from demo.results.result import read_result
 from demo.settings import Settings
@@ -17,17 +17,13 @@ from lifter.checkpoints.files import load_checkpoint, save_checkpoint, save_offi
 from lifter.registry import REGISTRY, create
 from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.lifter.motions import STANDING
-from tests.lifter.tiny import CONFIGS, OFFICIAL, PAPERS
+from tests.lifter.tiny import CONFIGS, NAMES, OFFICIAL, PAPERS
 from tests.media import make_clip
 
-SETTINGS = Settings(height=64, device="cpu")
+SETTINGS = Settings.of(height=64, device="cpu")
 FRAMES = 25
 SINGLE = [name for name, config in CONFIGS.items() if REGISTRY[name].spec(config).views == 1]
 PREDICT_ERRORS = {"jointformer"}
-
-
-def silent(stage, done, total):
-    """A report that nobody reads."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +38,11 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def process(clip, networks, weight_files, tmp_path):
+def process(clip, networks, resolved, tmp_path):
     def run(lifter, spec, folder="out"):
         loaded = dataclasses.replace(networks, lifter=lifter, spec=spec)
-        return process_clip(clip, tmp_path / folder, SETTINGS, weight_files, lambda: loaded, silent)
+        models = ModelLoader(resolved, SETTINGS, loaded=loaded)
+        return pipeline.process(clip, tmp_path / folder, SETTINGS, models)
 
     return run
 
@@ -57,8 +54,9 @@ def saved(name, layout, folder):
         save_checkpoint(folder / "weights.safetensors", create(name, config), name, config)
         return folder / "weights.safetensors"
     config = OFFICIAL[name]
-    save_official(folder / "weights.bin", create(name, config), REGISTRY[name], config)
-    return folder / "weights.bin"
+    path = folder / NAMES.get(name, "weights.bin")
+    save_official(path, create(name, config), REGISTRY[name], config)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -77,8 +75,8 @@ def test_a_checkpoint_of_every_system_goes_through_the_app(name, layout, process
     lifter, entry, config = load_checkpoint(saved(name, layout, tmp_path), name)
     done = process(lifter, entry.spec(config))
     assert (done.people, done.frames) == (1, FRAMES)
-    assert probe(done.outputs.video).frame_count == FRAMES
-    result = read_result(done.outputs.result)
+    assert probe(done.paths.video).frame_count == FRAMES
+    result = read_result(done.paths.result)
     assert np.isfinite(result.joints_world).all()
     assert np.isfinite(result.joints_camera).all()
     assert (result.joints_camera[:, :, 0] == 0).all()
@@ -113,7 +111,7 @@ class Standing(Lifter):
 
 def test_two_channels_and_no_up_still_stand_on_a_level_floor(process):
     done = process(Standing(), LifterSpec("standing", 9, channels=2))
-    world = read_result(done.outputs.result).joints_world[0]
+    world = read_result(done.paths.result).joints_world[0]
     head, ankles = world[:, 10, 2], world[:, (3, 6), 2]
     np.testing.assert_allclose(ankles, 0.08, atol=0.06)
     np.testing.assert_allclose(head - ankles.mean(1), 1.54, atol=0.03)  # 1.62 - 0.08, nobody leans
@@ -124,7 +122,7 @@ def test_uncertain_joints_are_drawn_faint(process):
     def figure(error):
         spec = LifterSpec("standing", 9, predicts_error=True)
         done = process(Standing(error), spec, f"error {error}")
-        with VideoReader(done.outputs.video) as reader:
+        with VideoReader(done.paths.video) as reader:
             pictures = np.stack([frame.image for frame in reader]).astype(int)
         # The figure is the colourful part of the panel: floor and shadows are nearly gray.
         panel = pictures[:, :, -64:]
@@ -162,4 +160,4 @@ def test_the_number_of_views_must_be_the_lifters():
 )
 def test_a_lifter_without_weights_is_told_how_to_get_on(lifter, words):
     with pytest.raises(WeightsError, match=words):
-        resolve_weights(Settings(lifter=lifter))
+        resolve_models(Settings.of(lifter=lifter))

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from common.errors import OutputError, UserError
+from demo import pipeline
 from demo.cli.main import expand_multi_values
+from demo.models import ModelLoader
+from demo.motion.multiview import lift_views
+from demo.pipeline import check_synchronised
 from demo.results.result import read_result
 from demo.settings import Settings
-from demo.types import Status, Track2D
+from demo.types import Status
 from demo.video.reader import VideoReader, probe
-from demo.views import check_synchronised, lift_views, process_views
 from lifter.registry import REGISTRY, create
 from lifter.skeletons import coco_to_h36m
 from lifter.spec import Lifter, LifterOutput, LifterSpec
@@ -22,14 +25,10 @@ from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS
 from tests.media import make_clip, tone
 
-SETTINGS = Settings(height=128, device="cpu")
+SETTINGS = Settings.of(height=128, device="cpu")
 SIZES = ((96, 128), (128, 96), (96, 96), (160, 96))  # (width, height)
 FRAMES = 30
 CONTRACT = LifterSpec("tall", 9, views=4, flip_average=False, space="world")
-
-
-def silent(stage, done, total):
-    """A report that nobody reads."""
 
 
 class Tall(Lifter):
@@ -72,10 +71,11 @@ def tall(networks):
 
 
 @pytest.fixture
-def process(tall, weight_files, tmp_path):
+def process(tall, resolved, tmp_path):
     def run(clips, settings=SETTINGS, overwrite=False, networks=tall):
         folder = tmp_path / "out"
-        return process_views(clips, folder, settings, weight_files, lambda: networks, silent, overwrite)
+        models = ModelLoader(resolved, settings, loaded=networks)
+        return pipeline.process(clips, folder, settings, models, overwrite=overwrite)
 
     return run
 
@@ -83,9 +83,9 @@ def process(tall, weight_files, tmp_path):
 def test_four_clips_give_one_motion_on_the_floor(process, clips):
     done = process(clips)
     assert (done.people, done.frames, done.damage) == (1, FRAMES, None)
-    names = sorted(path.name for path in done.outputs.folder.iterdir() if path.name[0] != ".")
+    names = sorted(path.name for path in done.paths.folder.iterdir() if path.name[0] != ".")
     assert names == ["views.json", "views.npz", "views_3d.mp4"]
-    result = read_result(done.outputs.result)
+    result = read_result(done.paths.result)
     assert result.joints_world.shape == (1, FRAMES, 17, 3)
     assert (result.status == Status.MEASURED).all()
     # The figure's ankles were 0.08 m over the floor, and so they are again.
@@ -98,13 +98,13 @@ def test_four_clips_give_one_motion_on_the_floor(process, clips):
     )
     assert "virtual" in result.meta["axes"]["joints_camera"]
     assert any("no path through space" in note for note in done.notes)
-    summary = json.loads(done.outputs.summary.read_text())
+    summary = json.loads(done.paths.summary.read_text())
     assert [view["clip"] for view in summary["views"]] == [clip.name for clip in clips]
 
 
 def test_every_view_keeps_its_own_keypoints(process, clips):
     done = process(clips)
-    with np.load(done.outputs.result) as file:
+    with np.load(done.paths.result) as file:
         views, boxes, first = file["keypoints_2d_views"], file["boxes_views"], file["keypoints_2d"]
     assert views.shape == (1, 4, FRAMES, 17, 3)
     np.testing.assert_array_equal(views[:, 0], first)
@@ -115,7 +115,7 @@ def test_every_view_keeps_its_own_keypoints(process, clips):
 
 def test_the_lifter_is_given_each_view_in_its_place_by_its_own_size(process, clips, tall):
     done = process(clips)
-    with np.load(done.outputs.result) as file:
+    with np.load(done.paths.result) as file:
         keypoints = file["keypoints_2d_views"][0]
     asked = tall.lifter.asked[0]
     assert asked.shape[1:] == (9, 4, 17, 2)
@@ -126,7 +126,7 @@ def test_the_lifter_is_given_each_view_in_its_place_by_its_own_size(process, cli
 
 
 def test_the_video_is_a_mosaic_beside_the_panel_with_sound(process, clips):
-    video = process(clips).outputs.video
+    video = process(clips).paths.video
     info = probe(video)
     # Cells 64 high and, for 160 x 96, 107 wide; two columns, and the square panel.
     assert (info.width, info.height) == (2 * 106 + 128, 128)
@@ -146,23 +146,23 @@ def test_a_tiny_esmformer(process, clips, networks):
     config = CONFIGS["esmformer"]
     lifter, spec = create("esmformer", config).eval(), REGISTRY["esmformer"].spec(config)
     done = process(clips, networks=dataclasses.replace(networks, lifter=lifter, spec=spec))
-    result = read_result(done.outputs.result)
+    result = read_result(done.paths.result)
     assert np.isfinite(result.joints_world).all()
     assert (result.joints_camera[:, :, 0] == 0).all()
-    assert probe(done.outputs.video).frame_count == FRAMES
+    assert probe(done.paths.video).frame_count == FRAMES
 
 
 def test_a_second_run_does_nothing_and_another_drawing_does_not_detect_again(process, clips, tall):
     first = process(clips)
-    assert first.repeated
+    assert not first.from_cache
     assert tall.detector.frames == 4 * FRAMES
-    assert not process(clips).repeated
-    taller = SETTINGS.model_copy(update={"height": 160})
+    assert process(clips).from_cache
+    taller = SETTINGS.but(height=160)
     with pytest.raises(OutputError, match="--overwrite"):
         process(clips, taller)
-    first.outputs.summary.unlink()  # as if killed before the end
+    first.paths.summary.unlink()  # as if killed before the end
     process(clips, taller)
-    assert probe(first.outputs.video).height == 160
+    assert probe(first.paths.video).height == 160
     assert tall.detector.frames == 4 * FRAMES
     process(clips, taller, overwrite=True)
     assert tall.detector.frames == 8 * FRAMES
@@ -172,13 +172,13 @@ def test_clips_of_nearly_one_length_are_cut_to_the_shortest(process, clips, tmp_
     clips[1] = make_clip(tmp_path / "short.mp4", block(SIZES[1], FRAMES - 2))
     done = process(clips)
     assert done.frames == FRAMES - 2
-    assert probe(done.outputs.video).frame_count == FRAMES - 2
+    assert probe(done.paths.video).frame_count == FRAMES - 2
 
 
 def test_a_cut_in_time_applies_to_every_clip(process, clips):
-    done = process(clips, SETTINGS.model_copy(update={"start": 0.2, "end": 0.7}))
+    done = process(clips, SETTINGS.but(start=0.2, end=0.7))
     assert done.frames == 15
-    assert read_result(done.outputs.result).times[0] == pytest.approx(0.2)
+    assert read_result(done.paths.result).times[0] == pytest.approx(0.2)
 
 
 def test_clips_that_are_not_synchronised_are_refused(process, clips, tmp_path, tall):
@@ -209,7 +209,7 @@ def test_a_clip_without_the_person_is_named(process, clips, tmp_path):
     with pytest.raises(UserError, match=r"empty\.mp4: nobody was found"):
         process(clips)
     with pytest.raises(UserError, match=r"--person 7"):
-        process(clips[:2] + clips[:2], SETTINGS.model_copy(update={"person": "7"}))
+        process(clips[:2] + clips[:2], SETTINGS.but(person="7"))
 
 
 def tracks(frames, missing):
@@ -220,34 +220,34 @@ def tracks(frames, missing):
         points = np.repeat(StandingPose().estimate([(None, box[None])])[0], frames, axis=0)
         if view in missing:
             points[missing[view]] = np.nan, np.nan, 0
-        found.append(Track2D(1, np.tile(box, (frames, 1)), points))
-    return found
+        found.append(points)
+    return np.stack(found)
 
 
 def lifted(found, tall):
-    times = np.arange(len(found[0].keypoints)) / 30
-    return lift_views(found, times, SIZES, SETTINGS, tall)[0]
+    times = np.arange(found.shape[1]) / 30
+    return lift_views(found, times, SIZES, tall.lifter, tall.spec)[0]
 
 
 def test_a_short_gap_in_one_view_is_bridged(tall):
     person = lifted(tracks(60, {2: slice(20, 30)}), tall)
-    assert (person.status[20:30] == Status.INTERPOLATED).all()
-    assert (np.delete(person.status, np.arange(20, 30)) == Status.MEASURED).all()
+    assert (person.status[0, 20:30] == Status.INTERPOLATED).all()
+    assert (np.delete(person.status[0], np.arange(20, 30)) == Status.MEASURED).all()
     assert np.isfinite(person.world).all()
 
 
 def test_a_long_gap_in_one_view_stays_empty_whatever_the_others_see(tall):
     person = lifted(tracks(90, {0: slice(0, 5), 3: slice(40, 70)}), tall)
-    assert (person.status[:5] == Status.ABSENT).all()
-    assert (person.status[40:70] == Status.LOST).all()
-    assert np.isnan(person.world[40:70]).all()
-    assert np.isfinite(person.world[5:40]).all()
-    assert np.isfinite(person.world[70:]).all()
+    assert (person.status[0, :5] == Status.ABSENT).all()
+    assert (person.status[0, 40:70] == Status.LOST).all()
+    assert np.isnan(person.world[0, 40:70]).all()
+    assert np.isfinite(person.world[0, 5:40]).all()
+    assert np.isfinite(person.world[0, 70:]).all()
 
 
 def test_somebody_who_is_never_in_all_views_at_once_has_no_pose(tall):
     person = lifted(tracks(60, {0: slice(0, 30), 1: slice(30, 60)}), tall)
-    assert (person.status == Status.ABSENT).all()
+    assert (person.status[0] == Status.ABSENT).all()
     assert np.isnan(person.world).all()
 
 
@@ -257,7 +257,7 @@ def test_views_are_spelled_out_like_several_videos():
     assert expand_multi_values(given) == wanted.split()
 
 
-def test_the_same_man_in_four_real_clips(shared, weight_files, tmp_path):
+def test_the_same_man_in_four_real_clips(shared, resolved, tmp_path):
     from demo.detection.detector import load_detector
     from demo.models import Models
     from demo.pose.estimator import load_pose
@@ -271,9 +271,9 @@ def test_the_same_man_in_four_real_clips(shared, weight_files, tmp_path):
         "cpu",
     )
     clips = [shared / "videos" / "twopeople" / f"cam0{n}.mp4" for n in (1, 2, 3, 4)]
-    settings = SETTINGS.model_copy(update={"end": 0.25, "detect_every": 3, "render": False})
-    done = process_views(clips, tmp_path, settings, weight_files, lambda: networks, silent)
-    with np.load(done.outputs.result) as file:
+    settings = SETTINGS.but(end=0.25, detect_every=3, render=False)
+    done = pipeline.process(clips, tmp_path, settings, ModelLoader(resolved, settings, loaded=networks))
+    with np.load(done.paths.result) as file:
         boxes = file["boxes_views"][0]
     # Where the man and the woman are in the first frame (x of their middles), read off the pictures.
     found = np.nanmedian((boxes[..., 0] + boxes[..., 2]) / 2, axis=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lifter.datasets.mocap.npz import FPS, NPZ_NAME, MotionSequence
+from lifter.metric import LIMBS_LENGTH, limbs_length
 
 # Standing, facing -y, left side at +x; metres, z up.
 STANDING = np.array(
@@ -19,6 +20,10 @@ STANDING = np.array(
     ],
     np.float32,
 )  # fmt: skip
+
+# The same in camera axes, x right, y down, z forward, with the limbs of the average adult.
+_LEVEL = np.stack((STANDING[:, 0], -STANDING[:, 2], STANDING[:, 1]), -1)
+ADULT = (_LEVEL * LIMBS_LENGTH / limbs_length(_LEVEL[None])).astype(np.float32)
 
 
 def walk(frames: int = 200, stride: float = 0.35) -> np.ndarray:

@@ -6,12 +6,17 @@ import re
 
 import pytest
 
-from common.weights import FOLDER, manifest, sha256
+from common.files import sha256
+from common.weights import FOLDER, manifest
 from lifter.checkpoints.files import load_checkpoint
 from lifter.datasets.mocap.folders import load_motion
 from lifter.datasets.synthetic.noise import NoiseModel
 from lifter.evaluation.mocap import evaluate, virtual_clips, virtual_views
 from lifter.registry import REGISTRY
+
+# Of these there are only their authors' weights so far.
+NOT_SHIPPED = {"mixste", "motionbert", "motionagformer"}
+SHIPPED = [name for name in REGISTRY if name not in NOT_SHIPPED]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,7 @@ def takes(shared):
     return load_motion(shared / "mocap", "test")[::12]
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_file_is_the_lifter_it_says(name):
     path = FOLDER / manifest()[name].file
     assert sha256(path) == manifest()[name].sha256
@@ -30,7 +35,7 @@ def test_the_file_is_the_lifter_it_says(name):
     assert type(lifter) is type(found.build(config))
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_some_held_out_takes_are_measured_about_as_all_were(name, takes):
     lifter, found, config = load_checkpoint(FOLDER / manifest()[name].file)
     spec = found.spec(config)

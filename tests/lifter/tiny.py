@@ -10,6 +10,9 @@ from lifter.models.esmformer import ESMformerConfig
 from lifter.models.jointformer import JointFormerConfig
 from lifter.models.ktpformer import KTPFormerConfig
 from lifter.models.martinez import MartinezConfig
+from lifter.models.mixste import MixSTEConfig
+from lifter.models.motionagformer import MotionAGFormerConfig
+from lifter.models.motionbert import MotionBERTConfig
 from lifter.models.posenets import LSTMPoseNetConfig, SimplePoseNetConfig, TransformerPoseNetConfig
 from lifter.models.refinement import RefinementConfig
 from lifter.models.wild import WildConfig
@@ -22,6 +25,9 @@ CONFIGS: dict[str, Any] = {
     "wild": WildConfig(frames=9, encoder_width=16, width=16, depth=1),
     "martinez": MartinezConfig(width=16, blocks=1),
     "ktpformer": KTPFormerConfig(frames=9, width=16, depth=2),
+    "mixste": MixSTEConfig(frames=9, width=16, depth=2),
+    "motionbert": MotionBERTConfig(frames=9, width=16, rep_width=24, depth=2),
+    "motionagformer": MotionAGFormerConfig(frames=9, width=16, rep_width=24, layers=2),
     "crossformer": CrossFormerConfig(frames=18, width=8, depth=2),
     "jointformer": JOINTS,
     "refinement": RefinementConfig(JOINTS, SECOND),
@@ -40,4 +46,6 @@ OFFICIAL: dict[str, Any] = CONFIGS | {
     "lstm_posenet": replace(CONFIGS["lstm_posenet"], frames=81),  # its weights fit any number
     "transformer_posenet": replace(CONFIGS["transformer_posenet"], attends_over_batch=True),
 }
+# Names of files, where weights and sizes do not tell everything.
+NAMES = {"motionbert": "motionbert_h36m.pth"}
 PAPERS = tuple(name for name in CONFIGS if name not in ("wild", "martinez"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from demo.results.result import assemble, write_result
-from demo.types import Status, Track2D, Track3D
+from demo.results.result import Result, write_result
+from demo.types import Motion, Status, Tracks2D
 from tools.measure_clips import app, compare
 
 FRAMES = 10
@@ -17,14 +17,15 @@ def person(number, left, height):
     """Somebody who stands still, all joints in the middle of the box, seen in every frame."""
     box = np.float32([left, 0, left + 50, height])
     points = np.tile(np.float32([left + 25, height / 2, 0.9]), (FRAMES, 17, 1))
-    flat = Track2D(number, np.tile(box, (FRAMES, 1)), points)
-    world = np.zeros((FRAMES, 17, 3), np.float32)
-    return flat, Track3D(number, world, world, None, np.full(FRAMES, Status.MEASURED, np.uint8))
+    return number, np.tile(box, (FRAMES, 1)), points
 
 
 def result(*people):
-    flat, solid = zip(*people, strict=True)
-    return assemble(flat, solid, np.arange(FRAMES) / 25, {})
+    ids, boxes, keypoints = (np.stack(each) for each in zip(*people, strict=True))
+    tracks = Tracks2D(ids.astype(np.int32), boxes, keypoints)
+    world = np.zeros((len(ids), FRAMES, 17, 3), np.float32)
+    status = np.full((len(ids), FRAMES), Status.MEASURED, np.uint8)
+    return Result.build(tracks, Motion(tracks.ids, world, world, None, status), np.arange(FRAMES) / 25, {})
 
 
 def test_the_same_findings_agree_wholly_in_any_order():

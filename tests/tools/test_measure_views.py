@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from demo.models import load_models, resolve_weights
-from demo.pipeline import process_clip
-from demo.results.result import assemble, read_result
+from demo.pipeline import process
+from demo.results.result import Result, read_result
 from demo.settings import Settings
-from demo.types import Status, Track2D, Track3D
-from demo.views import process_views
+from demo.types import Motion, Status, Tracks2D
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from tests.lifter.motions import walk
 from tools.measure_views import score_view
@@ -16,10 +14,11 @@ from tools.measure_views import score_view
 
 def result(world):
     frames = len(world)
-    flat = Track2D(1, np.zeros((frames, 4), np.float32), np.zeros((frames, 17, 3), np.float32))
-    solid = Track3D(1, world, world, None, np.full(frames, Status.MEASURED, np.uint8))
+    ids, solid = np.array([1], np.int32), world[None].astype(np.float32)
+    flat = Tracks2D(ids, np.zeros((1, frames, 4), np.float32), np.zeros((1, frames, 17, 3), np.float32))
+    motion = Motion(ids, solid, solid, None, np.full((1, frames), Status.MEASURED, np.uint8))
     meta = {"camera": {"world_from_camera": np.eye(3).tolist()}}
-    return assemble([flat], [solid], np.arange(frames) / 50, meta)
+    return Result.build(flat, motion, np.arange(frames) / 50, meta)
 
 
 def reference(world):
@@ -55,28 +54,24 @@ def test_a_result_of_several_cameras_has_no_vertical_to_compare():
     assert (score.p_mpjpe, score.w_mpjpe) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3))
 
 
-def run(process, clips, shared, folder, lifter):
+def run(clips, shared, folder, lifter):
     """Person 1 of the real scene, and the reference with its cameras."""
-    settings = Settings(
+    settings = Settings.of(
         detector=str(shared / "weights" / "yolo11n-standin.pt"),
         pose=str(shared / "weights" / "tinypose_256x192.onnx"),
         lifter=lifter,
         device="cpu",
         render=False,
     )
-    files = resolve_weights(settings)
-    done = process(
-        *(clips, folder, settings, files, lambda: load_models(files, settings)),
-        report=lambda stage, done, total: None,
-    )
+    done = process(clips, folder, settings)
     with np.load(shared / "videos" / "fourviews" / "reference_coco17_60fps.npz") as file:
-        return read_result(done.outputs.result), file["X"].astype(np.float64), file["R"]
+        return read_result(done.paths.result), file["X"].astype(np.float64), file["R"]
 
 
 def test_the_rolled_camera_of_the_real_scene(shared, tmp_path):
     """Camera 4 is rolled by 26 degrees: the floor must be level all the same."""
     clip = shared / "videos" / "fourviews" / "cam04.mp4"
-    found, joints, rotations = run(process_clip, clip, shared, tmp_path, "wild")
+    found, joints, rotations = run(clip, shared, tmp_path, "wild")
     score = score_view(found, joints, rotations[3])
     assert score.frames == 100
     assert score.p_mpjpe < 90
@@ -87,7 +82,7 @@ def test_the_rolled_camera_of_the_real_scene(shared, tmp_path):
 def test_four_cameras_of_the_real_scene_beat_every_single_one(shared, tmp_path):
     """The best single camera gives 48 mm (README)."""
     clips = [shared / "videos" / "fourviews" / f"cam0{n}.mp4" for n in (1, 2, 3, 4)]
-    found, joints, _ = run(process_views, clips, shared, tmp_path, "esmformer")
+    found, joints, _ = run(clips, shared, tmp_path, "esmformer")
     score = score_view(found, joints, None)
     assert score.frames == 100
     assert score.p_mpjpe < 46

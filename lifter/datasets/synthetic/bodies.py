@@ -5,30 +5,49 @@ All tensors are (B, T, 17, 3): metres, z up, Human3.6M-17 unless said otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from lifter.datasets.mocap.npz import MotionSequence
+from lifter.datasets.mocap.npz import CAPTURED, MotionSequence
 from lifter.skeletons import H36M_17
 
 UPPER_BODY = (7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
 
 # Standard deviation of the log length of each bone, by child joint; both sides share one draw.
 _BONE_GROUPS = ((1, 4), (2, 5), (3, 6), (7,), (8,), (9,), (10,), (11, 14), (12, 15), (13, 16))
-_BONE_MEAN = (1.25, 1.0, 1.0, 1.0, 1.0, 0.85, 1.0, 0.87, 1.0, 1.0)
-_BONE_SPREAD = (0.2, 0.07, 0.07, 0.08, 0.08, 0.15, 0.1, 0.12, 0.08, 0.08)
+_BONE_MEAN = (1.0, 1.02, 0.96, 1.25, 1.25, 0.9, 1.0, 1.0, 1.04, 1.08)
+_BONE_SPREAD = (0.08, 0.03, 0.03, 0.04, 0.04, 0.12, 0.1, 0.06, 0.05, 0.05)
+
+
+# Share of the windows by kind of motion (`mocap.KINDS`): ../shared/mocap/README.md, "a mix to start from".
+TRAINING_SHARES = MappingProxyType({CAPTURED: 0.55, "authored": 0.35, "biomechanics": 0.10})
+MEASURED_SHARES = MappingProxyType({CAPTURED: 1.0})  # held-out people, as they really moved
+
+# How much likelier a window is by the pose in its middle. Sitting and lying are 9 and 1 % of the frames of
+# captures and 21 and 6 % of those of Human3.6M; people upside down are rarer still.
+LOW_POSE_WEIGHT = 4.0  # the pelvis under 60 % of its usual height, or the trunk over 60 degrees from upright
+UPSIDE_DOWN_WEIGHT = 8.0  # the trunk over 110 degrees from upright
 
 
 class MotionWindows:
-    """Draws windows of T frames at 15..60 fps from takes, low poses more often.
+    """Draws windows of T frames at 15..60 fps from takes, rare poses more often.
 
-    `low_pose_weight` multiplies the chance of a window whose middle frame has the pelvis under 60 % of
-    its usual height (sitting, crouching, lying are rare in motion capture and common in life).
+    Args:
+        takes: all at one frame rate.
+        low_pose_weight, upside_down_weight: how much likelier such poses are, see above.
+        shares: of the windows by kind of motion; kinds of which there are no takes are left out.
     """
 
-    def __init__(self, takes: Sequence[MotionSequence], low_pose_weight: float = 4.0) -> None:
+    def __init__(
+        self,
+        takes: Sequence[MotionSequence],
+        low_pose_weight: float = LOW_POSE_WEIGHT,
+        upside_down_weight: float = UPSIDE_DOWN_WEIGHT,
+        shares: Mapping[str, float] = TRAINING_SHARES,
+    ) -> None:
         self._joints = torch.cat([torch.from_numpy(take.joints) for take in takes])
         lengths = torch.tensor([len(take.joints) for take in takes])
         self._first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
@@ -36,7 +55,14 @@ class MotionWindows:
         self._fps = takes[0].fps
         height = self._joints[:, 0, 2] - self._joints[:, (3, 6), 2].amin(-1)
         usual = torch.cat([h.quantile(0.9).expand(len(h)) for h in height.split(lengths.tolist())])
-        weight = torch.where(height < 0.6 * usual, low_pose_weight, 1.0).double()
+        trunk = _unit(self._joints[:, 8] - self._joints[:, 0])[:, 2]
+        low = (height < 0.6 * usual) | (trunk < 0.5)
+        weight = torch.where(low, low_pose_weight, 1.0)
+        weight = torch.where(trunk < -0.34, upside_down_weight, weight).double()
+        kinds = [take.kind for take in takes]
+        for kind in set(kinds):
+            mine = torch.tensor([each == kind for each in kinds]).repeat_interleave(lengths)
+            weight[mine] *= shares.get(kind, 0.0) / weight[mine].sum()
         self._cumulative = weight.cumsum(0)
 
     def draw(self, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -131,15 +157,15 @@ def coco_joints(joints: Tensor, generator: torch.Generator) -> tuple[Tensor, Ten
     for coco, h36m in zip(range(5, 17), (11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3), strict=True):
         out[..., coco, :] = joints[..., h36m, :]
 
-    wide = torch.empty(batch, 1, 1).uniform_(0.9, 1.35, generator=generator)
-    high = torch.empty(batch, 1, 1).uniform_(0.0, 0.05, generator=generator)
+    wide = torch.empty(batch, 1, 1).uniform_(1.0, 1.2, generator=generator)
+    high = torch.empty(batch, 1, 1).uniform_(-0.01, 0.02, generator=generator)
     trunk = _unit(joints[..., 8, :] - joints[..., 0, :])
     for coco, h36m in ((11, 4), (12, 1)):
         out[..., coco, :] = (
             joints[..., 0, :] + wide * (joints[..., h36m, :] - joints[..., 0, :]) + high * trunk
         )
     # Annotators and networks disagree with the joint centres by a centimetre or two, always the same way.
-    out += 0.012 * torch.randn(batch, 1, 17, 3, generator=generator)
+    out += 0.008 * torch.randn(batch, 1, 17, 3, generator=generator)
     return out, ahead
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from lifter.cameras import ASSUMED_FOCAL, look_rotation, perspective_crop
 from lifter.datasets.synthetic.bodies import (
+    UPPER_BODY,
     MotionWindows,
     change_proportions,
     coco_joints,
     mirror,
     mix_bodies,
 )
+from lifter.datasets.synthetic.contacts import contact_labels
 from lifter.datasets.synthetic.noise import NoiseModel
 
 _ASPECTS = (9 / 16, 9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9, 16 / 9)
@@ -26,8 +28,9 @@ class CameraModel:
 
     pitch: tuple[float, float] = (-30.0, 60.0)
     roll: float = 35.0
-    tilted_chance: float = 0.6  # pitch and roll anywhere in their ranges, not near the level
+    tilted_chance: float = 0.45  # pitch, and roll, anywhere in their ranges, not near the level
     distance: tuple[float, float] = (2.0, 8.0)
+    any_roll_chance: float = 0.08  # rolled by any angle: clips that are upside down or on their side
     focal: tuple[float, float] = (0.7, 2.5)
     cut_off_chance: float = 0.12  # the person does not fit the picture
     follow_chance: float = 0.3  # the camera moves along with the person
@@ -40,7 +43,9 @@ class VirtualBatch:
     keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
     up: (B, 3) the world's up in camera axes. fps: (B,). focal: (B,) the focal length that the application
-    would assume, in screen units; the true one is not known to it.
+    would assume, in screen units; the true one is not known to it. aspect: (B,) height /
+    width of the picture. root: (B, T, 3) the pelvis in camera
+    axes, metres. contacts: (B, T, 17) as `contacts.contact_labels`; None where they were not asked for.
     """
 
     keypoints: Tensor
@@ -48,13 +53,26 @@ class VirtualBatch:
     up: Tensor
     fps: Tensor
     focal: Tensor
+    aspect: Tensor
+    root: Tensor
+    contacts: Tensor | None = None
 
     def perspective_crop(self) -> VirtualBatch:
         """The same as seen by cameras turned towards the person, as far as the assumed focal length tells."""
         keypoints, rotation = perspective_crop(self.keypoints, self.focal)
         joints = torch.einsum("bij,btkj->btki", rotation, self.joints)
         up = torch.einsum("bij,bj->bi", rotation, self.up)
-        return VirtualBatch(keypoints, joints, up, self.fps, self.focal)
+        root = torch.einsum("bij,btj->bti", rotation, self.root)
+        return replace(self, keypoints=keypoints, joints=joints, up=up, root=root)
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Windows of world motion (B, T, 17, 3), z up, their fps (B,), and `contact_labels` (B, T, 17)."""
+
+    joints: Tensor
+    fps: Tensor
+    contacts: Tensor
 
 
 @dataclass(frozen=True)
@@ -64,22 +82,26 @@ class VirtualClips:
     motion: MotionWindows
     camera: CameraModel = field(default_factory=CameraModel)
     noise: NoiseModel | None = field(default_factory=NoiseModel)
-    mix_chance: float = 0.3
+    mix_chance: float = 0.2
 
     def batch(self, size: int, frames: int, generator: torch.Generator) -> VirtualBatch:
         """`size` windows of `frames` frames."""
-        joints, fps = self.bodies(size, frames, generator)
-        return render_windows(joints, fps, self.camera, self.noise, generator)
+        bodies = self.bodies(size, frames, generator)
+        drawn = render_windows(bodies.joints, bodies.fps, self.camera, self.noise, generator)
+        return replace(drawn, contacts=bodies.contacts)
 
-    def bodies(self, size: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What is filmed: world motion (B, T, 17, 3) of other people than were captured, and fps (B,)."""
+    def bodies(self, size: int, frames: int, generator: torch.Generator) -> Bodies:
+        """What is filmed: world motion of other people than were captured."""
         joints, fps = self.motion.draw(size, frames, generator)
         other, _ = self.motion.draw(size, frames, generator)
         mixed = torch.rand(size, generator=generator) < self.mix_chance
         joints = torch.where(mixed[:, None, None, None], mix_bodies(joints, other), joints)
         mirrored = torch.rand(size, generator=generator) < 0.5
         joints = torch.where(mirrored[:, None, None, None], mirror(joints), joints)
-        return change_proportions(joints, generator), fps
+        # Before proportions change, which moves hands off the floor; a mixed upper body bears nowhere.
+        contacts = contact_labels(joints, fps)
+        contacts[..., UPPER_BODY] = torch.where(mixed[:, None, None], torch.nan, contacts[..., UPPER_BODY])
+        return Bodies(change_proportions(joints, generator), fps, contacts)
 
 
 @dataclass(frozen=True)
@@ -149,7 +171,8 @@ def draw_camera(
     usual_pitch = (8 + 12 * torch.randn(batch, generator=generator)).clamp(*camera.pitch)
     usual_roll = 4 * torch.randn(batch, generator=generator)
     pitch = torch.where(chance(camera.tilted_chance), wide_pitch, usual_pitch).deg2rad()
-    roll = torch.where(chance(camera.tilted_chance), wide_roll, usual_roll).deg2rad()
+    roll = torch.where(chance(camera.tilted_chance), wide_roll, usual_roll)
+    roll = torch.where(chance(camera.any_roll_chance), uniform(-180, 180), roll).deg2rad()
     yaw = uniform(-torch.pi, torch.pi) if yaw is None else yaw
     rotation = look_rotation(yaw, pitch, roll)
 
@@ -184,10 +207,11 @@ def render_windows(
     shot = draw_camera(joints, camera, generator)
     still = joints - shot.drift(joints)
     coco, ahead = coco_joints(still, generator)
+    shot = shot.away_from(coco)
     target = shot.to_camera(still)
-    keypoints = shot.away_from(coco).keypoints(coco, ahead, fps, noise, generator)
-    up = shot.rotation[..., 2]
-    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal)
+    keypoints = shot.keypoints(coco, ahead, fps, noise, generator)
+    up, root = shot.rotation[..., 2], target[:, :, 0]
+    return VirtualBatch(keypoints, target - target[:, :, :1], up, fps, shot.assumed_focal, shot.aspect, root)
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ _DIFFICULTY = (0.5,) * 5 + (1.0,) * 2 + (1.2,) * 2 + (1.4,) * 2 + (1.4,) * 2 + (
 class NoiseModel:
     """How bad the 2D is. Lengths are fractions of the longer side of the person's box."""
 
-    jitter: tuple[float, float] = (0.003, 0.018)
-    bias: float = 0.009
+    jitter: tuple[float, float] = (0.0015, 0.016)  # log-uniform: most people are seen well
+    bias: float = 0.6  # of the jitter
     outlier: float = 0.06
     outlier_chance: float = 0.14  # per joint and window
     missing_chance: float = 0.06  # per joint and window
@@ -53,8 +53,9 @@ class NoiseModel:
 
         keep = torch.exp(-1 / (fps * uniform(0.01, 0.25)))[:, None, None]
         wobble = _correlated(normal(frames, 17, 2), keep)
-        sharpness = uniform(*self.jitter, 1, 1, 1)
-        error = hard * (sharpness * wobble + self.bias * normal(1, 17, 2) * uniform(0.3, 1, 1, 1, 1))
+        finest, coarsest = self.jitter
+        sharpness = finest * (coarsest / finest) ** uniform(0, 1, 1, 1, 1)
+        error = hard * sharpness * (wobble + self.bias * normal(1, 17, 2))
 
         score = uniform(0.72, 0.95, 1, 1) + 0.04 * _correlated(normal(frames, 17, 1), keep)[..., 0]
         score = score * (1 - hidden * uniform(0.2, 0.7, frames, 1))

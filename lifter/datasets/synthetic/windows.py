@@ -20,6 +20,7 @@ from lifter.training.multiview_losses import Rig
 AROUND = CameraModel(
     pitch=(-10.0, 45.0),
     roll=30.0,
+    any_roll_chance=0.0,
     tilted_chance=0.4,
     distance=(2.0, 7.0),
     cut_off_chance=0.05,
@@ -27,6 +28,7 @@ AROUND = CameraModel(
 )
 SPREAD = 0.45  # of a camera's share of the circle, to both sides
 H36M_FRAMES = 1_559_752  # of its training subjects, by all cameras
+SHORTEST = 9  # frames of a window, where lengths vary
 WIDTH = 1000.0  # pixels, of a virtual picture where somebody asks for pixels
 
 
@@ -39,17 +41,30 @@ class SyntheticWindows:
     size: int
     frames: int
     seed: int
+    shorter: float | None = None  # share of the batches whose windows are shorter, `SHORTEST` frames at least
 
     def __len__(self) -> int:
         return nominal_epoch(self.spec, self.frames)
 
     def batch(self, step: int) -> Batch:
         """`size` windows, each of another body and camera."""
-        drawn = self.clips.batch(self.size, self.frames, step_generator(self.seed, step))
+        generator = step_generator(self.seed, step)
+        size, frames = self._drawn_size(generator)
+        drawn = self.clips.batch(size, frames, generator)
         if self.spec.perspective_crop:
             drawn = drawn.perspective_crop()
         keypoints = to_lifter_input(drawn.keypoints, drawn.fps, self.spec)
-        return Batch(keypoints, drawn.joints, drawn.up)
+        return Batch(
+            keypoints, drawn.joints, drawn.up, fps=drawn.fps, root=drawn.root, contacts=drawn.contacts
+        )
+
+    def _drawn_size(self, generator: torch.Generator) -> tuple[int, int]:
+        """Windows and frames a window; shorter windows are more, so that frames a batch are about as many."""
+        if self.shorter is None or torch.rand((), generator=generator) >= self.shorter:
+            return self.size, self.frames
+        part = torch.rand((), generator=generator).item()
+        frames = round(SHORTEST * (self.frames / SHORTEST) ** part)
+        return self.size * self.frames // frames, frames
 
 
 @dataclass(frozen=True)
@@ -59,9 +74,10 @@ class MultiviewWindows(SyntheticWindows):
     def batch(self, step: int) -> Batch:
         """`size` windows, each of another body and other cameras."""
         generator = step_generator(self.seed, step)
-        bodies, fps = self.clips.bodies(self.size, self.frames, generator)
-        views = render_views_around(bodies, fps, self.spec.views, self.clips.noise, generator)
-        return Batch(views_for_lifter(views.keypoints, fps, self.spec), views.joints, rig=views.rig)
+        bodies = self.clips.bodies(self.size, self.frames, generator)
+        views = render_views_around(bodies.joints, bodies.fps, self.spec.views, self.clips.noise, generator)
+        keypoints = views_for_lifter(views.keypoints, bodies.fps, self.spec)
+        return Batch(keypoints, views.joints, rig=views.rig, fps=bodies.fps)
 
 
 def nominal_epoch(spec: LifterSpec, frames: int) -> int:

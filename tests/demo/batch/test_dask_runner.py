@@ -43,7 +43,7 @@ def test_a_cluster_gives_the_same_results_though_a_worker_is_killed(undisturbed,
     assert report_without_times(out) == report_without_times(folder / "out")
 
 
-def test_an_address_without_a_scheduler_is_one_line(weight_files, monkeypatch):
+def test_an_address_without_a_scheduler_is_one_line(resolved, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed: requirements-cluster.txt")
     from demo.batch import dask_runner as cluster
     from demo.batch.run import RetryPolicy
@@ -51,7 +51,7 @@ def test_an_address_without_a_scheduler_is_one_line(weight_files, monkeypatch):
     from demo.settings import Settings
 
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    orders = RunConfig(Settings(device="cpu"), weight_files)
+    orders = RunConfig(Settings.of(device="cpu"), resolved)
     for address in ("tcp://127.0.0.1:1", "local:0", "local:x", "nonsense", "missing.json"):
         with (
             pytest.raises(UserError, match="--cluster"),
@@ -60,7 +60,7 @@ def test_an_address_without_a_scheduler_is_one_line(weight_files, monkeypatch):
             pass
 
 
-def test_without_dask_the_extra_is_named(weight_files, monkeypatch):
+def test_without_dask_the_extra_is_named(resolved, monkeypatch):
     import sys
 
     from demo.batch.dask_runner import cluster_workers
@@ -69,7 +69,7 @@ def test_without_dask_the_extra_is_named(weight_files, monkeypatch):
     from demo.settings import Settings
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    orders = RunConfig(Settings(device="cpu"), weight_files)
+    orders = RunConfig(Settings.of(device="cpu"), resolved)
     with (
         pytest.raises(MissingExtra, match=r"requirements-cluster\.txt"),
         cluster_workers("local", orders, RetryPolicy()),

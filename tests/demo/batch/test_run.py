@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,13 +15,16 @@ from demo.batch.folders import ClipList, Job, SkippedPath
 from demo.batch.report import Row, exit_status, write_reports
 from demo.batch.run import RetryPolicy, attempt, run
 from demo.batch.worker import ClipTask, RunConfig, TaskResult, Worker
-from demo.models import ModelLoader, ResolvedWeights, out_of_memory
-from demo.results.outputs import ClipPaths, ClipReport, InUse
+from demo.models import out_of_memory
+from demo.results.job import ClipReport
+from demo.results.outputs import ClipPaths, InUse
 from demo.settings import Settings
 from tests.demo.batch.clips import finished_files, hashes, report_without_times, start
 
 JOB = Job(Path("a.mp4"), Path("out/a"))
-REPORT = ClipReport(JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), repeated=True)
+REPORT = ClipReport(
+    JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), (), from_cache=False
+)
 KILLS = 10
 
 
@@ -142,34 +144,12 @@ def test_short_memory_means_smaller_batches_then_the_cpu_and_costs_no_retry():
     short = TaskResult(crash="out of memory", short_of_memory=True)
     worker = Scripted(short, short, TaskResult(REPORT, took=1.0))
     row = attempt(worker, ClipTask("process", JOB), RetryPolicy(retries=0))
-    assert [task.thrift for task in worker.tasks] == [0, 1, 2]
+    assert [task.level for task in worker.tasks] == [0, 1, 2]
     assert row.status == "done"
-    assert "CPU" in row.notes[0]
     assert (
         attempt(Scripted(short, short, short), ClipTask("process", JOB), RetryPolicy(retries=0)).status
         == "failed"
     )
-
-
-def test_networks_are_loaded_again_with_less(monkeypatch):
-    loaded = []
-
-    def load(files, settings, device, batch):
-        loaded.append((device, batch))
-        return SimpleNamespace(device=device, batch=batch)
-
-    monkeypatch.setattr("demo.models.load_networks", load)
-    networks = ModelLoader(ResolvedWeights(Path(), Path(), Path(), ()), Settings(device="cuda"))
-    assert networks() is networks()
-    assert networks.use(1)
-    networks()
-    assert networks.use(2)
-    networks()
-    assert not networks.use(3)
-    assert networks.use(0)
-    networks()
-    assert loaded == [("cuda", 16), ("cuda", 2), ("cpu", 2), ("cuda", 16)]
-    assert not ModelLoader(ResolvedWeights(Path(), Path(), Path(), ()), Settings(device="cpu")).use(2)
 
 
 def test_what_counts_as_short_memory():
@@ -230,8 +210,8 @@ def test_the_report_takes_any_file_name(tmp_path):
 
 
 @pytest.fixture
-def orders(weight_files):
-    return RunConfig(Settings(device="cpu"), weight_files)
+def orders(resolved):
+    return RunConfig(Settings.of(device="cpu"), resolved)
 
 
 def worker_that_runs(code, orders, monkeypatch):
@@ -271,8 +251,8 @@ def test_a_child_killed_for_its_memory_is_told_apart(orders, monkeypatch):
 def test_a_child_that_hangs_is_ended(orders, monkeypatch):
     code = (
         "import pickle, sys, time\n"
-        "from demo.batch.worker import Clock\n"
-        "sys.stdout.buffer.write(pickle.dumps(Clock(True))); sys.stdout.flush()\n"
+        "from demo.batch.worker import TimerSignal\n"
+        "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
         "time.sleep(600)\n"
     )
     worker = worker_that_runs(code, orders, monkeypatch)

@@ -26,14 +26,15 @@ from common.errors import (
     UserError,
     WeightsError,
 )
-from demo.pipeline import process_clip
+from demo import pipeline
+from demo.models import ModelLoader
 from demo.results.result import read_result
 from demo.settings import Settings
 from demo.video.reader import VideoReader, probe
 from tests.conftest import ROOT
 from tests.media import MATRICES, make_clip, truncate
 
-SETTINGS = Settings(height=64, device="cpu")
+SETTINGS = Settings.of(height=64, device="cpu")
 FRAMES = 10
 
 
@@ -48,13 +49,14 @@ def lit(count=FRAMES, height=48, width=64):
 
 
 @pytest.fixture
-def process(networks, weight_files, tmp_path):
+def process(networks, resolved, tmp_path):
     """Through all stages with stand-in networks; on an error nothing may be left."""
 
     def run(clip, folder=None, knobs=SETTINGS):
         folder = folder or tmp_path / "out"
         try:
-            done = process_clip(clip, folder, knobs, weight_files, lambda: networks, lambda *_: None)
+            models = ModelLoader(resolved, knobs, loaded=networks)
+            done = pipeline.process(clip, folder, knobs, models)
         except UserError as error:
             assert "\n" not in str(error)
             # What is whole may stay: the analysis, and the data of a video for which there is no room.
@@ -62,8 +64,8 @@ def process(networks, weight_files, tmp_path):
                 assert path.suffix == ".npz", path
                 np.load(path)
             raise
-        assert read_result(done.outputs.result).times.shape == (done.frames,)
-        assert probe(done.outputs.video).frame_count == done.frames
+        assert read_result(done.paths.result).times.shape == (done.frames,)
+        assert probe(done.paths.video).frame_count == done.frames
         assert [path.suffixes[-2:] for path in folder.glob(".*")] == [[".analysis", ".npz"]]
         return done
 
@@ -152,9 +154,9 @@ def test_the_corpus(process, tmp_path):
 def test_time_stamps_of_odd_clips_are_kept(process, tmp_path):
     clip = make_clip(tmp_path / "gap.mp4", lit(6), pts=[0, 1, 2, 3000, 3001, 3002], time_base=Fraction(1, 30))
     done = process(clip)
-    times = read_result(done.outputs.result).times
+    times = read_result(done.paths.result).times
     np.testing.assert_allclose(times, np.array([0, 1, 2, 3000, 3001, 3002]) / 30, atol=1e-6)
-    with VideoReader(done.outputs.video) as made:
+    with VideoReader(done.paths.video) as made:
         np.testing.assert_allclose([frame.time for frame in made], times, atol=1e-3)
 
 
@@ -252,7 +254,7 @@ def test_a_full_disk(process, tmp_path):
     )
     small = tmp_path / "small"
     small.mkdir()
-    knobs = Settings(height=240, device="cpu")
+    knobs = Settings.of(height=240, device="cpu")
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", small], capture_output=True, check=False
     )
@@ -282,8 +284,8 @@ class Hostile:
         return (Path.touch, (Path(self.mark),))
 
 
-def test_weights_that_would_run_code_do_not(tmp_path, weight_files, shared):
-    from demo.models import ResolvedWeights, load_models
+def test_weights_that_would_run_code_do_not(tmp_path, resolved, shared):
+    from demo.models import ResolvedModels, ResolvedWeight, load_networks
 
     mark = tmp_path / "ran"
     evil = pickle.dumps({"model": Hostile(mark)}, protocol=2)
@@ -313,7 +315,9 @@ def test_weights_that_would_run_code_do_not(tmp_path, weight_files, shared):
         (detector, pose, packed),
     ):
         with pytest.raises(WeightsError) as told:
-            load_models(ResolvedWeights(*files, weight_files.used), SETTINGS)
+            roles = zip(("detector", "pose", "lifter"), files, strict=True)
+            weights = [ResolvedWeight(role, "x", file, "") for role, file in roles]
+            load_networks(ResolvedModels(*weights, "cpu"), SETTINGS, "cpu")
         assert "\n" not in str(told.value)
     assert not mark.exists()
 

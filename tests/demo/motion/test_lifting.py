@@ -1,4 +1,6 @@
-"""A person's 2D track to 3D: gaps, missing joints, odd frame rates."""
+"""A person's 2D track to 3D: gaps, missing joints, odd frame rates, any length."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +13,16 @@ from demo.motion.lifting import (
     even_clock,
     fill_gaps,
     find_segments,
-    lift_person,
+    lift_tracks,
     resample,
     to_lifter_input,
 )
-from demo.types import Status, Track2D
+from demo.types import Status, Tracks2D
+from lifter.metric import LIMBS_LENGTH, limbs_length
+from lifter.registry import REGISTRY, create
 from lifter.spec import Lifter, LifterOutput, LifterSpec
+from tests.lifter.motions import walk
+from tests.lifter.tiny import CONFIGS
 
 SIZE = (200, 100)
 
@@ -36,11 +42,11 @@ def moving(frames, fps=30.0):
     keypoints[..., 0] = 50 + 30 * times[:, None] + np.arange(17)
     keypoints[..., 1] = 40 + np.arange(17)
     boxes = np.zeros((frames, 4), np.float32)
-    return Track2D(1, boxes, keypoints), times
+    return Tracks2D(np.array([1], np.int32), boxes[None], keypoints[None]), times
 
 
 def forget(track, frames):
-    track.keypoints[frames] = np.nan, np.nan, 0
+    track.keypoints[0, frames] = np.nan, np.nan, 0
 
 
 def spec(**kwargs):
@@ -52,10 +58,10 @@ def test_a_short_gap_is_filled_on_the_straight_line():
     track, times = moving(60)
     truth = track.keypoints.copy()
     forget(track, slice(20, 30))  # a third of a second
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ((0, 60),)
-    assert (pose.status[20:30] == Status.INTERPOLATED).all()
-    assert (np.delete(pose.status, np.arange(20, 30)) == Status.MEASURED).all()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ((0, 60),)
+    assert (pose.status[0, 20:30] == Status.INTERPOLATED).all()
+    assert (np.delete(pose.status[0], np.arange(20, 30)) == Status.MEASURED).all()
     np.testing.assert_allclose(pose.keypoints[..., :2], truth[..., :2], atol=1e-3)
     np.testing.assert_allclose(pose.joints[..., 0], truth[..., 0] / 100 - 1, atol=1e-4)
 
@@ -64,20 +70,20 @@ def test_a_long_gap_stays_empty_and_splits_the_track():
     track, times = moving(90)
     forget(track, slice(20, 50))  # a second
     forget(track, slice(0, 5))
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ((5, 20), (50, 90))
-    assert (pose.status[:5] == Status.ABSENT).all()
-    assert (pose.status[20:50] == Status.LOST).all()
-    assert np.isnan(pose.joints[20:50]).all()
-    assert np.isfinite(pose.joints[5:20]).all()
-    assert np.isnan(pose.up[:5]).all()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ((5, 20), (50, 90))
+    assert (pose.status[0, :5] == Status.ABSENT).all()
+    assert (pose.status[0, 20:50] == Status.LOST).all()
+    assert np.isnan(pose.joints[0, 20:50]).all()
+    assert np.isfinite(pose.joints[0, 5:20]).all()
+    assert np.isnan(pose.up[0, :5]).all()
 
 
 def test_nobody_ever_seen_gives_nothing_and_no_error():
     track, times = moving(10)
     forget(track, slice(None))
-    pose = lift_person(track, times, SIZE, Copy(), spec())
-    assert pose.segments == ()
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
+    assert pose.segments[0] == ()
     assert (pose.status == Status.ABSENT).all()
     assert np.isnan(pose.joints).all()
 
@@ -85,14 +91,14 @@ def test_nobody_ever_seen_gives_nothing_and_no_error():
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_clips_shorter_than_the_window(frames):
     track, times = moving(frames)
-    pose = lift_person(track, times, SIZE, Copy(), spec())
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
     np.testing.assert_allclose(pose.joints[..., 1], track.keypoints[..., 1] / 100 - 0.5, atol=1e-5)
 
 
 @pytest.mark.parametrize("fps", [5.0, 12.0, 120.0])
 def test_unusual_frame_rates_come_back_on_their_own_frames(fps):
     track, times = moving(40, fps)
-    pose = lift_person(track, times, SIZE, Copy(), spec())
+    pose = lift_tracks(track, times, SIZE, Copy(), spec())
     np.testing.assert_allclose(pose.joints[..., 0], track.keypoints[..., 0] / 100 - 1, atol=2e-3)
 
 
@@ -106,15 +112,15 @@ def test_variable_frame_rate_is_lifted_on_an_even_clock():
 
 
 def test_a_lifter_without_scores_never_sees_a_hole():
-    track, _ = moving(30)
-    track.keypoints[10:14, 9] = np.nan, np.nan, 0
-    track.keypoints[:, 15] = np.nan, np.nan, 0  # an ankle that is never in the picture
-    with_scores = to_lifter_input(track.keypoints, spec(), SIZE)
+    keypoints = moving(30)[0].keypoints[0]
+    keypoints[10:14, 9] = np.nan, np.nan, 0
+    keypoints[:, 15] = np.nan, np.nan, 0  # an ankle that is never in the picture
+    with_scores = to_lifter_input(keypoints, spec(), SIZE)
     assert (with_scores[:, 15] == 0).all()
-    without = to_lifter_input(track.keypoints, spec(joints="h36m17", channels=2), SIZE)
+    without = to_lifter_input(keypoints, spec(joints="h36m17", channels=2), SIZE)
     assert np.isfinite(without).all()
     # The H36M left wrist is COCO's joint 9; its hole is bridged on the line.
-    expected = np.linspace(track.keypoints[9, 9, 0], track.keypoints[14, 9, 0], 6) / 100 - 1
+    expected = np.linspace(keypoints[9, 9, 0], keypoints[14, 9, 0], 6) / 100 - 1
     np.testing.assert_allclose(without[9:15, 13, 0], expected, atol=1e-5)
 
 
@@ -136,9 +142,10 @@ def test_segments_cover_every_seen_frame_once_and_hold_no_long_gap(seen, fps):
 
 
 def test_interpolated_joints_are_trusted_half():
-    track, times = moving(10)
-    track.keypoints[3, 4] = np.nan, np.nan, 0
-    filled = fill_gaps(track.keypoints, times)
+    tracks, times = moving(10)
+    keypoints = tracks.keypoints[0]
+    keypoints[3, 4] = np.nan, np.nan, 0
+    filled = fill_gaps(keypoints, times)
     assert filled[3, 4].tolist() == pytest.approx([54 + 30 * times[3], 44, 0.5])
 
 
@@ -146,3 +153,45 @@ def test_resampling_there_and_back():
     times = np.array([0.0, 0.1, 0.4, 0.5])
     values = (3 * times + 1)[:, None].astype(np.float32)
     np.testing.assert_allclose(resample(values, times, np.array([0.2, 0.45])), [[1.6], [2.35]], atol=1e-6)
+
+
+def two_people(frames):
+    """Two walking figures in a 1280x720 picture, half a second of one of them hidden, and their times."""
+    times = np.arange(frames) / 30
+    keypoints = np.empty((2, frames, 17, 3), np.float32)
+    motion = walk(max(frames, 2))[:frames]
+    coco = motion[:, [10, 10, 10, 10, 10, 11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3]]
+    for person, (left, size) in enumerate(((300, 250), (900, 180))):
+        keypoints[person, ..., 0] = left + size * (coco[..., 0] + 0.2 * times[:, None])
+        keypoints[person, ..., 1] = 600 - size * coco[..., 2]
+        keypoints[person, ..., 2] = 0.9
+    keypoints[1, frames // 3 : frames // 3 + 10, 10] = np.nan, np.nan, 0  # a wrist
+    keypoints[1, :, 3] = np.nan, np.nan, 0  # an ear that is never seen
+    ids, boxes = np.array([1, 2], np.int32), np.zeros((2, frames, 4), np.float32)
+    return Tracks2D(ids, boxes, keypoints), times
+
+
+@pytest.mark.parametrize("frames", [1, 2, 26, 27, 81, 243, 244, 486])
+@pytest.mark.parametrize("name", ["motionbert", "motionagformer", "mixste"])
+def test_published_sequence_lifters_take_tracks_of_any_length(name, frames):
+    torch.manual_seed(0)
+    config = replace(CONFIGS[name], frames=27)
+    lifter, spec = create(name, config).eval(), REGISTRY[name].spec(config)
+    poses = lift_tracks(*two_people(frames), (1280, 720), lifter, spec)
+    assert poses.joints.shape == (2, frames, 17, 3)
+    assert np.isfinite(poses.joints).all()
+    assert (poses.joints[:, :, 0] == 0).all()
+    if spec.units == "input":  # whatever the answer, its limbs are a person's
+        lengths = np.stack([limbs_length(joints) for joints in poses.joints])
+        np.testing.assert_allclose(lengths.mean(1), LIMBS_LENGTH, rtol=0.1)
+
+
+@pytest.mark.parametrize("name", ["motionbert", "motionagformer"])
+def test_published_lifters_with_scores_never_see_a_hole(name):
+    spec = REGISTRY[name].spec(CONFIGS[name])
+    tracks, _ = two_people(60)
+    seen = to_lifter_input(tracks.keypoints[1], spec, (1280, 720))
+    whole = to_lifter_input(two_people(60)[0].keypoints[0], spec, (1280, 720))
+    assert (np.abs(seen[..., :2]).sum(-1) > 0.05).all()  # a hole would be at 0, 0
+    assert seen[20:30, 16, 2].max() == 0  # but with a score that says so
+    assert whole[..., 2].min() > 0.8

@@ -1,5 +1,7 @@
 """Smoothing, root trajectory and the level floor, on people whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from demo.motion.ground import ANKLE_HEIGHT, axes_from_up, common_floor, level
 from demo.motion.world import root_trajectory, to_world
-from demo.types import CameraPose, Status
+from demo.types import CameraPoses, Status
 from lifter.cameras import look_rotation
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.smoothing import smooth
@@ -24,7 +26,7 @@ def camera(pitch=10.0, roll=0.0, yaw=20.0):
 
 
 def synthetic(world, rotation, position, person_id=1, with_up=False):
-    """A `CameraPose` as a perfect detector and lifter would give it, and the true camera-axes joints."""
+    """`CameraPoses` as a perfect detector and lifter would give it, and the true camera-axes joints."""
     seen = (world - position) @ rotation.T
     pixels = FOCAL * seen[..., :2] / seen[..., 2:] + np.array(SIZE) / 2
     keypoints = np.zeros((len(world), 17, 3), np.float32)
@@ -32,8 +34,22 @@ def synthetic(world, rotation, position, person_id=1, with_up=False):
     keypoints[..., 2] = 0.9
     relative = (seen - seen[:, :1]).astype(np.float32)
     up = np.tile(rotation[:, 2], (len(world), 1)).astype(np.float32) if with_up else None
-    status = np.full(len(world), Status.MEASURED, np.uint8)
-    return CameraPose(person_id, keypoints, relative, None, up, status, ((0, len(world)),)), seen
+    ups = None if up is None else up[None]
+    status = np.full((1, len(world)), Status.MEASURED, np.uint8)
+    ids, segments = np.array([person_id], np.int32), (((0, len(world)),),)
+    return CameraPoses(ids, keypoints[None], relative[None], None, ups, None, status, segments), seen
+
+
+def together(*people):
+    """Several people's `CameraPoses` as one."""
+
+    def stack(name):
+        return np.concatenate([getattr(each, name) for each in people])
+
+    names = ("ids", "keypoints", "joints", "up", "status")
+    ids, keypoints, joints, up, status = (stack(name) for name in names)
+    segments = tuple(each.segments[0] for each in people)
+    return CameraPoses(ids, keypoints, joints, None, up, None, status, segments)
 
 
 @pytest.fixture
@@ -48,7 +64,7 @@ def scene():
 def test_the_root_is_found_from_exact_keypoints(scene):
     world, rotation, position, _ = scene
     pose, seen = synthetic(world, rotation, position)
-    root = root_trajectory(pose.joints, pose.keypoints, SIZE, FOCAL, FPS)
+    root = root_trajectory(pose.joints[0], pose.keypoints[0], SIZE, FOCAL, FPS)
     # Depth is smoothed at 1 Hz, so only the ends of a steady walk are off.
     np.testing.assert_allclose(root[20:-20], seen[20:-20, 0], atol=0.03)
 
@@ -59,9 +75,9 @@ def test_a_clip_of_several_blocks_is_moved_as_a_whole(scene):
     still = np.repeat(world[75:76], frames, axis=0)
     pose, _ = synthetic(still, rotation, position, with_up=True)
     before = pose.joints.copy()
-    (track,), found = to_world([pose], np.arange(frames) / FPS, SIZE, FOCAL)
+    track, found = to_world(pose, np.arange(frames) / FPS, SIZE, FOCAL)
     # Whoever stands still does so across the blocks' seams, and the input is left alone.
-    np.testing.assert_allclose(track.world, np.broadcast_to(track.world[:1], track.world.shape), atol=1e-3)
+    np.testing.assert_allclose(track.world, np.broadcast_to(track.world[:, :1], track.world.shape), atol=1e-3)
     np.testing.assert_allclose(track.camera, before, atol=1e-5)
     np.testing.assert_array_equal(pose.joints, before)
     assert found.smoothing_moved == pytest.approx(0, abs=1e-2)
@@ -74,14 +90,14 @@ def test_the_floor_is_level_whatever_the_roll(scene, roll, with_up):
     rotation = camera(roll=roll)
     position = world[:, 0].mean(0) - rotation[2] * 5
     pose, _ = synthetic(world, rotation, position, with_up=with_up)
-    (track,), found = to_world([pose], times, SIZE, FOCAL)
+    track, found = to_world(pose, times, SIZE, FOCAL)
     lean = np.degrees(np.arccos(np.clip(found.rotation[2] @ rotation[:, 2], -1, 1)))
     assert lean < (2 if with_up else 6)
     assert found.rotation @ found.rotation.T == pytest.approx(np.eye(3), abs=1e-9)
     # One rigid transform: distances within the body stay those of the camera.
-    inside = np.linalg.norm(track.world[:, 10] - track.world[:, 3], axis=1)
+    inside = np.linalg.norm(track.world[0, :, 10] - track.world[0, :, 3], axis=1)
     np.testing.assert_allclose(
-        inside, np.linalg.norm(track.camera[:, 10] - track.camera[:, 3], axis=1), atol=1e-4
+        inside, np.linalg.norm(track.camera[0, :, 10] - track.camera[0, :, 3], axis=1), atol=1e-4
     )
 
 
@@ -91,8 +107,8 @@ def test_feet_stand_on_the_floor_and_a_jump_leaves_it(scene):
     flight = slice(60, 90)
     standing[flight, :, 2] += 0.4 * np.sin(np.linspace(0, np.pi, 30))[:, None]
     pose, _ = synthetic(standing, rotation, position, with_up=True)
-    (track,), _ = to_world([pose], times, SIZE, FOCAL)
-    ankles = track.world[:, (3, 6), 2].min(1)
+    track, _ = to_world(pose, times, SIZE, FOCAL)
+    ankles = track.world[0][:, (3, 6), 2].min(1)
     assert ankles[10:50] == pytest.approx(ANKLE_HEIGHT, abs=0.03)
     assert ankles[100:140] == pytest.approx(ANKLE_HEIGHT, abs=0.03)
     assert ankles[75] > ANKLE_HEIGHT + 0.3
@@ -103,11 +119,11 @@ def test_two_people_share_a_floor_and_keep_their_distance(scene):
     still = np.repeat(world[75:76], 150, axis=0)
     other = still + np.array((1.5, 0.5, 0.0))
     poses = [synthetic(w, rotation, position, i, with_up=True)[0] for i, w in enumerate((still, other), 1)]
-    tracks, _ = to_world(poses, times, SIZE, FOCAL)
-    apart = np.linalg.norm(tracks[0].world[75, 0] - tracks[1].world[75, 0])
+    tracks, _ = to_world(together(*poses), times, SIZE, FOCAL)
+    apart = np.linalg.norm(tracks.world[0, 75, 0] - tracks.world[1, 75, 0])
     assert apart == pytest.approx(np.hypot(1.5, 0.5), abs=0.15)
-    for track in tracks:
-        assert track.world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+    for world in tracks.world:
+        assert world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
 
 
 def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
@@ -116,9 +132,9 @@ def test_a_person_lifted_too_small_is_scaled_onto_the_common_floor(scene):
     large, _ = synthetic(still, rotation, position, 1, with_up=True)
     third, _ = synthetic(still - (1.2, 0.3, 0), rotation, position, 2, with_up=True)
     small, _ = synthetic(still + np.array((1.5, 0.5, 0.0)), rotation, position, 3, with_up=True)
-    small = CameraPose(3, small.keypoints, 0.9 * small.joints, None, small.up, small.status, small.segments)
-    tracks, _ = to_world([large, third, small], times, SIZE, FOCAL)
-    bone = [np.linalg.norm(track.camera[75, 2] - track.camera[75, 1]) for track in tracks]
+    small = replace(small, joints=0.9 * small.joints)
+    tracks, _ = to_world(together(large, third, small), times, SIZE, FOCAL)
+    bone = [np.linalg.norm(camera[75, 2] - camera[75, 1]) for camera in tracks.camera]
     assert bone[2] == pytest.approx(bone[0], rel=0.02)
 
 
@@ -135,9 +151,9 @@ def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall(scene):
     still = np.repeat(world[75:76], 150, axis=0)
     high, _ = synthetic(still + np.array((0.5, 0.0, 1.0)), rotation, position, 1, with_up=True)
     low, _ = synthetic(still - np.array((0.8, 0.0, 0.0)), rotation, position, 2, with_up=True)
-    tracks, _ = to_world([high, low], times, SIZE, FOCAL)
-    assert tracks[1].world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
-    assert tracks[0].world[75, (3, 6), 2].min() > 0.7
+    tracks, _ = to_world(together(high, low), times, SIZE, FOCAL)
+    assert tracks.world[1, 75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+    assert tracks.world[0, 75, (3, 6), 2].min() > 0.7
 
 
 def test_feet_that_were_hardly_seen_have_no_say(scene):
@@ -145,14 +161,18 @@ def test_feet_that_were_hardly_seen_have_no_say(scene):
     still = np.repeat(world[75:76], 150, axis=0)
     seen, _ = synthetic(still, rotation, position, 1, with_up=True)
     hidden, _ = synthetic(still - np.array((0.8, 0.0, 0.7)), rotation, position, 2, with_up=True)
-    hidden.keypoints[:, 15:, 2] = 0.1
-    tracks, _ = to_world([seen, hidden], times, SIZE, FOCAL)
-    assert tracks[0].world[75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
+    hidden.keypoints[:, :, 15:, 2] = 0.1
+    tracks, _ = to_world(together(seen, hidden), times, SIZE, FOCAL)
+    assert tracks.world[0, 75, (3, 6), 2].min() == pytest.approx(ANKLE_HEIGHT, abs=0.04)
 
 
 def test_nobody_gives_an_upright_empty_world():
-    tracks, found = to_world([], np.arange(5) / 5, SIZE)
-    assert tracks == []
+    none = np.zeros((0, 5, 17, 3), np.float32)
+    nobody = CameraPoses(
+        *(np.zeros(0, np.int32), none, none, None, None, None, np.zeros((0, 5), np.uint8)), segments=()
+    )
+    tracks, found = to_world(nobody, np.arange(5) / 5, SIZE)
+    assert len(tracks) == 0
     assert found.rotation[2] == pytest.approx((0, -1, 0))
     assert found.focal == pytest.approx(0.9 * 1920)
 

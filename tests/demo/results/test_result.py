@@ -6,31 +6,20 @@ import numpy as np
 import pytest
 
 from common.errors import DataError, InputMissing
-from demo.results.result import assemble, read_result, write_result
-from demo.types import Status, Track2D, Track3D
+from demo.results.result import Result, read_result, write_result
+from demo.types import Motion, Status, Tracks2D
 
 
 def example(people=2, frames=5):
     rng = np.random.default_rng(0)
-    flat = [
-        Track2D(
-            number,
-            rng.normal(size=(frames, 4)).astype(np.float32),
-            rng.normal(size=(frames, 17, 3)).astype(np.float32),
-        )
-        for number in range(1, people + 1)
-    ]
-    solid = [
-        Track3D(
-            track.person_id,
-            rng.normal(size=(frames, 17, 3)).astype(np.float32),
-            rng.normal(size=(frames, 17, 3)).astype(np.float32),
-            None,
-            np.full(frames, Status.MEASURED, np.uint8),
-        )
-        for track in flat
-    ]
-    return assemble(flat, solid, np.arange(frames) / 30, {"fps": 30.0})
+
+    def drawn(*shape):
+        return rng.normal(size=(people, frames, *shape)).astype(np.float32)
+
+    ids = np.arange(1, people + 1, dtype=np.int32)
+    status = np.full((people, frames), Status.MEASURED, np.uint8)
+    motion = Motion(ids, drawn(17, 3), drawn(17, 3), None, status)
+    return Result.build(Tracks2D(ids, drawn(4), drawn(17, 3)), motion, np.arange(frames) / 30, {"fps": 30.0})
 
 
 def test_plain_numpy_reads_what_the_design_promises(tmp_path):
@@ -94,16 +83,3 @@ def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):
     np.savez(path, **arrays)
     with pytest.raises(DataError, match="boxes"):
         read_result(path)
-
-
-@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1], [0, 1]])
-def test_people_who_lie_in_one_array_are_copied_only_where_they_must(order):
-    whole = np.random.default_rng(0).normal(size=(3, 4, 17, 3)).astype(np.float32)
-    flat = [Track2D(each, np.zeros((4, 4), np.float32), whole[each] * 2) for each in order]
-    status = np.zeros(4, np.uint8)
-    solid = [Track3D(each, whole[each], whole[each] + 1, None, status) for each in order]
-    result = assemble(flat, solid, np.arange(4) / 30, {})
-    np.testing.assert_array_equal(result.joints_camera, whole[order])
-    np.testing.assert_array_equal(result.joints_world, whole[order] + 1)
-    np.testing.assert_array_equal(result.keypoints_2d, whole[order] * 2)
-    assert np.shares_memory(result.joints_camera, whole) == (order == [0, 1, 2])

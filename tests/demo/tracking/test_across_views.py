@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo.tracking.across_views import likeness, limb_heights, match_person
-from demo.types import Track2D
+from demo.types import Tracks2D
 from tests.lifter.motions import STANDING
 
 FRAMES = 60
@@ -46,7 +46,16 @@ def seen(joints, camera, number, size=400.0, noise=2.0):
     points += np.random.default_rng(number).normal(0, noise, points.shape)
     keypoints = np.concatenate((points, np.full((*points.shape[:2], 1), 0.9)), -1).astype(np.float32)
     boxes = np.concatenate((points.min(1), points.max(1)), -1).astype(np.float32)
-    return Track2D(number, boxes, keypoints)
+    return Tracks2D(np.array([number], np.int32), boxes[None], keypoints[None])
+
+
+def view(*people):
+    """Several people's tracks as one view's."""
+    return Tracks2D(*(np.concatenate([getattr(p, n) for p in people]) for n in ("ids", "boxes", "keypoints")))
+
+
+def heights(person):
+    return limb_heights(person.boxes[0], person.keypoints[0])
 
 
 @pytest.fixture
@@ -55,12 +64,12 @@ def views():
     found = []
     for index, camera in enumerate(CAMERAS):
         near, far = (420, 300) if index % 2 else (300, 420)
-        found.append([seen(squats(), camera, 10 + index, near), seen(kicks(), camera, 20 + index, far)])
+        found.append(view(seen(squats(), camera, 10 + index, near), seen(kicks(), camera, 20 + index, far)))
     return found
 
 
 def people(match):
-    return {track.person_id // 10 for track in match.tracks}
+    return {number // 10 for number in match.ids}
 
 
 def test_the_same_person_is_taken_in_every_view(views):
@@ -73,22 +82,22 @@ def test_the_same_person_is_taken_in_every_view(views):
 def test_of_two_who_move_as_much_the_more_prominent_is_taken(person):
     sizes = {1: (420, 250), 2: (250, 420)}[person]
     views = [
-        [seen(squats(), camera, 10 + index, sizes[0]), seen(kicks(), camera, 20 + index, sizes[1])]
+        view(seen(squats(), camera, 10 + index, sizes[0]), seen(kicks(), camera, 20 + index, sizes[1]))
         for index, camera in enumerate(CAMERAS)
     ]
     match = match_person(views)
-    assert [track.person_id for track in match.tracks] == [10 * person + index for index in range(4)]
+    assert match.ids == tuple(10 * person + index for index in range(4))
 
 
 def test_whoever_is_named_in_the_first_view_is_found_in_the_others(views):
-    first = [[track for track in views[0] if track.person_id == 20], *views[1:]]
+    first = [views[0].select([1]), *views[1:]]
     assert people(match_person(first)) == {2}
 
 
 def test_a_view_from_behind_is_more_like_the_same_person_than_like_another():
     front, behind = CAMERAS[0], CAMERAS[2]
-    own = likeness(limb_heights(seen(kicks(), front, 1)), limb_heights(seen(kicks(), behind, 2, 250)))
-    other = likeness(limb_heights(seen(kicks(), front, 1)), limb_heights(seen(squats(), behind, 2, 250)))
+    own = likeness(heights(seen(kicks(), front, 1)), heights(seen(kicks(), behind, 2, 250)))
+    other = likeness(heights(seen(kicks(), front, 1)), heights(seen(squats(), behind, 2, 250)))
     assert own > 0.7
     assert other < 0.4
 
@@ -96,7 +105,7 @@ def test_a_view_from_behind_is_more_like_the_same_person_than_like_another():
 def test_people_who_stand_still_are_not_alike_and_prominence_decides():
     still = np.tile(STANDING, (FRAMES, 1, 1))
     views = [
-        [seen(still, camera, 10 + index, 150), seen(still, camera, 20 + index, 400)]
+        view(seen(still, camera, 10 + index, 150), seen(still, camera, 20 + index, 400))
         for index, camera in enumerate(CAMERAS)
     ]
     match = match_person(views)
@@ -107,10 +116,10 @@ def test_people_who_stand_still_are_not_alike_and_prominence_decides():
 def test_somebody_seen_for_a_moment_counts_for_little():
     whole = seen(squats(), CAMERAS[0], 1)
     brief = seen(squats(), CAMERAS[1], 2)
-    brief.keypoints[12:] = np.nan, np.nan, 0
-    assert likeness(limb_heights(whole), limb_heights(brief)) < 0.25
+    brief.keypoints[:, 12:] = np.nan, np.nan, 0
+    assert likeness(heights(whole), heights(brief)) < 0.25
 
 
 def test_a_view_without_people_is_an_error():
     with pytest.raises(ValueError, match="without people"):
-        match_person([[seen(squats(), CAMERAS[0], 1)], []])
+        match_person([seen(squats(), CAMERAS[0], 1), seen(squats(), CAMERAS[0], 1).select([])])

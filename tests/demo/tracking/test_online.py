@@ -11,8 +11,8 @@ import pytest
 from common.errors import UserError
 from demo.detection.detector import load_detector
 from demo.tracking.online import PersonTracker
-from demo.tracking.tracklets import BoxTrack, MergedTracks, choose_people, merge_tracklets
-from demo.types import Detections, Floats, TrackedBox
+from demo.tracking.tracklets import BoxTrack, MergedTracks, merge_tracklets, select_person
+from demo.types import Detections, Floats, TrackedBox, Tracks2D
 
 SIZE = (1000, 800)
 
@@ -304,16 +304,18 @@ def test_guesses_of_the_online_tracker_do_not_count():
     np.testing.assert_allclose(centres(track), [300, 310, 320, np.nan])
 
 
-def test_choose():
-    frames = [[seen(1, 300), seen(2, 600, width=120)] for _ in range(5)]
-    tracks = run(frames).tracks
-    assert choose_people(tracks, "all") == tracks
-    assert [track.person_id for track in choose_people(tracks, "largest")] == [1]
-    assert [track.person_id for track in choose_people(tracks, "2")] == [2]
-    assert choose_people((), "all") == choose_people((), "largest") == ()
+def test_selecting_people():
+    ids = np.array([1, 2], np.int32)
+    tracks = Tracks2D(ids, np.zeros((2, 5, 4), np.float32), np.zeros((2, 5, 17, 3), np.float32))
+    assert select_person(tracks, "all") is tracks
+    assert select_person(tracks, "largest").ids.tolist() == [1]
+    assert select_person(tracks, "2").ids.tolist() == [2]
+    assert (
+        len(select_person(tracks.select([]), "all")) == len(select_person(tracks.select([]), "largest")) == 0
+    )
     for person in ("3", "0", "tallest", ""):
         with pytest.raises(UserError, match=f"--person {person}: not in the clip.* 1, 2$"):
-            choose_people(tracks, person)
+            select_person(tracks, person)
 
 
 # --- real people

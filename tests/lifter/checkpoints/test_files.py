@@ -24,7 +24,7 @@ from lifter.checkpoints.files import (
 from lifter.checkpoints.onnx import example
 from lifter.models.jointformer import JointFormer
 from lifter.registry import REGISTRY, create
-from tests.lifter.tiny import CONFIGS, JOINTS, OFFICIAL, PAPERS
+from tests.lifter.tiny import CONFIGS, JOINTS, NAMES, OFFICIAL, PAPERS
 
 
 def built(name, config=None, seed=0):
@@ -38,7 +38,7 @@ def same(a, b, x):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_the_authors_files_are_recognised_and_give_the_same(name, tmp_path: Path):
-    model, found, path = built(name), REGISTRY[name], tmp_path / "model.pth"
+    model, found, path = built(name), REGISTRY[name], tmp_path / NAMES.get(name, "model.pth")
     save_official(path, model, found, OFFICIAL[name])
     again, entry, config = load_checkpoint(path)
     assert entry is found
@@ -75,6 +75,19 @@ def test_an_original_file_with_a_random_state(shared: Path):
     assert found.name == "ktpformer"
     assert (config.frames, config.width, config.depth) == (9, 16, 1)
     assert model.lift(torch.zeros(1, 9, 17, 2)).joints.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("motionbert_wrapper_example.bin", "motionbert:h36m"),
+        ("motionagformer_wrapper_example.pth.tr", None),
+    ],
+)
+def test_original_files_with_numpy_scalars(file, name, shared: Path):
+    model, found, config = load_checkpoint(shared / "vectors" / file, name)
+    assert found.name == file.partition("_")[0]
+    assert model.lift(example(found.spec(config), 1)).joints.isfinite().all()
 
 
 class RunsCode:
@@ -258,3 +271,107 @@ def replace_untold(config, base):
     untold = {"drop_path", "pred_dropout", "encoder_dropout"}
     same_as_base = {key: getattr(base, key) for key in untold if hasattr(base, key)}
     return replace(config, **same_as_base)
+
+
+def as_mmpose_writes(state):
+    """MotionBERT's weights under the names that MMPose's networks have."""
+    renamed = {}
+    for key, weight in state.items():
+        for theirs, ours in (
+            ("spat_embed", "pos_embed"),
+            ("attn_regress", "ts_attn"),
+            ("0.", "fc1."),
+            ("2.", "fc2."),
+        ):
+            key = key.replace(ours, theirs)
+        part = "head." if key.startswith(("pre_logits.", "head.")) else "backbone."
+        renamed[part + key.replace("head.", "fc.")] = weight
+    return {"meta": {"epoch": 120, "dataset": {}}, "state_dict": renamed}
+
+
+def test_mmposes_file_is_the_authors_under_other_names(tmp_path: Path):
+    model, path = built("motionbert"), tmp_path / "motionbert_ft_h36m-d80af323_20230531.pth"
+    content = as_mmpose_writes(model.state_dict())
+    keys = set(content["state_dict"])
+    assert {"backbone.spat_embed", "backbone.temp_embed", "backbone.attn_regress.1.bias"} <= keys
+    assert {"backbone.blocks_ts.0.mlp_t.2.weight", "head.pre_logits.fc.bias", "head.fc.weight"} <= keys
+    torch.save(content, path)
+    for name in (None, "motionbert"):
+        again, found, config = load_checkpoint(path, name)
+        assert (found.name, config) == ("motionbert", CONFIGS["motionbert"])
+        assert same(model, again, example(found.spec(config), 2))
+
+
+@pytest.mark.parametrize(
+    ("path", "root_relative"),
+    [
+        ("FT_MB_release_MB_ft_h36m/best_epoch.bin", True),
+        ("MB_train_h36m/best_epoch.bin", True),
+        ("FT_MB_release_MB_ft_h36m_global/best_epoch.bin", False),
+        ("FT_MB_lite_MB_ft_h36m_global_lite/best_epoch.bin", False),
+        ("motionbert_h36m-f554954f_20230531.pth", True),
+    ],
+)
+def test_motionberts_names_tell_whether_poses_are_root_relative(path, root_relative, tmp_path: Path):
+    path = tmp_path / path
+    path.parent.mkdir(exist_ok=True)
+    torch.save({"model_pos": built("motionbert").state_dict()}, path)
+    assert load_checkpoint(path)[2].root_relative == root_relative
+    assert load_checkpoint(path, "motionbert")[2].root_relative == root_relative
+    assert not load_checkpoint(path, "motionbert:global")[2].root_relative  # who says it knows better
+
+
+def test_the_lite_motionbert_is_known_by_its_size():
+    entry = REGISTRY["motionbert"]
+    config = entry.complete(replace(entry.variants["lite"], root_relative=True), Path("best_epoch.bin"))
+    assert config == entry.variants["lite"]
+
+
+def test_a_motionbert_without_a_telling_name_is_asked_for(tmp_path: Path):
+    path = tmp_path / "best_epoch.bin"
+    torch.save({"model_pos": built("motionbert").state_dict()}, path)
+    for name in (None, "motionbert"):
+        with pytest.raises(
+            WeightsError, match=r"best_epoch\.bin: neither.*motionbert:h36m.*motionbert:global"
+        ):
+            load_checkpoint(path, name)
+    assert load_checkpoint(path, "motionbert:h36m-pixels")[2].normalisation == "pixels"
+
+
+def test_motionberts_of_other_kinds_are_refused(tmp_path: Path):
+    (tmp_path / "MB_release").mkdir()
+    for name in ("MB_release/latest_epoch.bin", "pretrain.bin"):
+        torch.save({"model_pos": built("motionbert").state_dict()}, tmp_path / name)
+        with pytest.raises(WeightsError, match="before it was trained to lift"):
+            load_checkpoint(tmp_path / name)
+    mesh = {f"module.backbone.{key}": weight for key, weight in built("motionbert").state_dict().items()}
+    mesh["module.head.head_pose.weight"] = torch.zeros(3, 3)
+    torch.save({"model": mesh}, tmp_path / "mesh.bin")
+    with pytest.raises(WeightsError, match="another head"):
+        load_checkpoint(tmp_path / "mesh.bin", "motionbert")
+
+
+def test_motionagformers_for_other_data_are_refused_or_asked_for(tmp_path: Path):
+    entry = REGISTRY["motionagformer"]
+    for variant, name, words in (
+        ("xs", "best.pth.tr", "ask for motionagformer:xs or motionagformer:s"),
+        ("s", "model.pth", "ask for motionagformer:xs or motionagformer:s"),
+        ("s", "motionagformer-s-3dhp.pth.tr", "joints come in another order"),
+        ("xs", "xs_mpi_inf_3dhp.pth", "joints come in another order"),
+    ):
+        with pytest.raises(WeightsError, match=words):
+            entry.complete(entry.variants[variant], tmp_path / name)
+    for layers in (16, 26):  # B and L of 81 frames are for MPI-INF-3DHP
+        with pytest.raises(WeightsError, match="joints come in another order"):
+            entry.complete(replace(entry.variants["b"], frames=81, layers=layers), tmp_path / "model.pth")
+    for variant in ("xs", "s", "b", "l"):
+        config = entry.variants[variant]
+        assert entry.complete(config, tmp_path / f"motionagformer-{variant}-h36m.pth.tr") == config
+    assert entry.complete(entry.variants["b"], tmp_path / "best.pth") == entry.variants["b"]
+
+
+def test_an_authors_file_does_not_say_how_its_answer_is_treated(tmp_path: Path):
+    config = replace(CONFIGS["motionbert"], root_relative=False, normalisation="pixels")
+    save_official(tmp_path / "x.bin", built("motionbert", config), REGISTRY["motionbert"], config)
+    again = load_checkpoint(tmp_path / "x.bin", "motionbert:global-pixels")[2]
+    assert again == config

@@ -106,7 +106,7 @@ def clip(length, views=1):
     keypoints = ramp(length)[..., :2].astype(np.float32)
     if views > 1:
         keypoints = np.stack([keypoints] * views, 1)
-    return Clip("Walking", keypoints, np.zeros((length, 17, 3), np.float32), None)
+    return Clip("Walking", keypoints, np.zeros((length, 17, 3), np.float32))
 
 
 @pytest.mark.parametrize(("length", "frames"), [(500, 243), (100, 243), (243, 243), (486, 243), (60, 27)])
@@ -258,7 +258,12 @@ def test_clips_have_the_cameras_target_and_focal_length(takes):
     found = list(clips(takes[0], SEQUENCE, "gt"))
     assert [each.keypoints.shape for each in found] == [(40, 17, 2)] * 4
     np.testing.assert_array_equal(found[2].joints, root_relative(takes[0].in_cameras[2]))
-    assert found[0].focal == pytest.approx(2 * 1145.0494 / 1000)
+    assert found[0].camera.focal == pytest.approx(2 * 1145.0494 / 1000)
+    assert found[0].camera.centre == pytest.approx(
+        (2 * 512.5415 / 1000 - 1, 2 * 515.4515 / 1000 - 1.002), abs=1e-6
+    )
+    assert found[0].camera.aspect == pytest.approx(1.002)
+    np.testing.assert_array_equal(found[1].pelvis, takes[0].in_cameras[1][:, 0])
     (together,) = clips(takes[0], FOUR, "gt")
     assert together.keypoints.shape == (40, 4, 17, 2)
     np.testing.assert_array_equal(together.keypoints[:, 3], found[3].keypoints)
@@ -334,7 +339,9 @@ def test_every_lifter_goes_through_the_command(tmp_path, weights):
         assert set(found["actions"]) == {"Walking", "Eating"}
         mean = np.mean([each["mpjpe"] for each in found["actions"].values()])
         assert found["action_averaged"]["mpjpe"] == pytest.approx(mean)
+        scaled = found["frame_averaged"].pop("true_scale")
         assert np.isfinite([*found["frame_averaged"].values()]).all(), name
+        assert (scaled is not None) == (REGISTRY[name].spec(CONFIGS[name]).units == "input")
         assert f"No figure is published for {name}" in " ".join(result.output.split())
 
 

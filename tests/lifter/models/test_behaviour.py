@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from lifter.checkpoints.vectors import flip_average, read_vector
 from lifter.models.blocks import DropPath, count_blocks, register_unused
 from lifter.models.crossformer import CrossFormer
 from lifter.models.esmformer import ESMformer
 from lifter.models.jointformer import JointFormer, bones
 from lifter.models.ktpformer import KTPFormer, KTPFormerConfig, prior_graph
+from lifter.models.mixste import MixSTE
+from lifter.models.motionagformer import MotionAGFormer, SimilarityGraph, SkeletonGraph
+from lifter.models.motionbert import MotionBERT
 from lifter.models.posenets import LSTMPoseNet, TransformerPoseNet
 from tests.lifter.tiny import CONFIGS, JOINTS
+
+
+def close(found, expected, atol):
+    torch.testing.assert_close(found, expected, atol=atol, rtol=0)
 
 
 def fresh(kind, config):
@@ -152,3 +161,105 @@ def test_transformer_posenet_attends_over_the_batch_only_if_told(over_batch):
     model, x = fresh(TransformerPoseNet, config), keypoints(3, 9)
     alone = torch.allclose(model(x)[:1], model(x[:1]), atol=1e-6)
     assert alone != over_batch
+
+
+def test_mixste_sees_the_whole_window_in_every_frame():
+    model, x = fresh(MixSTE, CONFIGS["mixste"]), keypoints(1, 9)
+    moved = x.clone()
+    moved[0, 8, 16] += 0.1
+    assert bool(((model(moved) - model(x)).norm(dim=-1)[0] > 1e-7).all())
+
+
+def scored(*shape):
+    return torch.cat((keypoints(*shape), torch.ones(*shape, 17, 1)), -1)
+
+
+def jittered(model):
+    """A model of which every weight matters, fresh ones or not."""
+    torch.manual_seed(1)
+    for weight in model.parameters():
+        weight.data.add_(0.05 * torch.randn_like(weight))
+    return model
+
+
+def test_motionbert_takes_any_length_and_the_first_temporal_embeddings():
+    model, x = jittered(fresh(MotionBERT, CONFIGS["motionbert"])), scored(2, 9)
+    for length in (1, 2, 8, 9):
+        assert model(x[:, :length]).shape == (2, length, 17, 3)
+    before = model(x[:, :4])
+    model.temp_embed.data[:, 4:] += 1
+    assert torch.equal(model(x[:, :4]), before)
+
+
+def test_short_windows_and_both_treatments_of_the_root_are_the_originals(shared):
+    vector = read_vector(shared / "vectors" / "motionbert_seed0.npz")
+    with np.load(vector.path) as file:
+        extra = {key: torch.from_numpy(file[f"extra/{key}"]) for key in EXTRAS}
+    model = fresh(MotionBERT, vector.config)
+    model.load_state_dict(vector.state)
+    with torch.no_grad():
+        close(model(extra["x_short"]), extra["y_short"], 1e-5)
+        close(flip_average(model, extra["x_short"]), extra["y_short_flip_tta"], 1e-5)
+        close(flip_average(lambda x: model.lift(x).joints, vector.x), extra["y_rootrel"], 1e-5)
+        absolute = MotionBERT(replace(vector.config, root_relative=False)).eval()
+        absolute.load_state_dict(vector.state)
+        found = flip_average(lambda x: absolute.lift(x).joints, vector.x)
+        # The original leaves the path of the pelvis in, but for the depth of the first frame.
+        again = extra["y_global"].clone()
+        again[:, 0, 0, 2] = vector.outputs["y_flip_tta"][:, 0, 0, 2]
+        close(found, again - again[:, :, :1], 1e-5)
+
+
+EXTRAS = ("x_short", "y_short", "y_short_flip_tta", "y_rootrel", "y_global")
+
+
+@pytest.mark.parametrize("kind", [MotionBERT, MotionAGFormer, MixSTE])
+def test_every_stage_computes_what_the_originals_does(kind, shared):
+    vector = read_vector(shared / "vectors" / f"{kind.__name__.lower()}_seed0.npz")
+    with np.load(vector.path) as file:
+        taps = {key[4:]: torch.from_numpy(file[key]) for key in file if key.startswith("tap/")}
+    assert len(taps) >= 3
+    model, found = fresh(kind, vector.config), {}
+    model.load_state_dict(vector.state)
+    for key in taps:
+        model.get_submodule(key).register_forward_hook(lambda _m, _i, out, key=key: found.update({key: out}))
+    with torch.no_grad():
+        model(vector.x)
+    for key, expected in taps.items():
+        if key.endswith("_temporal"):  # theirs turns back inside
+            found[key] = found[key].unflatten(0, (-1, 17)).transpose(1, 2)
+        close(found[key].reshape(expected.shape), expected, 3e-5)
+
+
+def test_the_pelvis_of_motionagformer_is_set_to_zero_as_in_the_original(shared):
+    vector = read_vector(shared / "vectors" / "motionagformer_seed0.npz")
+    with np.load(vector.path) as file:
+        expected, adjacency = file["extra/y_rootrel"], file["adj_spatial"]
+    model = fresh(MotionAGFormer, vector.config)
+    model.load_state_dict(vector.state)
+    with torch.no_grad():
+        found = flip_average(lambda x: model.lift(x).joints, vector.x)
+    close(found, torch.from_numpy(expected), 1e-5)
+    graph = SkeletonGraph(8)
+    np.testing.assert_array_equal(graph.adjacency, adjacency)
+
+
+def test_a_frame_receives_from_the_most_similar_frames_equally():
+    graph = SimilarityGraph(2, frames=4, neighbours=2)
+    x = torch.tensor([[[1.0, 0.0], [0.9, 0.0], [0.0, 1.0], [0.0, 0.8]]])
+    values = torch.tensor([[[1.0], [10.0], [100.0], [1000.0]]])
+    # Inner products: frames 0 and 1 go together, 2 and 3 go together.
+    assert graph.aggregate(x, values)[0, :, 0].tolist() == [5.5, 5.5, 550, 550]
+    with pytest.raises(ValueError, match="3 neighbours cannot be found among 2 frames"):
+        SimilarityGraph(2, frames=2, neighbours=3)
+
+
+def test_repeated_frames_do_not_depend_on_the_last_bit():
+    """Thresholds among equal similarities would: 0.03 to 0.16 for a track of repeated frames."""
+    model = jittered(fresh(MotionAGFormer, replace(CONFIGS["motionagformer"], frames=27)))
+    x = scored(1, 27)
+    x[:, 9:] = x[:, 9:10]
+    with torch.no_grad():
+        single, double = model(x), model.double()(x.double())
+    assert float((single - double).abs().max()) < 1e-4
+    assert float(double.std()) > 0.05

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifter.cameras import ClipCamera
 from lifter.inference import lift_track
 from lifter.models.blocks import disable_dropout
 from lifter.models.person_input import relative_to_person
@@ -67,9 +68,11 @@ def test_a_lifter_for_any_camera_does_not_mind_distance(name):
     assert spec.perspective_crop == (spec.views == 1)
     track = _track(spec)
     if spec.views == 1:  # the program also turns such a lifter's camera towards the person
-        assert np.isfinite(lift_track(lifter, spec, track, focal=2.0).joints).all()
+        assert np.isfinite(lift_track(lifter, spec, track, camera=ClipCamera(2.0)).joints).all()
     near = lift_track(lifter, spec, track, flip=False)
-    far = lift_track(lifter, spec, track / 2 + 0.1, flip=False)
+    away = track.copy()
+    away[..., :2] = track[..., :2] / 2 + 0.1
+    far = lift_track(lifter, spec, away, flip=False)
     np.testing.assert_allclose(near.joints, far.joints, atol=1e-4)
     assert np.ptp(near.joints) > 0.01
     plain = (
@@ -85,7 +88,7 @@ JOINTS_PLAIN = CONFIGS["refinement"].pose
 
 def _track(spec: LifterSpec) -> np.ndarray:
     shape = (20,) if spec.views == 1 else (20, spec.views)
-    return keypoints(*shape, channels=2).numpy()
+    return keypoints(*shape, channels=spec.channels).numpy()
 
 
 def test_dropout_can_be_switched_off_everywhere():

@@ -19,10 +19,10 @@ pytest.importorskip("accelerate", reason="needs requirements-train.txt")
 SCRIPT = """
 import atexit, sys, torch
 from pathlib import Path
-from lifter.training.parallel import join_team
+from lifter.training.parallel import init_distributed
 from torch.distributed import is_initialized
 atexit.register(lambda: Path(sys.argv[1], f"{team.rank}.in").write_text(str(is_initialized())))
-team = join_team()
+team = init_distributed()
 network = torch.nn.Linear(2, 1, bias=False)
 torch.nn.init.ones_(network.weight)
 loss = network(torch.tensor([[1.0, 10.0]]) * (1 + 2 * team.rank)).sum()  # gradients 1, 10 and 3, 30

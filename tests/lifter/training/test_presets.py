@@ -13,13 +13,26 @@ def test_every_lifter_has_both_recipes():
     assert set(PAPERS) == set(SYNTHETIC) == set(REGISTRY)
 
 
-def test_own_rate_warms_up_and_falls():
+def test_warmup_cosine_falls_to_a_hundredth():
     rates = [warmup_cosine(step, 100, 1.0, 10) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.01 + 0.99 / 2)
     assert rates[-1] < 0.012
-    assert SYNTHETIC["wild"].rate(0, 100, 1) == pytest.approx(1e-3 / 10)
+
+
+def test_own_rate_warms_up_stays_and_cools_down():
+    rates = [SYNTHETIC["wild"].rate(step, 100, 1) / 1e-3 for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:81] == pytest.approx([1.0] * 72)
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.05)
+
+
+def test_a_training_without_end_is_cooled_down_as_one_that_was_planned():
+    # Until step 4,000 the rates of 100,000 steps are those of 5,000, so going on with 5,000 is the same run.
+    endless, planned = ([SYNTHETIC["wild"].rate(s, n, 1) for s in range(4001)] for n in (100_000, 5_000))
+    assert endless == pytest.approx(planned)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_real_motion_capture_never_shares_a_subject_between_splits(shared):
     splits = {split: load_mocap(shared / "mocap", split) for split in ("train", "val", "test")}
     subjects = {split: {take.subject for take in takes} for split, takes in splits.items()}
     assert not subjects["train"] & (subjects["val"] | subjects["test"])
-    assert {split: len(takes) for split, takes in splits.items()} == {"train": 429, "val": 90, "test": 172}
+    assert {split: len(takes) for split, takes in splits.items()} == {"train": 827, "val": 141, "test": 232}
 
 
 def test_windows_hold_real_motion_at_the_rate_they_say():
@@ -135,9 +135,9 @@ def test_an_exact_camera_sees_the_target_where_it_is():
 
 
 def test_people_mostly_stand_upright_in_the_picture_and_inside_it():
-    clips = VirtualClips(MotionWindows([take(frames=300)]), noise=None)
+    clips = VirtualClips(MotionWindows([take(frames=300)]), CameraModel(any_roll_chance=0), noise=None)
     batch = clips.batch(256, 27, seeded())
-    assert (batch.up[:, 1] < -0.4).all()  # pitch within 60 and roll within 30 degrees
+    assert (batch.up[:, 1] < -0.4).all()  # pitch within 60 and roll within 35 degrees
     inside = (batch.keypoints[..., 0].abs() < 1).float().mean()
     assert inside > 0.85
 

@@ -1,0 +1,105 @@
+"""The body that motion is fitted to: bones, linear features of joints, and how far all may be off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from demo.types import Doubles
+from lifter.skeletons import H36M_17
+
+JOINTS = len(H36M_17.joints)
+
+# Bones of one length, by child joint; left and right share it.
+BONE_GROUPS = (
+    ("right_hip", "left_hip"),
+    ("right_knee", "left_knee"),
+    ("right_ankle", "left_ankle"),
+    ("spine",),
+    ("thorax",),
+    ("neck_nose",),
+    ("head",),
+    ("right_shoulder", "left_shoulder"),
+    ("right_elbow", "left_elbow"),
+    ("right_wrist", "left_wrist"),
+)
+# Mean lengths in metres and log standard deviations given the stature. Geometric means over the training
+# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated picture
+# ratios to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
+BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
+BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
+
+
+@dataclass(frozen=True)
+class Sigmas:
+    """How far each kind of residual usually is from 0, and where that is known from.
+
+    keypoint: metres at the person's depth, of a keypoint of score 1; divided by the score.
+    hip, head: as keypoint, for landmarks that are not the joints themselves.
+    direction: radians between the lifter's bone and the true one.
+    length: metres that a bone may change within a stretch.
+    stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
+    acceleration: metres a second squared, root mean square of all joints in the motion capture.
+    knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on the
+    motion capture. behind: metres that a knee is behind the line from hip to ankle.
+    slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
+
+    Those without a source are set so that 38 clips of simulated detections on held-out motion come out best
+    (P-MPJPE, knee and elbow angles); `tools/measure_priors.py` prints the rest.
+    """
+
+    keypoint: float = 0.02
+    hip: float = 0.04
+    head: float = 0.08
+    direction: float = 0.25
+    length: float = 0.005
+    stature: float = 0.06
+    acceleration: float = 8.0
+    knee: float = 0.075
+    elbow: float = 0.10
+    behind: float = 0.02
+    slip: float = 0.1
+    floor: float = 0.03
+    # Degrees of freedom of the t distributions: small ones leave room for gross errors.
+    keypoint_freedom: float = 3.0
+    bend_freedom: float = 3.0
+    acceleration_freedom: float = 3.0
+    direction_freedom: float = 5.0
+    # Seconds within which errors are alike, so that more frames a second say nothing new.
+    keypoint_time: float = 0.15
+    pose_time: float = 0.2
+    acceleration_time: float = 0.1
+
+
+SIGMAS = Sigmas()
+
+
+BONES = H36M_17.bones
+GROUP = np.array(
+    [next(g for g, names in enumerate(BONE_GROUPS) if H36M_17.joints[c] in names) for _, c in BONES]
+)
+BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)))
+
+
+def _rows() -> Doubles:
+    """Rows (F, 17) such that ROWS @ joints are all joints, all bones (child minus parent), and the bends: how
+    far a knee or elbow is from the line between its neighbours."""
+    rows = np.zeros((len(BONES) + 4, JOINTS))
+    for number, (parent, child) in enumerate(BONES):
+        rows[number, (parent, child)] = -1, 1
+    number = len(BONES)
+    for middle, above, below, (upper, lower) in BENDS:
+        share = BONE_MEAN[lower] / (BONE_MEAN[upper] + BONE_MEAN[lower])
+        for side in ("left", "right"):
+            at = [H36M_17.joints.index(f"{side}_{name}") for name in (middle, above, below)]
+            rows[number, at] = 1, -share, share - 1
+            number += 1
+    return np.concatenate((np.eye(JOINTS), rows))
+
+
+ROWS = _rows()
+OUTER = (ROWS[:, :, None] * ROWS[:, None, :]).reshape(len(ROWS), -1)
+BONE_ROWS = slice(JOINTS, JOINTS + len(BONES))  # features that are bones
+BEND_ROWS = slice(JOINTS + len(BONES), None)  # features that are bends: left and right knee, then elbow
+KNEE_ROWS = slice(BEND_ROWS.start, BEND_ROWS.start + 2)

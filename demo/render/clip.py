@@ -1,0 +1,93 @@
+"""The frames of a side-by-side video: one clip, or a mosaic of several, beside the 3D motion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from demo.render.frame import PersonPose, Renderer
+from demo.render.mosaic import Mosaic
+from demo.render.panel import View
+from demo.settings import RenderSettings
+from demo.types import ClipInfo, Floats, Frame, Image, Motion, Status
+
+VIEW_FRAMES = 1000  # what the 3D view is fitted to; longer clips are summed up
+MOSAIC_HEIGHT = (480, 1080)  # pixels, where the user does not say
+
+
+class ClipRenderer:
+    """Draws all frames of one clip, or of several views of one person.
+
+    Args:
+        keypoints: (V, P, T, 17, 3) pixels of each view; in views after the first of the first person only.
+        forward: (3,) the viewing direction of the 3D panel's camera, world axes.
+    """
+
+    def __init__(
+        self,
+        infos: Sequence[ClipInfo],
+        motion: Motion,
+        keypoints: Floats,
+        forward: Sequence[float],
+        settings: RenderSettings,
+    ) -> None:
+        sizes = [info.size for info in infos]
+        view = View.fit(_extent(motion.world), list(forward))
+        self._motion = motion
+        if len(infos) == 1:
+            self._mosaic, self._keypoints = None, keypoints
+            self._renderer = Renderer(sizes[0], settings.height, view, settings.orbit)
+            return
+        height = settings.height or int(np.clip(2 * max(high for _, high in sizes), *MOSAIC_HEIGHT))
+        self._mosaic = Mosaic.of_height(sizes, height)
+        moved = [self._mosaic.move(number, each) for number, each in enumerate(keypoints)]
+        self._keypoints = np.stack(moved)
+        self._renderer = Renderer(self._mosaic.size, self._mosaic.size[1], view, settings.orbit)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(width, height) of the pictures in pixels, both even."""
+        return self._renderer.output_size
+
+    def draw(self, frames: Iterator[tuple[Frame, ...]]) -> Iterator[tuple[Image, int]]:
+        """Yield the picture and the time stamp of each frame, as long as all clips and the motion last."""
+        length = self._motion.world.shape[1]
+        for together in frames:
+            first = together[0]
+            if first.index >= length:
+                return
+            images = [frame.image for frame in together]
+            image = images[0] if self._mosaic is None else self._mosaic.compose(images)
+            yield self._renderer.render(image, self._poses(first.index), first.time), first.pts
+
+    def _poses(self, index: int) -> list[PersonPose]:
+        motion = self._motion
+        poses = []
+        for person, number in enumerate(motion.ids.tolist()):
+            uncertainty = None if motion.uncertainty is None else motion.uncertainty[person, index]
+            status = Status(int(motion.status[person, index]))
+            poses.append(
+                PersonPose(
+                    number,
+                    self._keypoints[0, person, index],
+                    motion.world[person, index],
+                    uncertainty,
+                    status,
+                    motion.joint_status[person, index],
+                )
+            )
+        other_views = self._keypoints[1:, 0, index] if len(motion) else ()
+        return poses + [PersonPose(int(motion.ids[0]), points, None) for points in other_views]
+
+
+def _extent(world: Floats) -> Floats:
+    """(N, 17, 3): where joints are, for the view; of long clips only the bounds of short stretches."""
+    parts = []
+    for joints in world:
+        stretch = max(1, len(joints) // VIEW_FRAMES)
+        starts = np.arange(0, len(joints), stretch)
+        parts.append(np.fmin.reduceat(joints, starts))
+        if stretch > 1:
+            parts.append(np.fmax.reduceat(joints, starts))
+    return np.concatenate(parts) if parts else np.zeros((0, 17, 3), np.float32)

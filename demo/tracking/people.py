@@ -1,0 +1,39 @@
+"""From online ids with keypoint candidates to people's tracks, over the whole clip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demo.tracking.candidates import CandidateStore
+from demo.tracking.left_right import fix_left_right
+from demo.tracking.tracklets import merge_tracklets
+from demo.types import Doubles, Tracks2D
+
+
+def refine_tracks(
+    store: CandidateStore, times: Doubles, size: tuple[int, int], detect_every: int = 1
+) -> Tracks2D:
+    """Merge online ids into people, then choose every joint's candidate over time.
+
+    Where two ids of one person meet in a frame, the observed one counts.
+
+    Args:
+        times: (T,) seconds.
+        size: width and height of the picture, pixels.
+        detect_every: the detector ran on every n-th frame.
+    """
+    merged = merge_tracklets(store, times, size, detect_every=detect_every)
+    people, length = len(merged.tracks), len(times)
+    boxes = np.array([track.boxes for track in merged.tracks], np.float32).reshape(people, length, 4)
+    candidates = np.full((people, length, 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    inside = np.isfinite(boxes[..., 0])
+    row = {track.person_id: at for at, track in enumerate(merged.tracks)}
+    for index, (tracked, poses) in enumerate(zip(store, store.keypoints(), strict=True)):
+        for box, pose in sorted(zip(tracked, poses, strict=True), key=lambda pair: pair[0].observed):
+            person = row.get(merged.mapping.get(box.person_id, -1))
+            if person is not None and inside[person, index]:
+                candidates[person, index] = pose
+    keypoints = np.empty((people, length, 17, 3), np.float32)
+    for at in range(people):
+        keypoints[at] = fix_left_right(candidates[at], boxes[at], times)
+    return Tracks2D(np.array(list(row), np.int32), boxes, keypoints)

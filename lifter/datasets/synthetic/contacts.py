@@ -1,0 +1,50 @@
+"""Which joints bear on the ground, from world motion alone: joints that are low and slow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lifter.skeletons import H36M_17
+
+# Height of each joint's centre over the ground it rests on, metres. The feet: Winter, "Biomechanics and Motor
+# Control of Human Movement", 4th ed., figure 4.1, lateral malleolus at .039 of the stature, and 1 cm of sole.
+# The others: medians of slow, lowest joints in captured (HDM05) and authored floor poses.
+REST_HEIGHT = {
+    "pelvis": 0.11, "hip": 0.11, "knee": 0.07, "ankle": 0.08, "spine": 0.11, "thorax": 0.11,
+    "neck_nose": 0.09, "head": 0.10, "shoulder": 0.09, "elbow": 0.05, "wrist": 0.05,
+}  # fmt: skip
+# How much higher than that a joint may be and still bear, metres: bodies differ, floors of captures are off
+# by up to 4 cm, and the ankle rises before the toes leave the ground.
+MARGIN = 0.05
+# A bearing joint's greatest speed, metres a second. Feet that stand move at under .2 in the captures, feet
+# that swing at over 1.
+STILL = 0.4
+# A body whose lowest joint rests, slowly, higher than this stands on something that was not captured, metres.
+OFF_FLOOR = 0.25
+
+_HEIGHTS = tuple(REST_HEIGHT[name.removeprefix("right_").removeprefix("left_")] for name in H36M_17.joints)
+
+
+def contact_labels(joints: Tensor, fps: Tensor) -> Tensor:
+    """Labels (B, T, 17) of world motion (B, T, 17, 3), z up, floor at z = 0, at `fps` (B,).
+
+    1 where a joint bears on the ground, 0 where it does not, NaN where nobody can tell: in frames in which
+    the body rests on something above the floor.
+    """
+    speed = joint_speed(joints, fps)
+    height = joints[..., 2]
+    still = speed < STILL
+    bears = still & (height < height.new_tensor(_HEIGHTS) + MARGIN)
+    lowest, which = height.min(-1, keepdim=True)
+    raised = (lowest > OFF_FLOOR) & still.gather(-1, which)
+    return torch.where(raised, torch.nan, bears.float())
+
+
+def joint_speed(joints: Tensor, fps: Tensor) -> Tensor:
+    """Metres a second (B, T, 17), by central differences; 0 for a single frame."""
+    if joints.shape[1] == 1:
+        return torch.zeros_like(joints[..., 0])
+    steps = joints.diff(dim=1)
+    ends = torch.cat((steps[:, :1], steps, steps[:, -1:]), 1)
+    return ((ends[:, 1:] + ends[:, :-1]) / 2).norm(dim=-1) * fps[:, None, None]

@@ -1,0 +1,69 @@
+"""The ways in which lifters want 2D keypoints normalised, all of them a shift and a scale of screen units.
+
+Screen units are this project's own: x in [-1, 1] across the picture, y with the same scale, 0 in the middle.
+Sources: MotionBERT's code for videos in the wild ("crop" is its default, "pixels" its switch --pixel).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifter.cameras import ClipCamera
+from lifter.spec import LifterSpec
+
+Floats = NDArray[np.float32]
+
+FEWEST = 4  # joints of a track that have a place; with fewer there is no box
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """model = scale * (screen - centre), for both coordinates alike.
+
+    bounded: values, the scores among them, are cut off at -1 and 1 afterwards. With a scale of 0 everything
+    becomes 0, the scores too.
+    """
+
+    centre: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    bounded: bool = False
+
+    def apply(self, keypoints: Floats) -> Floats:
+        """Screen-normalised keypoints (..., C) as the lifter reads them."""
+        if self == Normalisation():
+            return keypoints
+        if self.scale == 0:
+            return np.zeros_like(keypoints)
+        out = keypoints.copy()
+        out[..., :2] = self.scale * (keypoints[..., :2] - np.array(self.centre))
+        return out.clip(-1, 1) if self.bounded else out
+
+    def undo(self, joints: Floats) -> Floats:
+        """Root-relative joints (..., 3) in the units that the lifter reads, in screen units."""
+        return joints / self.scale if self.scale else joints
+
+
+def normalisation(spec: LifterSpec, keypoints: Floats, camera: ClipCamera) -> Normalisation:
+    """What takes a whole track of screen-normalised keypoints (T, 17, C) to what the spec's lifter reads."""
+    if spec.normalisation == "pixels":
+        return Normalisation(scale=1 / min(1.0, camera.aspect))
+    if spec.normalisation == "crop":
+        return crop_to_track(keypoints)
+    return Normalisation()
+
+
+def crop_to_track(keypoints: Floats) -> Normalisation:
+    """The square around all joints of a whole track (T, 17, 3) becomes [-1, 1].
+
+    Joints of score 0 do not count for the square. Without a square, everything becomes 0.
+    """
+    places = keypoints[keypoints[..., 2] != 0][:, :2].astype(np.float64)
+    if len(places) < FEWEST:
+        return Normalisation(scale=0.0, bounded=True)
+    low, high = places.min(0), places.max(0)
+    side = float((high - low).max())
+    x, y = (low + high) / 2
+    return Normalisation((float(x), float(y)), 2 / side if side > 0 else 0.0, bounded=True)

@@ -1,0 +1,101 @@
+"""How well 2.5D poses become metres: the limb lengths that `lifter.metric` expects, and the error of scale.
+
+An oracle lifter, which answers with the exact 2.5D pose, is given to `lifter.metric.to_metres` on held-out
+motion capture seen by random cameras. What remains is the error of the way to metres itself: people of
+other limbs than average, and a focal length that the application can only assume.
+
+    python -m tools.measure_metres --data ../shared/mocap
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+
+from lifter.datasets.mocap.npz import MotionSequence
+from lifter.datasets.synthetic.cameras import CameraModel, draw_camera
+from lifter.evaluation.metrics import mpjpe
+from lifter.metric import limbs_length, to_image_units, to_metres
+
+CLIP_FRAMES = 150  # as `lifter evaluate` cuts motion capture
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class OracleClip:
+    """Exact joints (150, 17, 3), metres from the camera, and focal lengths in screen units, 2 f / width."""
+
+    joints: Floats
+    fps: float
+    true_focal: float
+    assumed_focal: float
+
+
+@dataclass(frozen=True)
+class ScaleError:
+    """Means over frames: how far the size of a pose is off, in percent, and what that costs in mm."""
+
+    scale_percent: float
+    mpjpe: float
+
+
+def oracle_clips(takes: Sequence[MotionSequence], seed: int) -> Iterator[OracleClip]:
+    """Every whole three seconds of every take, seen by one random camera each."""
+    for number, take in enumerate(takes):
+        pieces = len(take.joints) // CLIP_FRAMES
+        if not pieces:
+            continue
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        world = torch.from_numpy(take.joints[: pieces * CLIP_FRAMES]).unflatten(0, (pieces, CLIP_FRAMES))
+        camera = draw_camera(world, CameraModel(), generator)
+        world = world - camera.drift(world)
+        camera = camera.away_from(world)
+        seen = camera.to_camera(world).numpy()
+        for joints, focal, assumed in zip(seen, camera.scale, camera.assumed_focal, strict=True):
+            yield OracleClip(joints, take.fps, float(focal), float(assumed))
+
+
+def scale_error(clips: Sequence[OracleClip], assume_focal: bool) -> ScaleError:
+    """The error of oracle poses in metres, with the true focal length or with the application's."""
+    off, errors = [], []
+    for clip in clips:
+        pose, pelvis = to_image_units(clip.joints, clip.true_focal)
+        found = to_metres(pose, pelvis, clip.fps, clip.assumed_focal if assume_focal else clip.true_focal)
+        truth = clip.joints - clip.joints[:, :1]
+        best = (found * truth).sum((1, 2)) / (truth**2).sum((1, 2))
+        off.append(np.abs(best - 1))
+        errors.append(mpjpe(found, truth))
+    return ScaleError(100 * float(np.concatenate(off).mean()), 1000 * float(np.mean(errors)))
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="The motion capture.")],
+    seed: Annotated[int, typer.Option(help="Of the cameras.")] = 1,
+) -> None:
+    """Print the limbs' length in the training split, and the oracle's errors on the test split."""
+    from rich.console import Console
+
+    from lifter.datasets.mocap.folders import load_motion
+
+    console = Console(highlight=False, soft_wrap=True)
+    lengths = np.concatenate([limbs_length(take.joints) for take in load_motion(data, "train")])
+    console.print(f"limbs, training split: {lengths.mean():.3f} m, mean over {len(lengths)} frames")
+    clips = list(oracle_clips(load_motion(data, "test"), seed))
+    for assumed in (False, True):
+        found = scale_error(clips, assumed)
+        console.print(
+            f"{len(clips)} clips of the test split, exact 2.5D, {'assumed' if assumed else 'true'} focal "
+            f"length: mean scale error {found.scale_percent:.1f} %, MPJPE {found.mpjpe:.1f} mm"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
