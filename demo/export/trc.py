@@ -1,8 +1,8 @@
 """TRC: marker positions for OpenSim, one file a person, with the marker set and OpenSim set-ups.
 
 Metres, y up. OpenSim's inverse kinematics fails on frames without any marker: a file covers the frames from
-the person's first to the last known one, and frames between them without any joint are filled. A single
-missing marker is NaN.
+the person's first to the last known one, and frames between them without a joint are filled. A single missing
+marker is NaN.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from common.files import replace_file
 from demo.export.clip_video import encode_small
-from demo.export.source import JointStatus, joint_status, people_with_motion
+from demo.export.source import joint_status, people_with_motion
 from demo.motion.angles import ANGLES, joint_angles
 from demo.render.frame import BODY, FACE, INTERPOLATED_STRENGTH, SHINS, SOLE
 from demo.render.panel import LEFT, LIMBS, RIGHT, TURN, Color, View, grid_step, person_color
 from demo.results.result import Result
-from demo.types import Status
+from demo.types import JointStatus, Status
 
 log = logging.getLogger(__name__)
 

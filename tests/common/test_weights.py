@@ -57,9 +57,9 @@ def write_manifest(place: Path, *urls: str, **more: str) -> None:
 
 def test_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert weights.sha256(tmp_path / "x") == ABC
+    assert sha256(tmp_path / "x") == ABC
     with pytest.raises(WeightsError, match="cannot be read"):
-        weights.sha256(tmp_path)
+        sha256(tmp_path)
 
 
 def test_a_path_wins_and_need_not_be_known(place, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from demo.results.result import Result
@@ -45,14 +47,10 @@ def result_of(worlds, times=None, status=None, **more):
         "times": np.arange(frames) / FPS if times is None else times,
         "meta": {"schema": 1, "clip": "clip.mp4", "fps": FPS, "width": 640, "height": 480},
     }
-    if not more:
-        return Result(**fields)
-    from dataclasses import field, make_dataclass
-
-    extended = make_dataclass(
-        "Extended", [(name, object, field(default=None)) for name in more], bases=(Result,), frozen=True
-    )
-    return extended(**fields, **more)
+    known_names = {field.name for field in dataclasses.fields(Result)}
+    new = [(name, object) for name in more if name not in known_names]
+    extended = dataclasses.make_dataclass("Extended", new, bases=(Result,), frozen=True, kw_only=True)
+    return (extended if new else Result)(**fields, **more)
 
 
 def nobody():

@@ -5,7 +5,6 @@ import pytest
 
 from common.errors import UserError
 from demo.export.source import (
-    JointStatus,
     at_even_rate,
     frame_rate,
     is_steady,
@@ -16,7 +15,7 @@ from demo.export.source import (
     shots,
     spans,
 )
-from demo.types import Status
+from demo.types import JointStatus, Status
 from tests.demo.export.results import late_and_gap, march, nobody, result_of, two_shots, uneven
 
 
@@ -76,6 +75,15 @@ def test_resampling_neither_crosses_a_cut_nor_fills_a_gap():
     assert set(np.round(x[np.isfinite(x)], 3)) == {0.0, 3.0}
     assert result.shot.tolist() == sorted(result.shot.tolist())
     assert result.status.dtype == np.uint8
+
+
+def test_several_views_are_resampled_along_their_frames():
+    views = np.zeros((1, 4, 31, 17, 3), np.float32)
+    views[..., 0] = np.arange(31)[:, None]
+    result = result_of([march()], keypoints_2d_views=views)
+    sampled = resample(select_people(result, [1]), 60.0)
+    assert sampled.keypoints_2d_views.shape == (1, 4, 61, 17, 3)
+    np.testing.assert_allclose(sampled.keypoints_2d_views[0, 2, :, 5, 0], np.arange(61) / 2, atol=1e-4)
 
 
 def test_spans():
