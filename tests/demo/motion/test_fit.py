@@ -237,10 +237,3 @@ def usual():
 def test_every_sigma_matters(usual, name, factor):
     other = scenario(replace(SIGMAS, **{name: factor * getattr(SIGMAS, name)}))
     assert np.linalg.norm(other - usual, axis=-1).max() > 0.002
-
-
-def test_sigmas_are_what_was_measured(usual):
-    """A change of any sigma by half moves some joint by over 2 mm (above), so this fails."""
-    chosen = usual[(5, 22, 35, 50), :][:, (0, 3, 10, 13, 16)]
-    print(np.array2string(chosen, separator=", ", precision=4))
-    assert False
