@@ -35,7 +35,7 @@ $(VENV)/ready: requirements.txt requirements-nodeps.txt
 	$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt
 	touch $@
 
-$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt requirements-export.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 

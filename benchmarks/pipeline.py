@@ -16,7 +16,7 @@ from rich.table import Table
 
 from demo.models import load_models
 from demo.motion.lifting import lift_tracks
-from demo.motion.world import to_world
+from demo.motion.world import place_in_world
 from demo.pipeline import analyse, render
 from demo.render.clip import ClipRenderer
 from demo.settings import Settings
@@ -43,7 +43,7 @@ def main(
     start = time.perf_counter()
     tracks, times = analysis.tracks, analysis.times
     poses = lift_tracks(tracks, times, info.size, models.lifter, models.spec, device=models.device)
-    motion, scene = to_world(poses, times, info.size)
+    motion, scene = place_in_world(poses, times, info.size)
     rows.append(("lift: 3D, smooth, level", time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

@@ -24,6 +24,7 @@ BONES = {
     "elbow": (("shoulder", "elbow"), ("elbow", "wrist")),
     "hip": (("thorax", "pelvis"), ("hip", "knee")),
 }
+NAMES = (*BONES, "trunk")
 _MIDDLE = ("thorax", "pelvis")
 
 
@@ -49,6 +50,12 @@ def trunk_lean(joints: Floats, up: Floats) -> Floats:
     """Angle (...) of the trunk of poses (..., 17, 3) to the vertical `up`, (3,) or (..., 3)."""
     trunk = _bone(joints, "", "pelvis", "thorax")
     return angle_between(trunk, np.broadcast_to(up, trunk.shape))
+
+
+def pose_angles(joints: Floats, up: Floats) -> dict[str, Floats]:
+    """Every angle of `NAMES` of poses (..., 17, 3): (..., 2) right and left, (..., 1) of the trunk."""
+    angles = {name: flexion(joints, name) for name in BONES}
+    return {**angles, "trunk": trunk_lean(joints, up)[..., None]}
 
 
 def _bone(joints: Floats, side: str, start: str, end: str) -> Floats:

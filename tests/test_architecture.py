@@ -22,7 +22,7 @@ MOST_LINES = 400
 MOST_ROOMS = 22  # of demo; the design names about 18
 MOST_ARROWS = 70  # inside demo
 
-STAGES = ("video", "detection", "pose", "tracking", "motion", "render", "results", "export")
+STAGES = ("video", "detection", "pose", "tracking", "motion", "render", "results")
 
 # Arrows of demo run to a lower number only. A new module directly inside demo gets its floor here.
 FLOORS = {
@@ -31,6 +31,7 @@ FLOORS = {
     "boxes": 2,
     "settings": 2,
     **dict.fromkeys(STAGES, 3),
+    "export": 4,  # reads results, with the rig and angles of motion and the colours of render
     "models": 4,
     "training": 4,
     "pipeline": 5,

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from demo.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cluster", "datasets", "docs", "train")
+EXTRAS = ("cluster", "datasets", "docs", "export", "train")
 
 
 def requirements(name):

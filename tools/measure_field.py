@@ -52,7 +52,8 @@ def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
 
 
 def reprojection_error(result: Result, person: int) -> float:
-    """Median distance of limb joints from their keypoints, percent of body height; NaN of views."""
+    """Median distance of projected limb joints from their keypoints, percent of body height; NaN for
+    views."""
     camera = result.meta["camera"]
     if camera.get("virtual"):
         return np.nan

@@ -92,9 +92,8 @@ def track(scene: Scene, fps: float) -> Tracked:
             if person is not None and inside[person][index]:
                 found[person][index] = candidates
     keypoints = [fix_left_right(found[each.person_id], each.boxes, at) for each in merged.tracks]
-    boxes = [each.boxes for each in merged.tracks]
     return Tracked(
-        np.array(boxes, np.float32).reshape(-1, len(at), 4),
+        np.array([each.boxes for each in merged.tracks], np.float32).reshape(-1, len(at), 4),
         np.array(keypoints, np.float32).reshape(-1, len(at), 17, 3),
     )
 
@@ -125,7 +124,7 @@ def measure(scene: Scene, fps: float, tracked: Tracked) -> Score:
 def _owners(same: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(P, T) the track that has a person, -1 for none. same: (P, Q, T) which boxes agree. A person stays with
     their track for as long as it agrees (CLEAR MOT, Bernardin and Stiefelhagen, 2008)."""
-    people, tracks, length = same.shape
+    people, _, length = same.shape
     owner = np.full((people, length), -1)
     last = np.full(people, -1)
     for t in range(length):

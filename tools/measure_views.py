@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.results.result import Result, read_result
+from lifter.angles import NAMES
+from lifter.evaluation.angles import AngleFigures, compare_angles
 from lifter.evaluation.metrics import mpjpe, p_mpjpe, pck, procrustes_align
-from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
+from lifter.skeletons import H36M_17, LIMBS_COCO, LIMBS_H36M
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ViewScore:
     p_mpjpe, p_pck: every frame moved, turned and scaled onto the reference. w_mpjpe, w_pck: the whole clip
     turned about the vertical once, each frame moved onto the reference by the mean of its joints, nothing
     scaled: a leaning skeleton counts. tilt: angle between the result's vertical and the reference's; NaN
-    for a result that is of no camera.
+    for a result that is of no camera. angles: of `lifter.angles`, the trunk's in the result's world.
     """
 
     frames: int
@@ -39,6 +41,7 @@ class ViewScore:
     w_mpjpe: float
     w_pck: float
     tilt: float
+    angles: dict[str, AngleFigures]
 
 
 def score_view(
@@ -72,7 +75,18 @@ def score_view(
         w_mpjpe=mpjpe(level, truth_centred) * 1000,
         w_pck=pck(level, truth_centred),
         tilt=float(tilt),
+        angles=compare_angles([_with_middles(ours)], [_with_middles(truth)], [np.array((0.0, 0.0, 1.0))]),
     )
+
+
+def _with_middles(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Limb joints (T, 12, 3) as Human3.6M-17, with the middles of hips and shoulders as pelvis and thorax."""
+    joints = np.full((len(limbs), 17, 3), np.nan)
+    joints[:, LIMBS_H36M] = limbs
+    for middle, pair in (("pelvis", "hip"), ("thorax", "shoulder")):
+        sides = [H36M_17.joints.index(f"{side}_{pair}") for side in ("left", "right")]
+        joints[:, H36M_17.joints.index(middle)] = joints[:, sides].mean(1)
+    return joints
 
 
 def main(reference: Path, results: list[Path]) -> None:
@@ -82,13 +96,16 @@ def main(reference: Path, results: list[Path]) -> None:
     table = Table(
         "result", "frames", "P-MPJPE mm", "PCK@150 (P) %", "MPJPE level mm", "PCK@150 level %", "tilt deg"
     )
+    angles = Table("result", *(f"{name} error deg / range ratio" for name in NAMES))
     for path in results:
         result = read_result(path)
         rotation = None if result.meta["camera"].get("virtual") else next(rotations)
         s = score_view(result, joints, rotation)
         values = (s.p_mpjpe, s.p_pck, s.w_mpjpe, s.w_pck, s.tilt)
         table.add_row(path.stem, str(s.frames), *(f"{value:.1f}" for value in values))
+        angles.add_row(path.stem, *(f"{a.error:.1f} / {a.range_ratio:.2f}" for a in s.angles.values()))
     Console().print(table)
+    Console().print(angles)
 
 
 if __name__ == "__main__":

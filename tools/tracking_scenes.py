@@ -5,10 +5,10 @@ two rates is the rate alone. `SceneDetector` and `SceneKeypoints` take the place
 index in the scene is written into its first pixel.
 
 The detector's errors: jitter of the box, misses and weak scores in bursts, boxes without the legs,
-suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors: those
-of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place, joints of
-the person in front, arbitrary joints where a box shows no person. Second candidates hold a joint's own place
-where the first one does not.
+suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors:
+those of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place, joints
+of the person in front, arbitrary joints where a box shows no person. Second candidates hold a joint's own
+place where the first one does not.
 """
 
 from __future__ import annotations
@@ -55,8 +55,12 @@ _BONES = np.array(
         (8, 10),
         (11, 13),
         (13, 15),
+        (12, 14),
+        (14, 16),
+        (0, 5),
+        (0, 6),
+        (3, 4),
     ]
-    + [(12, 14), (14, 16), (0, 5), (0, 6), (3, 4)]
 )
 _LIMB_RADIUS = 0.08  # metres around a bone that hide what is behind
 
@@ -284,10 +288,10 @@ def _candidates(
         for pair in ((5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)):
             for start, end in _bursts(samples, 0.12, 0.5, random):
                 own_joint, other = random.permutation(pair)
-                part = np.s_[person, start:end]
-                second[part][:, own_joint] = first[part][:, own_joint]
-                second[part][:, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
-                gone = second[part][:, own_joint, 2] == 0
+                part = slice(start, end)
+                second[person, part, own_joint] = first[person, part, own_joint]
+                second[person, part, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
+                gone = second[person, part, own_joint, 2] == 0
                 second[part][gone, own_joint, :2] = np.nan
                 first[part][:, own_joint, :2] = first[part][:, other, :2]
                 first[part][:, own_joint, 2] *= 0.95

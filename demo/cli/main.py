@@ -43,6 +43,8 @@ def expand_multi_values(flags: list[str]) -> list[str]:
     if flags and not flags[0].startswith("-") and flags[0] not in _commands():
         flags = ["--video", *flags]
     spelled: list[str] = []
+    if not flags:
+        return spelled
     many = ""  # the flag whose values follow
     for flag, following in zip(flags, [*flags[1:], "-"], strict=True):
         if many and not flag.startswith("-") and spelled[-1] != many:

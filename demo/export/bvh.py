@@ -32,6 +32,9 @@ def export_bvh(result: Result, path: Path) -> list[Path]:
     for person in people_with_motion(even):
         target = path.with_name(f"{path.stem}_person{even.person_ids[person]}.bvh")
         motion = solve_rig(even.joints_world[person], even.times, shots(even))
+        filled = int((~known_frames(even, person)).sum())
+        if filled:
+            log.info("%s: %d of %d frames without a pose were filled", target.name, filled, len(even.times))
         with replace_file(target) as temporary:
             temporary.write_text(bvh_text(motion, rate), encoding="ascii")
         written.append(target)

@@ -20,7 +20,7 @@ from demo.export.source import known_frames, people_with_motion, shots
 from demo.motion.rig import RIG_JOINTS, RIG_PARENTS, RigMotion, solve_rig
 from demo.render.panel import person_color
 from demo.results.result import Result
-from demo.settings import VERSION
+from demo.version import VERSION
 
 log = logging.getLogger(__name__)
 

@@ -49,8 +49,8 @@ def _edges(times: NDArray[np.floating], first: int, last: int) -> tuple[float, f
 
 
 def _line_color(name: str) -> tuple[float, float, float]:
-    """The side's colour of the 3D panel, darker, for white paper."""
-    color: Color = (90, 90, 90)
+    """The side's colour of the 3D panel, darker, for white paper; greys for the trunk."""
+    color: Color = (60, 60, 60) if "forward" in name else (160, 160, 160)
     if name.startswith(("left", "right")):
         color = mix(LEFT if name.startswith("left") else RIGHT, (0.0, 0.0, 0.0), 0.15)
     blue, green, red = color

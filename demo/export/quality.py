@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.export.source import JointStatus, joint_status, known_frames
+from demo.export.source import joint_status, known_frames
 from demo.results.result import Result
-from demo.types import Status
+from demo.types import JointStatus, Status
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 
 SEEN_SCORE = 0.3  # of a keypoint that the reprojection is compared with

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,11 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from demo.results.result import Result
-from demo.types import Status
+from demo.types import JointStatus, Status
 
 STEADY = 0.1  # of a step: clips whose time stamps stray less from an even clock are taken as even
 USUAL_RATE = 30.0  # frames a second, where neither the time stamps nor the file say
-_PER_FRAME = ("times", "shot")  # arrays (frames,); all others but the ids count people, then frames
-
-
-class JointStatus(IntEnum):
-    """What one joint's position in one frame rests on (npz key `joint_status`)."""
-
-    MISSING = 0
-    SEEN = 1
-    INFERRED = 2
+_PER_FRAME = ("times", "shot")  # arrays (frames,); all others count people first
 
 
 def joint_status(result: Result) -> NDArray[np.uint8]:
@@ -124,14 +115,15 @@ def resample(result: Result, rate: float) -> Result:
     number = shots(result)
     same_shot = number[after - 1] == number[after]
 
-    def sample(values: NDArray[Any]) -> NDArray[Any]:
-        near = values[:, nearest]
-        if not np.issubdtype(values.dtype, np.floating):
-            return near
-        weight = share.reshape(1, -1, *[1] * (values.ndim - 2))
-        between = (1 - weight) * values[:, after - 1] + weight * values[:, after]
-        usable = np.isfinite(between) & same_shot.reshape(weight.shape)
-        return np.where(usable, between, near).astype(values.dtype)
+    def sample(values: NDArray[Any], axis: int) -> NDArray[Any]:
+        frames = np.moveaxis(values, axis, 0)
+        near = frames[nearest]
+        if np.issubdtype(values.dtype, np.floating):
+            weight = share.reshape(-1, *[1] * (values.ndim - 1))
+            between = (1 - weight) * frames[after - 1] + weight * frames[after]
+            usable = np.isfinite(between) & same_shot.reshape(weight.shape)
+            near = np.where(usable, between, near).astype(values.dtype)
+        return np.moveaxis(near, 0, axis)
 
     changed: dict[str, Any] = {"times": times}
     for field in fields(result):
@@ -139,7 +131,7 @@ def resample(result: Result, rate: float) -> Result:
         if field.name == "shot" and values is not None:
             changed["shot"] = values[nearest]
         elif isinstance(values, np.ndarray) and values.ndim >= 2:
-            changed[field.name] = sample(values)
+            changed[field.name] = sample(values, 2 if field.name.endswith("_views") else 1)
     return replace(result, **changed)
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from common.errors import MissingExtra, OutputError
 from common.files import replace_file
-from demo.export.source import JointStatus, joint_status
+from demo.export.source import joint_status
 from demo.motion.angles import ANGLES, joint_angles
 from demo.results.result import Result
-from demo.types import Status
+from demo.types import JointStatus, Status
 from lifter.skeletons import H36M_17
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """TRC: marker positions for OpenSim, one file a person, with the marker set and OpenSim set-ups.
 
-Metres, y up. A file covers the frames from the person's first to the last known one, because OpenSim's
-inverse kinematics fails on frames without any marker. A marker that is missing inside them is NaN.
+Metres, y up. OpenSim's inverse kinematics fails on frames without any marker: a file covers the frames from
+the person's first to the last known one, and frames between them without a joint are filled. A single missing
+marker is NaN.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from common.files import replace_file
 from demo.export.opensim import MARKERS, ik_setup, marker_set, scale_setup
-from demo.export.source import at_even_rate, known_frames, people_with_motion
-from demo.motion.rig import to_file_axes
+from demo.export.source import at_even_rate, known_frames, people_with_motion, shots
+from demo.motion.rig import fill_missing, to_file_axes
 from demo.results.result import Result
 from lifter.skeletons import H36M_17
 
@@ -30,7 +31,11 @@ def export_trc(result: Result, path: Path) -> list[Path]:
         target = path.with_name(f"{path.stem}_person{even.person_ids[person]}.trc")
         frames = np.flatnonzero(known_frames(even, person))
         part = slice(frames[0], frames[-1] + 1)
-        texts[target] = trc_text(even.joints_world[person, part], even.times[part], rate, target.name)
+        joints = _without_empty_frames(even.joints_world[person, part], even.times[part], shots(even)[part])
+        filled = len(joints) - len(frames)
+        if filled:
+            log.info("%s: %d frames without a pose were filled", target.name, filled)
+        texts[target] = trc_text(joints, even.times[part], rate, target.name)
         span = (float(even.times[frames[0]]), float(even.times[frames[-1]]))
         markers = f"{path.stem}_opensim_markers.xml"
         texts[target.with_name(f"{target.stem}_opensim_scale.xml")] = scale_setup(target.stem, markers, span)
@@ -42,6 +47,14 @@ def export_trc(result: Result, path: Path) -> list[Path]:
         with replace_file(target) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return list(texts)
+
+
+def _without_empty_frames(
+    joints: NDArray[np.floating], times: NDArray[np.floating], shot: NDArray[np.integer]
+) -> NDArray[np.floating]:
+    """Joints (T, 17, 3) with frames that have none filled as in `fill_missing`."""
+    empty = ~np.isfinite(joints).any((-1, -2))
+    return np.where(empty[:, None, None], fill_missing(joints, times, shot), joints)
 
 
 def trc_text(joints: NDArray[np.floating], times: NDArray[np.floating], rate: float, name: str) -> str:

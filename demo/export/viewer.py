@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from common.files import replace_file
 from demo.export.clip_video import encode_small
-from demo.export.source import JointStatus, joint_status, people_with_motion
+from demo.export.source import joint_status, people_with_motion
 from demo.motion.angles import ANGLES, joint_angles
 from demo.render.frame import BODY, FACE, INTERPOLATED_STRENGTH, SHINS, SOLE
 from demo.render.panel import LEFT, LIMBS, RIGHT, TURN, Color, View, grid_step, person_color
 from demo.results.result import Result
-from demo.types import Status
+from demo.types import JointStatus, Status
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[
     text = Template((page / "viewer.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(str(result.meta.get("clip", path.stem))),
         style=style,
-        data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
         script=scene + script,
     )
     with replace_file(target) as temporary:

@@ -25,8 +25,8 @@ BONE_GROUPS = (
     ("right_wrist", "left_wrist"),
 )
 # Mean lengths in metres and log standard deviations given the stature. Geometric means over the training
-# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated ratios in the
-# picture to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
+# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated ratios in
+# pictures to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
 BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
 BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
 

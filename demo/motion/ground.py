@@ -18,7 +18,7 @@ from lifter.clock import frame_rate, runs
 from lifter.skeletons import H36M_17
 
 # Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
-# ankle its height over the sole, .039 of stature (Winter, "Biomechanics and Motor Control of Human Movement").
+# ankle its height over the sole, .039 of stature (Winter, Biomechanics and Motor Control of Human Movement).
 _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
 CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])

@@ -164,7 +164,7 @@ def solve_rig(
 
 
 def _lengths(points: Doubles) -> dict[str, float]:
-    """Metres of every bone by its end's name: clip medians, left and right averaged."""
+    """Metres of every bone by its end's name and of the collarbones: clip medians, both sides averaged."""
     lengths = {
         H36M_17.joints[child]: float(
             np.nanmedian(np.linalg.norm(points[:, child] - points[:, parent], axis=-1))
@@ -175,6 +175,16 @@ def _lengths(points: Doubles) -> dict[str, float]:
         pair = (H36M_17.joints[left], H36M_17.joints[right])
         mean = float(np.nanmean([lengths[name] for name in pair]))
         lengths |= dict.fromkeys(pair, mean)
+    across = (
+        points[:, H36M_17.joints.index("left_shoulder")] - points[:, H36M_17.joints.index("right_shoulder")]
+    )
+    thorax = points[:, H36M_17.joints.index("thorax")]
+    start = COLLARBONE_START * lengths["left_shoulder"] * unit(across, across)
+    collarbones = [
+        np.linalg.norm(points[:, H36M_17.joints.index(name)] - thorax - sign * start, axis=-1)
+        for name, sign in (("left_shoulder", 1.0), ("right_shoulder", -1.0))
+    ]
+    lengths["collarbone"] = float(np.nanmedian(collarbones))
     return {
         name: max(length, SHORTEST) if np.isfinite(length) else SHORTEST for name, length in lengths.items()
     }
@@ -194,7 +204,7 @@ def _rest_pose(lengths: dict[str, float]) -> tuple[Doubles, dict[str, tuple[floa
     }
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         offset[f"{side}Shoulder"] = (sign * collar, upper, 0.0)
-        offset[f"{side}Arm"] = (sign * (lengths["left_shoulder"] - collar), 0.0, 0.0)
+        offset[f"{side}Arm"] = (sign * lengths["collarbone"], 0.0, 0.0)
         offset[f"{side}ForeArm"] = (sign * lengths["left_elbow"], 0.0, 0.0)
         offset[f"{side}Hand"] = (sign * lengths["left_wrist"], 0.0, 0.0)
         offset[f"{side}UpLeg"] = (sign * lengths["left_hip"], 0.0, 0.0)

@@ -39,6 +39,9 @@ _SHOWN_BY = {
 _UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # no motion is too sudden
 
 
+COCO_ANKLES = (15, 16)
+
+
 def place_in_world(
     poses: CameraPoses,
     times: Doubles,
@@ -67,7 +70,7 @@ def place_in_world(
     touch = people.touch(found.up)
     scales, height = common_floor(
         [own[np.isfinite(own)] for own in touch],
-        [float(keypoints[..., 2].mean()) for keypoints in poses.keypoints],
+        [float(keypoints[:, COCO_ANKLES, 2].mean()) for keypoints in poses.keypoints],
     )
     people.fit([Floor(found.up, height / scale) for scale in scales])
     joints = people.joints * np.array(scales).reshape(-1, 1, 1, 1)

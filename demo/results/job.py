@@ -23,7 +23,8 @@ VIEWS = Path("views")  # what the outputs of several synchronised clips are name
 class ClipReport:
     """What became of one clip, or of several views of one person.
 
-    files: the outputs. notes: lines for the user. damage: why the clip ended early, or None. models: names of the networks.
+    files: the outputs. notes: lines for the user. damage: why the clip ended early, or None. models: names of
+    the networks.
     from_cache: everything was there already.
     """
 

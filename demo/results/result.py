@@ -107,13 +107,14 @@ def write_result(path: Path, result: Result) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path | str) -> Result:
     """Reads a result file and checks that it is one.
 
     Raises:
         InputMissing: there is no such file.
         DataError: the file is damaged, of a newer version, or its arrays do not fit each other.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputMissing(f"{path}: no such file")
     try:

@@ -153,6 +153,7 @@ def _on_mocap(
     from rich.progress import track
     from rich.table import Table
 
+    from lifter.angles import NAMES
     from lifter.datasets.mocap.folders import load_motion
     from lifter.datasets.synthetic.noise import NoiseModel
     from lifter.evaluation.mocap import CLIP_FRAMES, virtual_clips, virtual_views
@@ -178,14 +179,28 @@ def _on_mocap(
     )
     table = Table()
     table.add_column("model", no_wrap=True)
-    for column in ("MPJPE mm", "P-MPJPE mm", "N-MPJPE mm", "MPJVE mm/frame", "PCK@150 %", "up deg"):
+    columns = (
+        "MPJPE mm",
+        "P-MPJPE mm",
+        "N-MPJPE mm",
+        "MPJVE mm/frame",
+        "PCK@150 %",
+        "up deg",
+        "causal MPJPE mm",
+    )
+    for column in columns:
         table.add_column(column, justify="right")
+    angles = Table(caption="mean absolute error in degrees / predicted over true range", title_justify="left")
+    for column in ("model", *NAMES):
+        angles.add_column(column, no_wrap=True)
     for name, m in rows.items():
-        values = (m.mpjpe, m.p_mpjpe, m.n_mpjpe, m.mpjve, m.pck, m.up_degrees)
+        values = (m.mpjpe, m.p_mpjpe, m.n_mpjpe, m.mpjve, m.pck, m.up_degrees, m.causal_mpjpe)
         table.add_row(name, *(f"{value:.1f}" for value in values))
+        angles.add_row(name, *(f"{a.error:.1f} / {a.range_ratio:.2f}" for a in m.angles.values()))
     console = Console(highlight=False)
     console.print(title)
     console.print(table)
+    console.print(angles)
     return {"protocol": title, "models": {name: asdict(m) for name, m in rows.items()}}
 
 

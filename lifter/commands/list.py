@@ -18,17 +18,18 @@ def list_lifters(
 
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    columns = ("lifter", "frames", "output", "joints", "channels", "views", "space", "flip", "error")
+    columns = ("lifter", "frames", "output", "units", "joints", "scores", "views", "space", "flip", "error")
     for column in columns:
         table.add_column(column, no_wrap=True)
     for found in REGISTRY.values():
         c = found.spec(found.config_class())
         table.add_row(
             found.name,
-            str(c.frames),
+            f"1-{c.frames}" if c.short == "as_is" else str(c.frames),
             c.output if c.frames > 1 else "frame",
+            "m" if c.units == "metres" else "2.5D",
             c.joints,
-            str(c.channels),
+            "yes" if c.channels == 3 else "no",
             str(c.views),
             c.space,
             "yes" if c.flip_average else "no",

@@ -6,6 +6,7 @@ views see the same motion through random cameras around it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from lifter.datasets.mocap.npz import MotionSequence
 from lifter.datasets.synthetic.cameras import CameraModel, render_windows
 from lifter.datasets.synthetic.noise import NoiseModel
 from lifter.datasets.synthetic.windows import render_views_around, views_for_lifter
+from lifter.evaluation.angles import AngleFigures, compare_angles
 from lifter.evaluation.metrics import mpjpe_per_frame, mpjve, n_mpjpe, p_mpjpe_per_frame, pck
 from lifter.gaps import to_lifter_input
 from lifter.inference import UNKNOWN_CAMERA, lift_track
@@ -26,6 +28,7 @@ from lifter.smoothing import smooth
 from lifter.spec import Lifter, LifterSpec
 
 CLIP_FRAMES = 150
+CAUSAL_STEP = 23  # frames between the ends of windows of the past: four windows of 81 frames a clip
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Measured:
     """Means over all frames. Millimetres; `pck` in percent at 150 mm; `mpjve` in millimetres a frame.
 
     `up_degrees` is the angle between predicted and true vertical, NaN where the lifter does not say.
+    `causal_mpjpe` is that of frames lifted from themselves and the frames before alone, as live use does; NaN
+    where the lifter answers the middle of its window. `angles`: by `lifter.angles.NAMES`, against the true
+    vertical.
     """
 
     frames: int
@@ -42,6 +48,8 @@ class Measured:
     mpjve: float
     pck: float
     up_degrees: float
+    causal_mpjpe: float
+    angles: dict[str, AngleFigures]
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ def evaluate(
     lifter.to(device).eval()
     sums = np.zeros(6)
     frames = 0
+    found, causal = [], []
     for done, clip in enumerate(clips, start=1):
         keypoints = read_by(spec, clip)
         lifted = lift_track(lifter, spec, keypoints, flip=flip, device=device, camera=clip.camera)
@@ -127,6 +136,8 @@ def evaluate(
         if lifted.up is not None:
             up = lifted.up.mean(0)
             angle = np.degrees(np.arccos(np.clip(up @ clip.up / np.linalg.norm(up), -1, 1)))
+        found.append(joints)
+        causal.append(_causal_errors(lifter, spec, keypoints, clip, flip, device))
         length = len(joints)
         frames += length
         sums += length * np.array(
@@ -140,4 +151,28 @@ def evaluate(
             ]
         )
         yield done, None
-    yield len(clips), Measured(frames, *(float(v) for v in sums / max(frames, 1)))
+    angles = compare_angles(found, [clip.joints for clip in clips], [clip.up for clip in clips])
+    mean, p_mean, n_mean, velocity, part, tilt = (float(value) for value in sums / max(frames, 1))
+    last = np.concatenate(causal) if causal else np.zeros(0)
+    causal_mean = float(last.mean()) if len(last) else math.nan
+    measured = Measured(frames, mean, p_mean, n_mean, velocity, part, tilt, causal_mean, angles)
+    yield len(clips), measured
+
+
+def _causal_errors(
+    lifter: Lifter,
+    spec: LifterSpec,
+    keypoints: NDArray[np.float32],
+    clip: TestClip,
+    flip: bool,
+    device: str,
+) -> NDArray[np.floating]:
+    """MPJPE in millimetres of the last frame of windows of the past, every `CAUSAL_STEP` frames."""
+    if spec.output != "sequence":
+        return np.zeros(0)
+    errors = []
+    for end in range(min(spec.frames, len(keypoints)), len(keypoints) + 1, CAUSAL_STEP):
+        window = keypoints[max(end - spec.frames, 0) : end]
+        lifted = lift_track(lifter, spec, window, flip=flip, device=device, camera=clip.camera)
+        errors.append(mpjpe_per_frame(lifted.joints[-1], clip.joints[end - 1]) * 1000)
+    return np.array(errors)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from common import weights
-from common.errors import DownloadError, OutputError, WeightsError
+from common.errors import DownloadError, InputMissing, OutputError, WeightsError
+from common.files import sha256
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 
@@ -57,9 +58,9 @@ def write_manifest(place: Path, *urls: str, **more: str) -> None:
 
 def test_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert weights.sha256(tmp_path / "x") == ABC
-    with pytest.raises(WeightsError, match="cannot be read"):
-        weights.sha256(tmp_path)
+    assert sha256(tmp_path / "x") == ABC
+    with pytest.raises(InputMissing, match="cannot be read"):
+        sha256(tmp_path)
 
 
 def test_a_path_wins_and_need_not_be_known(place, monkeypatch):

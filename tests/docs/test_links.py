@@ -10,7 +10,7 @@ import pytest
 from tests.docs.blocks import DOCUMENTS, ROOT, prose
 
 NOT_YET_WRITTEN = {"blender.md", "unreal.md", "opensim.md", "pandas.md", "viewer.md", "report.md"}
-ABSENT = ("outputs/", "runs/", "site/", "demo/export/")  # made by a run, or not written yet
+ABSENT = ("outputs/", "runs/", "site/")  # made by a run
 ids = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 
 

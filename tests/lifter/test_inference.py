@@ -29,7 +29,8 @@ class Echo(Lifter):
         if self.centre:
             joints = joints[:, x.shape[1] // 2][:, None]
         up = torch.tensor([0.6, -0.8, 0.0]).expand(len(x), joints.shape[1], 3)
-        return LifterOutput(joints, joints[..., 0].abs(), up)
+        contacts = joints[..., 0].abs().clamp(max=1)
+        return LifterOutput(joints, joints[..., 0].abs(), up, contacts)
 
 
 def track(length):
@@ -47,12 +48,13 @@ def test_frames_come_back_in_their_places(length, centre):
     assert lifted.joints.shape == (length, 17, 3)
 
 
-def test_flip_averaging_undoes_the_mirror_for_joints_error_and_up():
+def test_flip_averaging_undoes_the_mirror_for_joints_error_up_and_contacts():
     points = track(40)
     lifted = lift_track(Echo(), LifterSpec("echo", 27), points)
     # An echo of the mirrored input, mirrored back, is the echo of the input.
     np.testing.assert_allclose(lifted.joints[..., :2], points[..., :2], atol=1e-5)
     np.testing.assert_allclose(lifted.error, np.abs(points[..., 0]), atol=1e-5)
+    np.testing.assert_allclose(lifted.contacts, np.abs(points[..., 0]).clip(max=1), atol=1e-5)
     # The echo's up does not depend on the input, so its sideways parts cancel.
     np.testing.assert_allclose(lifted.up, np.tile((0.0, -0.8, 0.0), (40, 1)), atol=1e-6)
 

@@ -25,10 +25,8 @@ def result(*people):
     tracks = Tracks2D(ids.astype(np.int32), boxes, keypoints)
     world = np.zeros((len(ids), FRAMES, 17, 3), np.float32)
     status = np.full((len(ids), FRAMES), Status.MEASURED, np.uint8)
-    seen = np.ones((len(ids), FRAMES, 17), np.uint8)
-    return Result.build(
-        tracks, Motion(tracks.ids, world, world, None, status, seen), np.arange(FRAMES) / 25, {}
-    )
+    motion = Motion(tracks.ids, world, world, None, status, np.ones((len(ids), FRAMES, 17), np.uint8))
+    return Result.build(tracks, motion, np.arange(FRAMES) / 25, {})
 
 
 def test_the_same_findings_agree_wholly_in_any_order():

@@ -202,7 +202,7 @@ function startVideo() {
   video.loop = true;
   video.addEventListener("error", () => { hasVideo = false; get("film").classList.add("none"); redraw(); });
   video.src = CLIP.video.data
-    ? URL.createObjectURL(new Blob([bytes(CLIP.video.data)], { type: "video/mp4" })) : CLIP.video.file;
+    ? URL.createObjectURL(new Blob([bytes(CLIP.video.data)], { type: "video/mp4" })) : encodeURIComponent(CLIP.video.file);
   if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(followVideo);
   else for (const event of ["timeupdate", "seeked"]) video.addEventListener(event, () => showTime(video.currentTime));
 }

@@ -36,7 +36,7 @@ class MotionSequence:
 
     @property
     def kind(self) -> str:
-        """ "captured", "authored" (poses keyed by hand) or "biomechanics" (anatomical joint centres)."""
+        """`CAPTURED`, "authored" (poses keyed by hand) or "biomechanics" (anatomical joint centres)."""
         return KINDS.get(self.data_set, CAPTURED)
 
 

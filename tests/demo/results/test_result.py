@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import DataError, InputMissing
 from demo.results.result import Result, read_result, write_result
-from demo.types import Motion, Status, Tracks2D
+from demo.types import JointStatus, Motion, Status, Tracks2D
 
 
 def example(people=2, frames=5):
@@ -19,7 +19,8 @@ def example(people=2, frames=5):
 
     ids = np.arange(1, people + 1, dtype=np.int32)
     status = np.full((people, frames), Status.MEASURED, np.uint8)
-    motion = Motion(ids, drawn(17, 3), drawn(17, 3), None, status, np.ones((people, frames, 17), np.uint8))
+    joint_status = np.full((people, frames, 17), JointStatus.SEEN, np.uint8)
+    motion = Motion(ids, drawn(17, 3), drawn(17, 3), None, status, joint_status)
     return Result.build(Tracks2D(ids, drawn(4), drawn(17, 3)), motion, np.arange(frames) / 30, {"fps": 30.0})
 
 

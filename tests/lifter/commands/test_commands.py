@@ -17,7 +17,7 @@ from lifter.commands.export import export
 from lifter.commands.list import list_lifters
 from lifter.commands.verify import verify
 from lifter.registry import REGISTRY, create
-from tests.lifter.tiny import OFFICIAL, PAPERS
+from tests.lifter.tiny import NAMES, OFFICIAL, PAPERS
 
 LSTM = REGISTRY["lstm_posenet"], REGISTRY["lstm_posenet"].config_class()
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -34,7 +34,9 @@ def test_list_shows_every_lifter_in_one_line():
     lines = run("list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(REGISTRY)
     row = next(line for line in lines if line.startswith("esmformer"))
-    assert row.split() == ["esmformer", "27", "sequence", "h36m17", "2", "4", "world", "no", "no"]
+    assert row.split() == ["esmformer", "27", "sequence", "m", "h36m17", "no", "4", "world", "no", "no"]
+    row = next(line for line in lines if line.startswith("motionbert"))
+    assert row.split()[:4] == ["motionbert", "1-243", "sequence", "2.5D"]
     assert "40.1 mm MPJPE" in run("list", "--details").stdout
 
 
@@ -55,7 +57,8 @@ def test_verify_shows_every_output_and_fails_on_a_difference(tmp_path: Path):
 @pytest.mark.parametrize("name", PAPERS)
 def test_convert_there_and_back(name, tmp_path: Path):
     torch.manual_seed(0)
-    theirs, ours, back = (tmp_path / each for each in ("a.bin", "b.safetensors", "c.bin"))
+    theirs = tmp_path / NAMES.get(name, "a.bin")
+    ours, back = tmp_path / "b.safetensors", tmp_path / f"c_{theirs.name}"
     save_official(theirs, create(name, OFFICIAL[name]), REGISTRY[name], OFFICIAL[name])
     assert run("convert", theirs, ours).exit_code == 0
     assert run("convert", ours, back).exit_code == 0

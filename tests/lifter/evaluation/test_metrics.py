@@ -82,6 +82,17 @@ def test_plain_and_weighted_mpjpe(truth):
     assert value == pytest.approx(truth["vp3d/weighted_mpjpe"].item(), abs=1e-5)
 
 
+def test_motionberts_loss(truth, poses):
+    predicted, target = (torch.from_numpy(each) for each in poses)
+    n_mpjpe = losses.n_mpjpe_loss(predicted, target).item()
+    assert n_mpjpe == pytest.approx(truth["vp3d/n_mpjpe"], abs=1e-5)
+    parts = losses.mpjpe_loss(predicted, target) + 20 * losses.velocity_loss(predicted, target)
+    expected = parts.item() + 0.5 * n_mpjpe
+    assert losses.motionbert_loss(predicted, target).item() == pytest.approx(expected, rel=1e-9)
+    flat = torch.zeros_like(target)
+    assert losses.n_mpjpe_loss(flat, target) == losses.mpjpe_loss(flat, target)
+
+
 def test_jointformer_loss(truth):
     predicted, target = (
         torch.from_numpy(truth[f"in/{name}"]).reshape(-1, 17, 3) for name in ("pred", "target")

@@ -1,5 +1,7 @@
 """Figures on motion capture: the same clips every time, for lifters of any joints and any number of views."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,3 +97,13 @@ def test_millimetres_by_hand():
     assert measured.mpjpe == pytest.approx(30 * 16 / 17, abs=1e-3)
     assert measured.mpjve == pytest.approx(0, abs=1e-3)
     assert measured.pck == 100
+
+
+@pytest.mark.parametrize("name", ["motionbert", "motionagformer"])
+def test_answers_in_units_of_the_picture_are_measured_in_metres(name):
+    clips = virtual_clips([take("test", frames=150)], 0, None)
+    torch.manual_seed(0)
+    for config in (CONFIGS[name], replace(CONFIGS[name], person_relative=True)):
+        _, measured = last(evaluate(create(name, config), REGISTRY[name].spec(config), clips))
+        assert measured.frames == 150
+        assert measured.p_mpjpe <= measured.n_mpjpe <= measured.mpjpe < 3000

@@ -41,6 +41,9 @@ def test_a_training_without_end_is_cooled_down_as_one_that_was_planned():
         ("ktpformer", 0, 8e-5),
         ("ktpformer", 30, 8e-5 * 0.99**3),  # epochs of ten steps
         ("crossformer", 19, 4e-5 * 0.99),
+        ("mixste", 25, 4e-5 * 0.99**2),
+        ("motionbert", 10, 2e-4 * 0.99),
+        ("motionagformer", 31, 5e-4 * 0.99**3),
         ("jointformer", 50, 0.5e-3),  # of 100 in all
         ("esmformer", 40, 5e-4 * 0.95**4),
         ("esmformer", 50, 5e-4 * 0.95**4 * 0.5),

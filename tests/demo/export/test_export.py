@@ -1,0 +1,95 @@
+"""Every exporter writes every case, and what is asked wrongly is told in a line."""
+
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from common.errors import MissingExtra, UserError
+from demo.cli.export import register
+from demo.export import EXPORTERS, EXPORTS_BY_DEFAULT, export, parse_formats
+from demo.results.result import read_result, write_result
+from tests.demo.export.results import CASES, late_and_gap, nobody
+
+NEEDS = {"c3d": "ezc3d", "parquet": "pyarrow", "xlsx": "openpyxl"}
+WITHOUT_BLENDER = [name for name in EXPORTERS if name != "fbx"]
+EMPTY = {"bvh", "glb", "trc", "c3d", "fbx"}  # formats that have nothing to write where there is nobody
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", WITHOUT_BLENDER)
+def test_every_exporter_writes_every_case(name, case, tmp_path):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    result = CASES[case]()
+    files = export(result, tmp_path, "clip", [name])
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    assert all(file.stat().st_size > 0 and file.name.startswith("clip") for file in files)
+    somebody = len(result.person_ids) > 0 and len(result.times) > 0
+    assert bool(files) == (somebody or name not in EMPTY)
+
+
+def test_the_same_result_gives_the_same_bytes(tmp_path):
+    for folder in ("one", "two"):
+        export(late_and_gap(), tmp_path / folder, "clip", EXPORTS_BY_DEFAULT)
+    names = sorted(file.name for file in (tmp_path / "one").iterdir())
+    assert len(names) == 9
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_names_of_formats():
+    assert parse_formats("bvh, GLB,bvh") == ("bvh", "glb")
+    assert parse_formats("") == parse_formats("none") == ()
+    assert parse_formats("all") == tuple(EXPORTERS)
+    with pytest.raises(UserError, match=r"'usd'.*bvh, glb"):
+        parse_formats("bvh,usd")
+
+
+@pytest.mark.parametrize(("name", "module"), NEEDS.items())
+def test_a_missing_package_is_named_with_the_way_to_get_it(name, module, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"{module}.*requirements-export\.txt"):
+        export(late_and_gap(), tmp_path, "clip", [name])
+
+
+def test_fbx_without_blender(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("BLENDER", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="pip install bpy"):
+        export(late_and_gap(), tmp_path, "clip", ["fbx"])
+
+
+def test_exports_log_what_they_wrote_and_what_not(tmp_path, caplog):
+    caplog.set_level("INFO", logger="demo.export")
+    export(late_and_gap(), tmp_path, "clip", ["bvh"])
+    export(nobody(), tmp_path, "none", ["glb"])
+    assert "clip_person1.bvh" in caplog.text
+    assert "nobody in the clip" in caplog.text
+
+
+@pytest.fixture
+def command():
+    app = typer.Typer()
+    register(app)
+    app.callback()(lambda: None)
+    return lambda *words: CliRunner().invoke(app, ["export", *map(str, words)])
+
+
+def test_the_command_writes_one_person_at_another_rate(tmp_path, command):
+    write_result(tmp_path / "clip.npz", late_and_gap())
+    out = tmp_path / "out"
+    done = command(tmp_path / "clip.npz", "--to", "bvh", "--person", 2, "--fps", 60, "--output", out)
+    assert done.exit_code == 0, done.output
+    assert sorted(file.name for file in out.iterdir()) == ["clip_motion.json", "clip_person2.bvh"]
+    assert "Frames: 61" in (out / "clip_person2.bvh").read_text()
+    assert str(out / "clip_person2.bvh") in done.output
+
+
+def test_the_command_refuses_in_a_line(tmp_path, command):
+    write_result(tmp_path / "clip.npz", late_and_gap())
+    assert isinstance(command(tmp_path / "clip.npz", "--to", "usd").exception, UserError)
+    assert isinstance(command(tmp_path / "none.npz", "--to", "bvh").exception, UserError)
+    assert read_result(tmp_path / "clip.npz").person_ids.tolist() == [1, 2]
