@@ -5,7 +5,6 @@ python -m tools.measure_priors ../shared/mocap
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from demo.motion.body import BEND_ROWS, BONE_GROUPS, ROWS
+from demo.motion.body import BEND_ROWS, BONE_GROUPS, ROWS, SIGMAS
 from lifter.datasets.mocap.folders import load_motion
 from lifter.skeletons import H36M_17
 
 Doubles = NDArray[np.float64]
-FREEDOMS = (1.0, 2.0, 3.0, 5.0)
+CAPTURED = ("cmu", "hdm05")  # sets of captured people with one definition of joints
 SCALES = np.arange(0.01, 0.2, 0.005)  # metres
 
 
@@ -33,24 +32,25 @@ def bone_lengths(joints: Doubles) -> Doubles:
     return np.array(means)
 
 
-def student(bends: Doubles) -> tuple[float, float]:
-    """Degrees of freedom and scale (metres) of the two-dimensional t that makes bends (N,) most probable."""
+def student_scale(bends: Doubles, freedom: float) -> float:
+    """Scale, metres, of the two-dimensional Student's t that makes bends (N,) most probable."""
 
-    def likelihood(freedom: float, scale: float) -> float:
+    def likelihood(scale: float) -> float:
         tail = (1 + bends**2 / (freedom * scale**2)) ** (-(freedom + 2) / 2)
         return float(np.log(bends / scale**2 * tail + 1e-12).mean())
 
-    return max(product(FREEDOMS, SCALES), key=lambda pair: likelihood(*pair))
+    return float(max(SCALES, key=likelihood))
 
 
 def main(data: Path) -> None:
     """Print bone lengths and their spread, root mean square accelerations, and the bends of limbs."""
     takes = load_motion(data, "train") + load_motion(data, "val")
-    lengths = np.log([bone_lengths(take.joints.astype(np.float64)) for take in takes])
+    captured = [take for take in takes if take.data_set in CAPTURED]
+    lengths = np.log([bone_lengths(take.joints.astype(np.float64)) for take in captured])
     stature = lengths.mean(1, keepdims=True)
     squares = [
         (np.linalg.norm(np.diff(take.joints.astype(np.float64), 2, axis=0), axis=-1) * take.fps**2) ** 2
-        for take in takes
+        for take in captured
     ]
     console = Console(highlight=False)
     bones = Table("bone", "length, m", "log spread about the stature")
@@ -65,8 +65,8 @@ def main(data: Path) -> None:
         [np.linalg.norm(ROWS[BEND_ROWS] @ take.joints[::10].astype(np.float64), axis=-1) for take in takes]
     )
     for name, columns in (("knee", (0, 1)), ("elbow", (2, 3))):
-        freedom, scale = student(bends[:, columns].ravel())
-        console.print(f"{name}: t of {freedom:.0f} degrees of freedom, {scale:.3f} m")
+        scale = student_scale(bends[:, columns].ravel(), SIGMAS.bend_freedom)
+        console.print(f"{name}: t of {SIGMAS.bend_freedom:g} degrees of freedom, {scale:.3f} m")
 
 
 if __name__ == "__main__":

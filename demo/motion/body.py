@@ -57,7 +57,7 @@ class Sigmas:
     motion capture. behind: metres that a knee is behind the line from hip to ankle.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
 
-    Those without a source are set so that 38 clips of simulated detections on held-out motion come out best
+    keypoint and the three times are set so that 38 clips of simulated detections on held-out motion come out best
     (P-MPJPE, knee and elbow angles); `tools/measure_priors.py` prints the rest.
     """
 
@@ -68,14 +68,14 @@ class Sigmas:
     length: float = 0.005
     stature: float = 0.06
     acceleration: float = 1.0
-    knee: float = 0.075
-    elbow: float = 0.10
+    knee: float = 0.065
+    elbow: float = 0.065
     behind: float = 0.02
     slip: float = 0.1
     floor: float = 0.03
     # Degrees of freedom of the t distributions: small ones leave room for gross errors.
     keypoint_freedom: float = 3.0
-    bend_freedom: float = 3.0
+    bend_freedom: float = 2.0
     direction_freedom: float = 5.0
     # Seconds within which errors are alike, so that more frames a second say nothing new.
     keypoint_time: float = 0.15
