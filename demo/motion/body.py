@@ -25,22 +25,22 @@ BONE_GROUPS = (
     ("right_wrist", "left_wrist"),
 )
 # Mean lengths in metres and log standard deviations given the stature. Geometric means over the training
-# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated picture
-# ratios to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
+# takes of the motion capture (`tools/measure_priors.py`), times the factors that bring simulated ratios in
+# pictures to those of detected people (thigh/shank 1.07, trunk/leg .72), scaled to a stature of 1.70 m.
 BONE_MEAN = np.array((0.079, 0.400, 0.374, 0.237, 0.292, 0.156, 0.090, 0.197, 0.277, 0.252))
 BONE_SPREAD = np.array((0.15, 0.05, 0.05, 0.06, 0.10, 0.08, 0.07, 0.08, 0.05, 0.06))
 
 # Root mean square accelerations, metres a second squared, in the motion capture (`tools/measure_priors.py`).
-_ACCELERATION = {
+_LIMBS = {
     "knee": 11.7,
     "ankle": 15.0,
-    "head": 8.2,
-    "neck_nose": 7.4,
     "shoulder": 8.2,
     "elbow": 10.7,
     "wrist": 13.2,
+    "head": 8.2,
+    "nose": 7.4,
 }
-ACCELERATION = np.array([_ACCELERATION.get(name.split("_", 1)[-1], 5.5) for name in H36M_17.joints])
+ACCELERATION = np.array([_LIMBS.get(name.split("_")[-1], 5.5) for name in H36M_17.joints])
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Sigmas:
     direction: radians between the lifter's bone and the true one.
     length: metres that a bone may change within a stretch.
     stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
-    acceleration: of each joint, as a multiple of `ACCELERATION`.
+    acceleration: of each joint, as a multiple of `ACCELERATION`; Gaussian, so that no outlier is followed.
     knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on the
     motion capture. behind: metres that a knee is behind the line from hip to ankle.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
@@ -76,7 +76,6 @@ class Sigmas:
     # Degrees of freedom of the t distributions: small ones leave room for gross errors.
     keypoint_freedom: float = 3.0
     bend_freedom: float = 3.0
-    acceleration_freedom: float = 3.0
     direction_freedom: float = 5.0
     # Seconds within which errors are alike, so that more frames a second say nothing new.
     keypoint_time: float = 0.15

@@ -313,7 +313,6 @@ class _Problem:
             duration = (gap[:-1] + gap[1:]) / 2
             sigma = s.acceleration * ACCELERATION
             w = duration / s.acceleration_time / sigma**2
-            w = w * (s.acceleration_freedom + 3) / (s.acceleration_freedom + (off**2).sum(-1) / sigma**2)
             terms = ((slice(0, -2), a), (slice(1, -1), c), (slice(2, None), b))
             for number, (one, factor) in enumerate(terms):
                 slope[one] += (w * factor)[..., None] * off

@@ -18,8 +18,7 @@ from lifter.clock import frame_rate, runs
 from lifter.skeletons import H36M_17
 
 # Metres from a joint to the ground it bears on: about half the thickness of that part of the body; for an
-# ankle its height over the sole (.039 of stature, Winter, "Biomechanics and Motor Control of Human
-# Movement").
+# ankle its height over the sole, .039 of stature (Winter, Biomechanics and Motor Control of Human Movement).
 _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "shoulder": 0.08, "head": 0.10}
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
 CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])
@@ -35,8 +34,7 @@ HEIGHT_SIGMA = 0.05  # metres, of a bearing joint's height
 DEPTH_SIGMA = 0.10  # metres, of its distance within the body
 REACH = 1.7  # metres over which resting joints that do not touch the floor are spread: a body's height
 # Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each
-# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and are no further
-# evidence.
+# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and say no more.
 _BEARS = {
     "ankle": 0.5,
     "wrist": 0.25,

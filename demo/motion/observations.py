@@ -62,9 +62,11 @@ def observe(
 
 
 def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
-    """Joints (T, 17, 3) of bones of these lengths in the lifter's directions, each frame's body where its
-    limbs are nearest to their rays (linear least squares), or between its neighbours' if it shows too
-    little."""
+    """Joints (T, 17, 3) of bones of these lengths in the lifter's directions.
+
+    Each frame's body is where its limbs are nearest to their rays (linear least squares); of frames that show
+    too little, between the neighbours.
+    """
     joints = np.zeros((len(seen.times), JOINTS, 3))
     for number, (parent, child) in enumerate(BONES):
         joints[:, child] = joints[:, parent] + lengths[GROUP[number]] * seen.directions[:, number]

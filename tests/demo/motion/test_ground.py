@@ -111,8 +111,9 @@ def test_resting_places_are_where_joints_stay():
     world = walker(100)
     world[:, 3] = world[0, 3]
     places = resting_places(world, TIMES)
-    assert set(places.joints) == {3}
-    np.testing.assert_allclose(places.points, world[:1, 3], atol=1e-6)
+    assert (places.joints == 3).sum() == 1
+    np.testing.assert_allclose(places.points[places.joints == 3], world[:1, 3], atol=1e-6)
+    assert not set(places.joints) & {0, 10, 13, 16}
 
 
 def test_predicted_contacts_come_before_speed():

@@ -1,6 +1,7 @@
 """The result file: plain numpy reads it, damage is told, the same result gives the same bytes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def test_plain_numpy_reads_what_the_design_promises(tmp_path):
         assert file["keypoints_2d"].shape == (2, 5, 17, 3)
         assert file["boxes"].shape == (2, 5, 4)
         assert file["status"].shape == (2, 5)
+        assert file["joint_status_names"][file["joint_status"][0, 0, 0]] == "seen"
         assert file["status_names"][file["status"][0, 0]] == "measured"
         assert file["joint_names"][10] == "head"
         assert file["joint_parents"].tolist()[:4] == [-1, 0, 1, 2]
@@ -52,6 +54,12 @@ def test_round_trip(tmp_path, people):
     np.testing.assert_array_equal(read.joints_world, written.joints_world)
     assert read.joints_world.shape == (people, 5, 17, 3)
     assert read.meta == written.meta
+
+
+def test_files_without_joint_status_are_read(tmp_path):
+    path = tmp_path / "old.npz"
+    write_result(path, replace(example(), joint_status=None))
+    assert read_result(path).joint_status is None
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path):

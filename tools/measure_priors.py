@@ -1,0 +1,73 @@
+"""The numbers that the fit takes from motion capture: bone lengths, accelerations, how limbs bend.
+
+python -m tools.measure_priors ../shared/mocap
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from demo.motion.body import BEND_ROWS, BONE_GROUPS, ROWS
+from lifter.datasets.mocap.folders import load_motion
+from lifter.skeletons import H36M_17
+
+Doubles = NDArray[np.float64]
+FREEDOMS = (1.0, 2.0, 3.0, 5.0)
+SCALES = np.arange(0.01, 0.2, 0.005)  # metres
+
+
+def bone_lengths(joints: Doubles) -> Doubles:
+    """Mean lengths (10,) of `BONE_GROUPS` in one take's joints (T, 17, 3)."""
+    means = []
+    for names in BONE_GROUPS:
+        children = [H36M_17.joints.index(name) for name in names]
+        bones = joints[:, children] - joints[:, [H36M_17.parents[child] for child in children]]
+        means.append(np.linalg.norm(bones, axis=-1).mean())
+    return np.array(means)
+
+
+def student(bends: Doubles) -> tuple[float, float]:
+    """Degrees of freedom and scale (metres) of the two-dimensional t that makes bends (N,) most probable."""
+
+    def likelihood(freedom: float, scale: float) -> float:
+        tail = (1 + bends**2 / (freedom * scale**2)) ** (-(freedom + 2) / 2)
+        return float(np.log(bends / scale**2 * tail + 1e-12).mean())
+
+    return max(product(FREEDOMS, SCALES), key=lambda pair: likelihood(*pair))
+
+
+def main(data: Path) -> None:
+    """Print bone lengths and their spread, root mean square accelerations, and the bends of limbs."""
+    takes = load_motion(data, "train") + load_motion(data, "val")
+    lengths = np.log([bone_lengths(take.joints.astype(np.float64)) for take in takes])
+    stature = lengths.mean(1, keepdims=True)
+    squares = [
+        (np.linalg.norm(np.diff(take.joints.astype(np.float64), 2, axis=0), axis=-1) * take.fps**2) ** 2
+        for take in takes
+    ]
+    console = Console(highlight=False)
+    bones = Table("bone", "length, m", "log spread about the stature")
+    for names, mean, spread in zip(BONE_GROUPS, lengths.mean(0), (lengths - stature).std(0), strict=True):
+        bones.add_row(names[0].removeprefix("right_"), f"{np.exp(mean):.3f}", f"{spread:.3f}")
+    console.print(bones, f"log spread of the stature {stature.std():.3f}")
+    accelerations = Table("joint", "acceleration, m/s2")
+    for name, square in zip(H36M_17.joints, np.concatenate(squares).mean(0), strict=True):
+        accelerations.add_row(name, f"{np.sqrt(square):.1f}")
+    console.print(accelerations)
+    bends = np.concatenate(
+        [np.linalg.norm(ROWS[BEND_ROWS] @ take.joints[::10].astype(np.float64), axis=-1) for take in takes]
+    )
+    for name, columns in (("knee", (0, 1)), ("elbow", (2, 3))):
+        freedom, scale = student(bends[:, columns].ravel())
+        console.print(f"{name}: t of {freedom:.0f} degrees of freedom, {scale:.3f} m")
+
+
+if __name__ == "__main__":
+    typer.run(main)
