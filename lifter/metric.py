@@ -20,8 +20,8 @@ Floats = NDArray[np.float32]
 
 # Thighs, shins, upper arms, forearms: what every skeleton marks alike, (joint, joint) of Human3.6M-17.
 LIMBS = ((1, 2), (2, 3), (4, 5), (5, 6), (11, 12), (12, 13), (14, 15), (15, 16))
-# Metres, the sum of the eight lengths: the mean over the frames of the training split of our motion capture
-# (python -m tools.measure_metres --data FOLDER). Subjects differ from it by 4 % (standard deviation).
+# Metres, the sum of the eight lengths: the mean over the frames of the captured training takes of our motion
+# capture (python -m tools.measure_metres --data FOLDER). Adults differ from it by 4 % (standard deviation).
 LIMBS_LENGTH = 2.78
 # Hz. The scale is smoothed, since a limb's depth is the least certain part of a pose; it is no faster than
 # people walk to and from the camera. The same cut-off as of the depth of the path through space.

@@ -2,7 +2,8 @@
 
 An oracle lifter, which answers with the exact 2.5D pose, is given to `lifter.metric.to_metres` on held-out
 motion capture seen by random cameras. What remains is the error of the way to metres itself: people of
-other limbs than average, and a focal length that the application can only assume.
+other limbs than average, and a focal length that the application can only assume. Captured takes are of
+adults; all takes include children and bodies of random proportions, whom no prior can know.
 
     python -m tools.measure_metres --data ../shared/mocap
 """
@@ -19,7 +20,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from lifter.datasets.mocap.npz import MotionSequence
+from lifter.datasets.mocap.npz import CAPTURED, MotionSequence
 from lifter.datasets.synthetic.cameras import CameraModel, draw_camera
 from lifter.evaluation.metrics import mpjpe
 from lifter.metric import limbs_length, to_image_units, to_metres
@@ -45,6 +46,11 @@ class ScaleError:
 
     scale_percent: float
     mpjpe: float
+
+
+def captured(takes: Sequence[MotionSequence]) -> list[MotionSequence]:
+    """Takes of people: no bodies of random proportions, and no measurements of children."""
+    return [take for take in takes if take.kind == CAPTURED]
 
 
 def oracle_clips(takes: Sequence[MotionSequence], seed: int) -> Iterator[OracleClip]:
@@ -80,21 +86,23 @@ def main(
     data: Annotated[Path, typer.Option(help="The motion capture.")],
     seed: Annotated[int, typer.Option(help="Of the cameras.")] = 1,
 ) -> None:
-    """Print the limbs' length in the training split, and the oracle's errors on the test split."""
+    """Print the limbs' length in the training split, and the errors of the oracle on the test split."""
     from rich.console import Console
 
     from lifter.datasets.mocap.folders import load_motion
 
     console = Console(highlight=False, soft_wrap=True)
-    lengths = np.concatenate([limbs_length(take.joints) for take in load_motion(data, "train")])
-    console.print(f"limbs, training split: {lengths.mean():.3f} m, mean over {len(lengths)} frames")
-    clips = list(oracle_clips(load_motion(data, "test"), seed))
-    for assumed in (False, True):
-        found = scale_error(clips, assumed)
-        console.print(
-            f"{len(clips)} clips of the test split, exact 2.5D, {'assumed' if assumed else 'true'} focal "
-            f"length: mean scale error {found.scale_percent:.1f} %, MPJPE {found.mpjpe:.1f} mm"
-        )
+    lengths = np.concatenate([limbs_length(take.joints) for take in captured(load_motion(data, "train"))])
+    console.print(f"limbs, captured training takes: {lengths.mean():.3f} m, mean over {len(lengths)} frames")
+    takes = load_motion(data, "test")
+    for name, chosen in (("captured", captured(takes)), ("all", takes)):
+        clips = list(oracle_clips(chosen, seed))
+        for assumed in (False, True):
+            found = scale_error(clips, assumed)
+            console.print(
+                f"{len(clips)} clips of {name} test takes, exact 2.5D, {'assumed' if assumed else 'true'} "
+                f"focal length: mean scale error {found.scale_percent:.1f} %, MPJPE {found.mpjpe:.1f} mm"
+            )
 
 
 if __name__ == "__main__":

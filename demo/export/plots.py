@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import MissingExtra
 from demo.export.source import spans
 from demo.motion.angles import ANGLES
 from demo.render.panel import LEFT, RIGHT, Color, mix
@@ -19,8 +20,14 @@ def plot_angles(
 
     Args:
         angles: (T, A) degrees. times: (T,) seconds. measured: (T,).
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("the report needs matplotlib: pip install matplotlib") from error
 
     kinds = list(dict.fromkeys(angle.kind for angle in ANGLES))
     figure = Figure(figsize=(10, 1.1 + 1.55 * len(kinds)), layout="constrained")

@@ -54,6 +54,12 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(name, module, tmp_pat
         export(late_and_gap(), tmp_path, "clip", [name])
 
 
+def test_the_report_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtra, match="pip install matplotlib"):
+        export(late_and_gap(), tmp_path, "clip", ["report"])
+
+
 def test_fbx_without_blender(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("BLENDER", raising=False)

@@ -106,4 +106,5 @@ def test_answers_in_units_of_the_picture_are_measured_in_metres(name):
     for config in (CONFIGS[name], replace(CONFIGS[name], person_relative=True)):
         _, measured = last(evaluate(create(name, config), REGISTRY[name].spec(config), clips))
         assert measured.frames == 150
-        assert measured.p_mpjpe <= measured.n_mpjpe <= measured.mpjpe < 3000
+        assert measured.p_mpjpe <= measured.n_mpjpe <= measured.mpjpe
+        assert np.isfinite(measured.mpjpe)

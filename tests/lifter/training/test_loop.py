@@ -16,6 +16,9 @@ from lifter.models.esmformer import ESMformerConfig
 from lifter.models.jointformer import JointFormerConfig
 from lifter.models.ktpformer import KTPFormerConfig
 from lifter.models.martinez import MartinezConfig
+from lifter.models.mixste import MixSTEConfig
+from lifter.models.motionagformer import MotionAGFormerConfig
+from lifter.models.motionbert import MotionBERTConfig
 from lifter.models.posenets import LSTMPoseNetConfig, SimplePoseNetConfig, TransformerPoseNetConfig
 from lifter.models.refinement import REFINER, RefinementConfig
 from lifter.models.wild import WildConfig
@@ -33,6 +36,17 @@ LEARNERS = {
     "wild": (WildConfig(frames=3, encoder_width=128, width=64, depth=1, heads=4), 600, 2e-3),
     "martinez": (MartinezConfig(frames=3, width=128, dropout=0.0), 300, 1e-3),
     "ktpformer": (KTPFormerConfig(frames=5, width=48, depth=1, drop_path=0.0), 300, 3e-3),
+    "mixste": (MixSTEConfig(frames=3, width=48, depth=1, drop_path=0.0, person_relative=True), 600, 3e-3),
+    "motionbert": (
+        MotionBERTConfig(frames=5, width=32, rep_width=64, depth=1, person_relative=True),
+        500,
+        3e-3,
+    ),
+    "motionagformer": (
+        MotionAGFormerConfig(frames=5, width=32, rep_width=64, layers=1, person_relative=True),
+        700,
+        3e-3,
+    ),
     "crossformer": (CrossFormerConfig(frames=9, width=8, depth=2, drop_path=0.0), 300, 3e-3),
     "jointformer": (JOINTS, 250, 1e-3),
     "refinement": (
