@@ -331,5 +331,4 @@ class _Problem:
 
 def _length_prior(s: Sigmas) -> Doubles:
     """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
-    inverse: Doubles = np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2)
-    return inverse
+    return np.asarray(np.linalg.inv(np.diag(BONE_SPREAD**2) + s.stature**2), np.float64)
