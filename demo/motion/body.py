@@ -57,8 +57,8 @@ class Sigmas:
     motion capture. behind: metres that a knee is behind the line from hip to ankle.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
 
-    keypoint and the three times are set so that 38 clips of simulated detections on held-out motion come out best
-    (P-MPJPE, knee and elbow angles); `tools/measure_priors.py` prints the rest.
+    keypoint and the three times are set so that 38 clips of simulated detections on held-out motion come out
+    best (P-MPJPE, knee and elbow angles); `tools/measure_priors.py` prints the rest.
     """
 
     keypoint: float = 0.02

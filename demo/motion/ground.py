@@ -23,6 +23,7 @@ _CLEARANCE = {"ankle": 0.08, "knee": 0.05, "wrist": 0.04, "elbow": 0.04, "should
 _TRUNK_CLEARANCE = 0.11  # pelvis, hips, spine, thorax, neck
 CLEARANCE = np.array([_CLEARANCE.get(name.split("_")[-1], _TRUNK_CLEARANCE) for name in H36M_17.joints])
 _THORAX = H36M_17.joints.index("thorax")
+_ANKLES = (H36M_17.joints.index("right_ankle"), H36M_17.joints.index("left_ankle"))
 
 RESTING_SPEED = (
     0.25  # metres a second; a joint that bears weight is slower, fitted joints of still people are
@@ -53,6 +54,12 @@ LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
 # of people who lie or support themselves on their hands by 20 to 40.
 LIFTER_UP = ((0.80, 4.0), (0.17, 25.0))
 LIFTER_UP_LYING = ((0.20, 4.0), (0.70, 25.0))
+# Up as from the ankles to the middle of the trunk, of lifters that do not say: off by 4 on captured takes
+# (median over 3 s), by anything on people who lie.
+BALANCE = ((0.60, 4.0), (0.30, 35.0))
+PLACE_SIGMA = (
+    0.08  # part of the height of the floor by which people's own floors differ: their sizes are guessed
+)
 UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is taken for sure
 _ANYWHERE = 1 / 41253  # a sphere has so many square degrees
 _COARSE, _FINE, _NEAR = 4.0, 1.0, 10.0  # degrees: grids of up over the sphere, then about the best
@@ -62,13 +69,13 @@ _COARSE, _FINE, _NEAR = 4.0, 1.0, 10.0  # degrees: grids of up over the sphere, 
 class Places:
     """Where one person's joints rested: points (N, 3), joints (N,), probability (N,) that they bear weight.
 
-    lowest: (M, 17, 3) poses spread over the clip; nothing is under the floor.
+    poses: (M, 17, 3) spread over the clip; nothing is under the floor.
     """
 
     points: Doubles
     joints: np.ndarray
     bears: Doubles
-    lowest: Doubles
+    poses: Doubles
 
 
 @dataclass(frozen=True)
@@ -118,18 +125,27 @@ def joint_speeds(joints: Doubles, times: Doubles) -> Doubles:
 
 @dataclass(frozen=True)
 class LifterUp:
-    """What the lifter says of a clip: up (3,) of unit length, and (share, sigma) in degrees of its errors."""
+    """What poses say of a clip: up (3,) of unit length, and (share, sigma) in degrees of its errors."""
 
     up: Doubles
     errors: tuple[tuple[float, float], ...]
 
     @staticmethod
-    def of(ups: Floats, joints: Floats) -> LifterUp | None:
+    def of(ups: Floats | None, joints: Floats) -> LifterUp | None:
         """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
-        in it; where under a fifth do, of all frames, with larger errors. None where it never says."""
-        said = np.isfinite(ups).all(-1)
-        if not said.any():
+        in it; where under a fifth do, of all frames, with larger errors.
+
+        Of a lifter that never says, the median of how poses keep their balance. None without any pose.
+        """
+        posed = np.isfinite(joints).all((-1, -2))
+        if not posed.any():
             return None
+        if ups is None or not np.isfinite(ups).any():
+            body = joints[posed].astype(np.float64)
+            trunk = body[:, (0, _THORAX)].mean(1) - body[:, _ANKLES].mean(1)
+            trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-9)
+            return LifterUp(unit(np.median(trunk, axis=0)), BALANCE)
+        said = np.isfinite(ups).all(-1) & posed
         up = ups[said] / np.linalg.norm(ups[said], axis=-1, keepdims=True)
         trunk = (joints[said][:, _THORAX] - joints[said][:, 0]).astype(np.float64)
         upright = (trunk * up).sum(-1) > UPRIGHT * np.linalg.norm(trunk, axis=-1)
@@ -155,8 +171,9 @@ def _best(angles: Doubles, places: Sequence[Places], said: LifterUp | None) -> t
     if said is not None:
         off = np.degrees(np.arccos(np.clip(ups @ said.up, -1, 1)))
         score += np.log(_lifter_density(off, said.errors))
-    for own in places:
-        score += _bearing(own, ups)
+    bearing = [_bearing(own, ups) for own in places if len(own.poses)]
+    if bearing:
+        score += sum(likely for likely, _ in bearing) + _one_floor(np.array([floor for _, floor in bearing]))
     weight = np.exp(score - score.max())
     weight /= weight.sum()
     mean = unit(weight @ ups)
@@ -182,23 +199,32 @@ def _lifter_density(off: Doubles, errors: Sequence[tuple[float, float]]) -> Doub
     return density
 
 
-def _bearing(own: Places, ups: Doubles) -> Doubles:
-    """The log likelihood (N,) of a person's resting joints for each up (N, 3), with the floor that suits it.
+def _one_floor(floors: Doubles) -> Doubles:
+    """The log likelihood (N,) of people's own floors (people, N), heights from the camera, being one.
+
+    Student's t about their median, so that some may stand on stairs.
+    """
+    middle = np.median(floors, axis=0)
+    off = (floors - middle) / np.hypot(HEIGHT_SIGMA, PLACE_SIGMA * middle)
+    likely: Doubles = -1.5 * np.log1p(off**2 / 2).sum(0)
+    return likely
+
+
+def _bearing(own: Places, ups: Doubles) -> tuple[Doubles, Doubles]:
+    """The log likelihood (N,) of a person's resting joints for each up (N, 3), and the floor (N,) that suits.
 
     A resting joint bears on the floor, or is anywhere up to a body's height above it; no joint is under it.
     """
-    if not len(own.points):
-        return np.zeros(len(ups))
     heights = ups @ own.points.T - CLEARANCE[own.joints]
     rays = own.points / np.linalg.norm(own.points, axis=1, keepdims=True)
     sigma = np.hypot(HEIGHT_SIGMA, DEPTH_SIGMA * (ups @ rays.T))
     lowest = np.empty(len(ups))
     for part in range(0, len(ups), 500):
-        reach = np.einsum("ni,mji->nmj", ups[part : part + 500], own.lowest) - CLEARANCE
+        reach = np.einsum("ni,mji->nmj", ups[part : part + 500], own.poses) - CLEARANCE
         lowest[part : part + 500] = np.quantile(reach.min(2), 0.1, axis=1)
     # A joint that rests in many places counts once: its errors are alike.
     share = 1 / np.bincount(own.joints)[own.joints]
-    best = np.full(len(ups), -np.inf)
+    best, height = np.full(len(ups), -np.inf), lowest
     # The floor is at one of the lowest places, or where nothing rests.
     for floor in (*np.sort(heights, axis=1)[:, :5].T, lowest):
         gap = heights - floor[:, None]
@@ -206,8 +232,9 @@ def _bearing(own: Places, ups: Doubles) -> Doubles:
         above = (1 - own.bears) / REACH * (gap > 0)
         under = np.minimum(lowest - floor, 0) / HEIGHT_SIGMA
         likely = np.log(on + above + 1e-4) @ share - under**2 / 2
+        height = np.where(likely > best, floor, height)
         best = np.maximum(best, likely)
-    return best
+    return best, height
 
 
 def bearing_joints(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:

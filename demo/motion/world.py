@@ -65,8 +65,7 @@ def place_in_world(
         resting_places(joints, times, None if poses.contacts is None else poses.contacts[number])
         for number, joints in enumerate(people.joints)
     ]
-    said = None if poses.up is None else LifterUp.of(poses.up, poses.joints)
-    found = estimate_up(places, said)
+    found = estimate_up(places, LifterUp.of(poses.up, poses.joints))
     touch = people.touch(found.up)
     scales, height = common_floor(
         [own[np.isfinite(own)] for own in touch],

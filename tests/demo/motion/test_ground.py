@@ -94,7 +94,28 @@ def test_the_lifter_is_relied_on_less_where_people_lie():
     lying = np.stack((STANDING[:, 2], STANDING[:, 0], STANDING[:, 1]), -1)
     for pose, errors in ((upright, LIFTER_UP), (lying, LIFTER_UP_LYING)):
         assert LifterUp.of(up, np.tile(pose, (100, 1, 1))).errors == errors
-    assert LifterUp.of(np.full_like(up, np.nan), np.tile(upright, (100, 1, 1))) is None
+    none = np.full((100, 17, 3), np.nan, np.float32)
+    assert LifterUp.of(up, none) is None
+
+
+@given(st.floats(-25, 25), st.floats(-10, 10))
+def test_where_the_lifter_does_not_say_people_keep_their_balance(pitch, roll):
+    up = direction(pitch, roll)
+    body = (still(STANDING) @ axes_from_up(up)).astype(np.float32)
+    said = LifterUp.of(None, body)
+    assert off(said.up, up) < 2
+    assert off(estimate_up([], said).up, up) < 8
+
+
+def test_people_far_apart_share_one_floor():
+    up = direction(-15, 3)
+    people = [
+        resting_places(seen_from(still(proportioned(STANDING[None])[0] + (x, y, 0)), up), TIMES)
+        for x, y in ((-3, 0), (2, 3), (0, 8), (-2, 14))
+    ]
+    found = estimate_up(people, None)
+    assert off(found.up, up) < 4
+    assert found.sigma < 4
 
 
 def test_more_that_rests_makes_it_surer():
@@ -103,7 +124,7 @@ def test_more_that_rests_makes_it_surer():
     walk = np.concatenate(
         [one.points + x * axes_from_up(up)[0] + z * axes_from_up(up)[1] for x in (-2, 2) for z in (0, 3)]
     )
-    many = Places(walk, np.tile(one.joints, 4), np.tile(one.bears, 4), one.lowest)
+    many = Places(walk, np.tile(one.joints, 4), np.tile(one.bears, 4), one.poses)
     assert estimate_up([many], None).sigma < estimate_up([one], None).sigma
 
 
