@@ -18,7 +18,8 @@ def result(pose, score=0.9, sideways=0.0):
     points[..., 2] = score
     ids, solid = np.array([1], np.int32), pose[None, None].astype(np.float32)
     flat = Tracks2D(ids, np.zeros((1, 1, 4), np.float32), points)
-    motion = Motion(ids, solid, solid, None, np.full((1, 1), Status.MEASURED, np.uint8))
+    status = np.full((1, 1), Status.MEASURED, np.uint8)
+    motion = Motion(ids, solid, solid, None, status, np.ones((1, 1, 17), np.uint8))
     return Result.build(flat, motion, np.zeros(1), {"camera": {}})
 
 

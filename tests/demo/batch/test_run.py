@@ -237,7 +237,7 @@ def worker_that_runs(code, orders, monkeypatch):
 def test_a_child_that_dies_is_told(code, words, orders, monkeypatch):
     worker = worker_that_runs(code, orders, monkeypatch)
     for _ in range(2):  # the next task gets a new child
-        outcome = worker.run(ClipTask("look", JOB), None)
+        outcome = worker.run(ClipTask("inspect", JOB), None)
         assert words in outcome.crash
         assert not outcome.short_of_memory
     worker.close()
@@ -245,7 +245,7 @@ def test_a_child_that_dies_is_told(code, words, orders, monkeypatch):
 
 def test_a_child_killed_for_its_memory_is_told_apart(orders, monkeypatch):
     worker = worker_that_runs("import os, signal; os.kill(os.getpid(), 9)", orders, monkeypatch)
-    assert worker.run(ClipTask("look", JOB), None).short_of_memory
+    assert worker.run(ClipTask("inspect", JOB), None).short_of_memory
 
 
 def test_a_child_that_hangs_is_ended(orders, monkeypatch):
@@ -274,8 +274,8 @@ def test_the_real_child_looks_and_ends_with_its_parent(orders, tmp_path):
 
     worker = Worker(orders)
     clip = make_clip(tmp_path / "clip.mp4", 30)
-    assert worker.run(ClipTask("look", Job(clip, tmp_path / "out")), None).seconds == pytest.approx(1.0)
-    missing = worker.run(ClipTask("look", Job(tmp_path / "no.mp4", tmp_path / "out")), None)
+    assert worker.run(ClipTask("inspect", Job(clip, tmp_path / "out")), None).seconds == pytest.approx(1.0)
+    missing = worker.run(ClipTask("inspect", Job(tmp_path / "no.mp4", tmp_path / "out")), None)
     assert "no.mp4" in str(missing.error)
     child = worker._process
     child.stdin.close()  # what the end of the parent looks like
@@ -283,22 +283,22 @@ def test_the_real_child_looks_and_ends_with_its_parent(orders, tmp_path):
 
 
 def test_a_clip_in_work_elsewhere_is_not_touched(tmp_path):
-    from demo.results.outputs import claim
+    from demo.results.outputs import lock_outputs
 
     outputs = ClipPaths.of(Path("a.mp4"), tmp_path / "a")
-    with claim(outputs), pytest.raises(InUse, match="another run"), claim(outputs):
+    with lock_outputs(outputs), pytest.raises(InUse, match="another run"), lock_outputs(outputs):
         pass
     assert not outputs.folder.exists()  # nothing came about
 
 
 def test_what_a_killed_run_left_is_cleared_and_nothing_else(tmp_path):
-    from demo.results.outputs import claim
+    from demo.results.outputs import lock_outputs
 
     outputs = ClipPaths.of(Path("a.mp4"), tmp_path)
     left = [".a.123.part.npz", ".a.9.part.json", "..a.analysis.77.part.npz", ".a_3d-0123abcd.part"]
     kept = [".a.b.12.part.npz", ".b.1.part.npz", "a.npz", ".a.analysis.npz", "a_3d.mp4"]
     for name in left + kept:
         (tmp_path / name).touch()
-    with claim(outputs):
+    with lock_outputs(outputs):
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, outputs.lock.name])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

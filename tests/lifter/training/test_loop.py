@@ -44,7 +44,7 @@ LEARNERS = {
     ),
     "motionagformer": (
         MotionAGFormerConfig(frames=5, width=32, rep_width=64, layers=1, person_relative=True),
-        700,
+        1200,
         3e-3,
     ),
     "crossformer": (CrossFormerConfig(frames=9, width=8, depth=2, drop_path=0.0), 300, 3e-3),
