@@ -43,14 +43,32 @@ def oks(first: Floats, second: Floats, boxes: Doubles, margin: Doubles | None = 
         boxes: (n, 4) of the first, for their areas.
         margin: (n,) how far each of the first may have moved, in parts of its box's longer side.
     """
+    near, both = _joint_similarity(first, second, boxes, margin)
+    count = both.sum(axis=-1)
+    return np.asarray(np.where(count >= FEWEST, near.sum(axis=-1) / np.maximum(count, 1), np.nan))
+
+
+def explained(joints: Floats, others: Floats, box: Doubles) -> float:
+    """Return the share of the likely joints of (17, 3) in a box (4,) that are those of others (m, 17, 3).
+
+    The joints may be those of several people: a box around two shows a mixture of both.
+    """
+    if len(others) == 0 or not likely(joints).any():
+        return 0.0
+    near, _ = _joint_similarity(joints[None], others, box[None], None)
+    return float(near[0].max(axis=0)[likely(joints)].mean())
+
+
+def _joint_similarity(
+    first: Floats, second: Floats, boxes: Doubles, margin: Doubles | None
+) -> tuple[Doubles, NDArray[np.bool_]]:
+    """Return the similarity (n, m, 17) of joints, 0 where one is not likely, and where both are."""
     apart = ((first[:, None, :, :2] - second[None, :, :, :2]) ** 2).sum(axis=-1)
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     moved = np.zeros(len(first)) if margin is None else margin * sides
     spread = (BODY_AREA * area(boxes))[:, None] * (2 * COCO_SIGMAS) ** 2 + moved[:, None] ** 2
     both = likely(first)[:, None] & likely(second)[None]
-    near = np.where(both, np.exp(-apart / (2 * spread[:, None])), 0).sum(axis=-1)
-    count = both.sum(axis=-1)
-    return np.asarray(np.where(count >= FEWEST, near / np.maximum(count, 1), np.nan))
+    return np.where(both, np.exp(-apart / (2 * spread[:, None])), 0), both
 
 
 def likely(keypoints: Floats) -> NDArray[np.bool_]:

@@ -24,19 +24,20 @@ from scipy.optimize import linear_sum_assignment
 from demo.boxes import area, centre, within
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
 from demo.pose.rotated import rotation_test_time_augmentation
-from demo.tracking.association import FEWEST, enlarged_iou, likely, oks
+from demo.tracking.association import FEWEST, enlarged_iou, explained, likely, oks
 from demo.tracking.candidates import FramePeople
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
+from demo.tracking.shared_keypoints import recognition, suppress_shared_keypoints
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
 START = 0.35  # score from which a detection begins a track: the detector's F1 is best about there
 FAINT = 0.1  # detections up to this score keep a track but show no place of their own
 MATCH = 0.3  # mean of IoU and OKS from which a detection is a track's
-SAME = 0.5  # OKS from which joints are those of one person (COCO's loosest threshold)
+SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half
 MARGIN = np.array([0.12, 0.15, 0.12, 0.1])  # of a body around its joints: left, top, right, bottom
 UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
-EXISTENCE_HALF_LIFE = 0.6  # seconds without a detection that halve the probability that the person is there
+UNSEEN_HALF_LIFE = 0.6  # seconds that halve the probability of existence while the person is not seen at all
+FOLLOWED_HALF_LIFE = 1.5  # seconds that do while only keypoints or faint detections show the person
 PRESENT, GONE = 0.3, 0.1  # probability down to which a track is shown, and kept at all
 JOINT_HALF_LIFE = 0.25  # seconds that halve the score of a joint that is not seen any more
 CUT_OFF = 0.75  # part of the predicted area: a smaller detection within it may lack the legs
@@ -146,7 +147,7 @@ class PoseTracker:
         again, lost = self._find_again(frame.image, lost, [seen for _, seen in people])
         people += again
         if found is not None:
-            self._weigh(clear + again)
+            self._weigh(clear + again, followed)
             people += self._begin(found, [seen for _, seen in matched], people)
         guessed = [each for each in lost if each[0].existence > PRESENT]
         return self._gather(frame.image, people, guessed)
@@ -176,11 +177,18 @@ class PoseTracker:
         boxes, joints = zip(*(track.predict(self._time) for track in tracks), strict=True)
         return np.stack(boxes), np.stack(joints)
 
+    def _places(self, tracks: Sequence[_Track], size: tuple[int, ...]) -> Doubles:
+        """Return the boxes (n, 4) around the predicted joints of n tracks, or else the predicted boxes."""
+        boxes, joints = self._predict(tracks)
+        for row, body in enumerate(body_box(each, size) for each in joints):
+            boxes[row] = boxes[row] if body is None else body
+        return boxes
+
     def _repair(
         self, image: Image, matched: list[tuple[_Track, _Observation]]
     ) -> list[tuple[_Track, _Observation]]:
         """Replace detections that lack the legs, or show another person, by the keypoints where predicted."""
-        boxes, _ = self._predict([track for track, _ in matched])
+        boxes = self._places([track for track, _ in matched], image.shape[1::-1])
         shared = _behind([seen for _, seen in matched])
         doubtful = [
             row for row, (_, seen) in enumerate(matched) if row in shared or _cut_off(seen.box, boxes[row])
@@ -209,11 +217,10 @@ class PoseTracker:
             faint: boxes of faint detections, by track.
             there: people who are found already.
         """
-        boxes, _ = self._predict(tracks)
         size = image.shape[1::-1]
+        boxes = self._places(tracks, size)
         for row, track in enumerate(tracks):
-            body = body_box(track.predict(self._time)[1], size)
-            boxes[row] = faint.get(track.number, boxes[row] if body is None else body)
+            boxes[row] = faint.get(track.number, boxes[row])
         found, lost = [], []
         for track, box, candidates in zip(tracks, boxes, self._estimate(image, boxes), strict=True):
             joints = self._carry(track, candidates[0])
@@ -259,13 +266,19 @@ class PoseTracker:
         rest = [each for each in lost if all(each[0] is not track for track, _ in found)]
         return found, rest
 
-    def _weigh(self, detected: Sequence[tuple[_Track, _Observation]]) -> None:
+    def _weigh(
+        self,
+        detected: Sequence[tuple[_Track, _Observation]],
+        followed: Sequence[tuple[_Track, _Observation]],
+    ) -> None:
         """Update each track's probability of existence after a frame with the detector; drop those gone."""
-        scores = {track.number: seen.score for track, seen in detected}
+        scores = {track.number: found.score for track, found in detected}
+        seen = scores.keys() | {track.number for track, _ in followed}
         elapsed = self._time - self._detected if np.isfinite(self._detected) else 0.0
         self._detected = self._time
         for track in self._tracks:
-            faded = track.existence * 0.5 ** (elapsed / EXISTENCE_HALF_LIFE)
+            half_life = FOLLOWED_HALF_LIFE if track.number in seen else UNSEEN_HALF_LIFE
+            faded = track.existence * 0.5 ** (elapsed / half_life)
             track.existence = max(faded, scores.get(track.number, 0.0))
             if track.existence < GONE:
                     log.debug(
@@ -285,7 +298,8 @@ class PoseTracker:
             others = [other for _, other in [*there, *begun]]
             if seen.evidence < START or any(seen is other for other in matched):
                 continue
-            if _same([seen.joints], [other.joints for other in others], seen.box):
+            joints = np.array([other.joints for other in others], np.float32).reshape(-1, 17, 3)
+            if explained(seen.joints, joints, seen.box) >= SAME:
                 continue
             self._count += 1
             track = _Track(
@@ -397,6 +411,6 @@ def _behind(people: Sequence[_Observation]) -> dict[int, int]:
         return {}
     joints = np.stack([seen.joints for seen in people])
     alike = oks(joints, joints, np.stack([seen.box for seen in people])) >= SAME
-    sure = joints[..., 2].mean(axis=1)
+    sure = recognition(joints)
     pairs = np.argwhere(alike & (sure[None] > sure[:, None])).tolist()
     return dict(pairs)
