@@ -44,9 +44,9 @@ HIDDEN_SCORE = 0.4  # part of its score that a hidden joint keeps
 NEAR = 0.1  # of the box's longer side: a hidden joint seen nearer to its counterpart moves there by itself
 HIDING_TIME = 0.5  # seconds in which it is moved there otherwise
 PEAK_CORRELATION = 0.02  # seconds over which errors of the first pass are correlated
-SIDE_CORRELATION = 0.8  # seconds over which swapped sides are
+SIDE_CORRELATION = 1.5  # seconds over which swapped sides are
 TRUNK_HALF_LIFE = 0.15  # seconds from frame to frame that halve the cost of the motion of shoulders and hips
-LIMB_HALF_LIFE = 0.04  # seconds that do for elbows, wrists, knees and ankles
+LIMB_HALF_LIFE = 0.08  # seconds that do for elbows, wrists, knees and ankles
 _NO_CANDIDATE = 1e3
 _HALF_LIVES = np.array([TRUNK_HALF_LIFE, LIMB_HALF_LIFE, LIMB_HALF_LIFE] * 2)
 
