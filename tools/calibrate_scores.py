@@ -71,7 +71,7 @@ def main(
     console = Console(highlight=False)
     console.print(f"{len(heights)} joints, {100 * correct.mean():.1f} % correct")
     console.print(f"expected calibration error on the other half: {raw:.3f} raw, {error:.3f} calibrated\n")
-    print(
+    typer.echo(
         f'[[calibrations]]\nnetwork = "{network}"\nsha256 = "{sha256(file)}"\n'
         f"intercept = {fitted.intercept:.3f}\nslope = {fitted.slope:.3f}"
     )

@@ -27,7 +27,7 @@ from demo.pose.estimator import KeypointEstimator, load_pose
 from demo.types import Floats, Image
 
 CORRECT = 0.1  # of the box's longer side
-LIKELY = 0.65  # probability from which a joint counts as seen: more likely right than wrong
+LIKELY = 0.65  # probability from which a joint counts as seen (tools.measure_tracking, tools.measure_clips)
 _EDGE = 1e-3  # heights are kept so far from 0 and 1, whose log-odds are infinite
 
 
@@ -39,7 +39,7 @@ class ScoreCalibration:
     slope: float
 
     def __call__(self, heights: Floats) -> Floats:
-        """Return the probabilities (...,) of peaks of heights (...,); 0 stays 0, which marks a missing joint."""
+        """Return the probabilities (...,) of heights (...,); 0 stays 0, which marks a missing joint."""
         odds = logit(np.clip(heights.astype(np.float64), _EDGE, 1 - _EDGE))
         return np.where(heights > 0, expit(self.intercept + self.slope * odds), 0).astype(np.float32)
 

@@ -181,7 +181,7 @@ def _distance(first: Floats, second: Floats) -> Floats:
 
 
 def _viterbi(cost: Floats, change: Floats) -> NDArray[np.intp]:
-    """Return the states (T, P) of P chains whose costs (T, S, P) and changes (T - 1, S, S, P) sum to least."""
+    """Return the states (T, P) of P chains of least cost (T, S, P) and changes (T - 1, S, S, P)."""
     total = cost[0]
     before = np.empty((len(change), *cost.shape[1:]), np.int8)
     for step, (own, moving) in enumerate(zip(cost[1:], change, strict=True)):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -27,13 +26,13 @@ from demo.pose.rotated import rotation_test_time_augmentation
 from demo.tracking.association import FEWEST, enlarged_iou, explained, likely, oks
 from demo.tracking.candidates import FramePeople
 from demo.tracking.shared_keypoints import recognition, suppress_shared_keypoints
+from demo.tracking.track import Observation, Track, body_box
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
 START = 0.35  # score from which a detection begins a track: the detector's F1 is best about there
 FAINT = 0.1  # detections up to this score keep a track but show no place of their own
 MATCH = 0.3  # mean of IoU and OKS from which a detection is a track's
 SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half
-MARGIN = np.array([0.12, 0.15, 0.12, 0.1])  # of a body around its joints: left, top, right, bottom
 UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
 UNSEEN_HALF_LIFE = 0.6  # seconds that halve the probability of existence while the person is not seen at all
@@ -59,45 +58,6 @@ class Detector(Protocol):
         ...
 
 
-@dataclass
-class _Observation:
-    """A person in one frame. candidates: (2, 17, 3), None while no keypoints are estimated."""
-
-    box: Doubles
-    score: float
-    candidates: Floats | None = None
-
-    @property
-    def joints(self) -> Floats:
-        """(17, 3)."""
-        return missing_keypoints(1)[0] if self.candidates is None else self.candidates[0]
-
-    @property
-    def evidence(self) -> float:
-        """The probability of a person: the detector's score times the mean probability of the joints."""
-        return self.score * float(self.joints[:, 2].mean())
-
-
-@dataclass
-class _Track:
-    """A person as last observed. `joints` that are not seen any more move along, with a falling score."""
-
-    number: int
-    box: Doubles
-    joints: Floats
-    time: float
-    existence: float
-    score: float  # mean of the joints' under the last detection
-    velocity: Doubles = field(default_factory=lambda: np.zeros(2))
-
-    def predict(self, time: float) -> tuple[Doubles, Floats]:
-        """Return box and joints at a time, at constant velocity."""
-        shift = self.velocity * (time - self.time)
-        joints = self.joints.copy()
-        joints[:, :2] += shift.astype(np.float32)
-        return self.box + np.tile(shift, 2), joints
-
-
 class PoseTracker:
     """Follows people by their boxes and keypoints.
 
@@ -114,7 +74,7 @@ class PoseTracker:
         self._detector, self._pose = detector, pose
         self._step = 1 / fps if fps > 0 else 0.04
         self._every = detect_every
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._count = 0
         self._time = -np.inf
         self._detected = -np.inf  # when the detector ran last
@@ -126,12 +86,13 @@ class PoseTracker:
         clear = [found.boxes[found.scores > FAINT] for found in detections]
         poses = self._pose.candidates(list(zip([frame.image for frame in wanted], clear, strict=True)))
         found = {
-            frame.index: _observations(*each) for frame, *each in zip(wanted, detections, poses, strict=True)
+            frame.index: _observations(detected, candidates)
+            for frame, detected, candidates in zip(wanted, detections, poses, strict=True)
         }
         for frame in frames:
             yield self._advance(frame, found.get(frame.index))
 
-    def _advance(self, frame: Frame, found: list[_Observation] | None) -> FramePeople:
+    def _advance(self, frame: Frame, found: list[Observation] | None) -> FramePeople:
         self._time = frame.time if frame.time > self._time else self._time + self._step
         size = frame.image.shape[1::-1]
         matched = self._match(found or [])
@@ -152,7 +113,7 @@ class PoseTracker:
         guessed = [each for each in lost if each[0].existence > PRESENT]
         return self._gather(frame.image, people, guessed)
 
-    def _match(self, found: list[_Observation]) -> list[tuple[_Track, _Observation]]:
+    def _match(self, found: list[Observation]) -> list[tuple[Track, Observation]]:
         """Assign observations to tracks."""
         if not self._tracks or not found:
             return []
@@ -170,14 +131,14 @@ class PoseTracker:
             if gain[row, column] > 0
         ]
 
-    def _predict(self, tracks: Sequence[_Track]) -> tuple[Doubles, Floats]:
+    def _predict(self, tracks: Sequence[Track]) -> tuple[Doubles, Floats]:
         """Return boxes (n, 4) and joints (n, 17, 3) of n tracks at the present time."""
         if not tracks:
             return np.zeros((0, 4)), missing_keypoints(0)
         boxes, joints = zip(*(track.predict(self._time) for track in tracks), strict=True)
         return np.stack(boxes), np.stack(joints)
 
-    def _places(self, tracks: Sequence[_Track], size: tuple[int, ...]) -> Doubles:
+    def _places(self, tracks: Sequence[Track], size: tuple[int, ...]) -> Doubles:
         """Return the boxes (n, 4) around the predicted joints of n tracks, or else the predicted boxes."""
         boxes, joints = self._predict(tracks)
         for row, body in enumerate(body_box(each, size) for each in joints):
@@ -185,8 +146,8 @@ class PoseTracker:
         return boxes
 
     def _repair(
-        self, image: Image, matched: list[tuple[_Track, _Observation]]
-    ) -> list[tuple[_Track, _Observation]]:
+        self, image: Image, matched: list[tuple[Track, Observation]]
+    ) -> list[tuple[Track, Observation]]:
         """Replace detections that lack the legs, or show another person, by the keypoints where predicted."""
         boxes = self._places([track for track, _ in matched], image.shape[1::-1])
         shared = _behind([seen for _, seen in matched])
@@ -205,12 +166,12 @@ class PoseTracker:
             else:
                 better = candidates[0, :, 2].mean() > seen.joints[:, 2].mean()
             if better:
-                result[row] = track, _Observation(box, seen.score, candidates)
+                result[row] = track, Observation(box, seen.score, candidates)
         return result
 
     def _follow(
-        self, image: Image, tracks: Sequence[_Track], faint: dict[int, Doubles], there: Sequence[_Observation]
-    ) -> tuple[list[tuple[_Track, _Observation]], list[tuple[_Track, _Observation]]]:
+        self, image: Image, tracks: Sequence[Track], faint: dict[int, Doubles], there: Sequence[Observation]
+    ) -> tuple[list[tuple[Track, Observation]], list[tuple[Track, Observation]]]:
         """Look for tracks by their keypoints; return those found, and guesses at the others.
 
         Args:
@@ -221,7 +182,8 @@ class PoseTracker:
         boxes = self._places(tracks, size)
         for row, track in enumerate(tracks):
             boxes[row] = faint.get(track.number, boxes[row])
-        found, lost = [], []
+        found: list[tuple[Track, Observation]] = []
+        lost: list[tuple[Track, Observation]] = []
         for track, box, candidates in zip(tracks, boxes, self._estimate(image, boxes), strict=True):
             joints = self._carry(track, candidates[0])
             body = body_box(joints, size)
@@ -233,31 +195,31 @@ class PoseTracker:
                 and self._near(track, body)
                 and not _same([joints], others, body)
             ):
-                seen = _Observation(body, score, candidates)
+                seen = Observation(body, score, candidates)
                 self._update(track, seen, size)
                 found.append((track, seen))
             elif track.number in faint:
-                seen = _Observation(box, 0.0, candidates)
+                seen = Observation(box, 0.0, candidates)
                 self._update(track, seen, size)
                 found.append((track, seen))
             else:
-                lost.append((track, _Observation(track.predict(self._time)[0], 0.0, candidates)))
+                lost.append((track, Observation(track.predict(self._time)[0], 0.0, candidates)))
         return found, lost
 
     def _find_again(
-        self, image: Image, lost: list[tuple[_Track, _Observation]], there: list[_Observation]
-    ) -> tuple[list[tuple[_Track, _Observation]], list[tuple[_Track, _Observation]]]:
+        self, image: Image, lost: list[tuple[Track, Observation]], there: list[Observation]
+    ) -> tuple[list[tuple[Track, Observation]], list[tuple[Track, Observation]]]:
         """Look for tracks with the detector, closely; return those found and the others."""
         sought = [each for each in lost if each[0].existence > PRESENT]
         if not sought:
             return [], lost
-        found: list[tuple[_Track, _Observation]] = []
+        found: list[tuple[Track, Observation]] = []
         places = np.stack([seen.box for _, seen in sought]).astype(np.float32)
         for (track, _), near in zip(sought, self._detector.detect_in_crops(image, places), strict=True):
             others = [seen.box for seen in there] + [seen.box for _, seen in found]
             for box, score in zip(near.boxes.astype(np.float64), near.scores.tolist(), strict=True):
                 if self._near(track, box) and all(within(box, other) <= INSIDE for other in others):
-                    found.append((track, _Observation(box, score)))
+                    found.append((track, Observation(box, score)))
                     break
         boxes = np.array([seen.box for _, seen in found]).reshape(-1, 4)
         for (track, seen), candidates in zip(found, self._estimate(image, boxes), strict=True):
@@ -268,8 +230,8 @@ class PoseTracker:
 
     def _weigh(
         self,
-        detected: Sequence[tuple[_Track, _Observation]],
-        followed: Sequence[tuple[_Track, _Observation]],
+        detected: Sequence[tuple[Track, Observation]],
+        followed: Sequence[tuple[Track, Observation]],
     ) -> None:
         """Update each track's probability of existence after a frame with the detector; drop those gone."""
         scores = {track.number: found.score for track, found in detected}
@@ -281,19 +243,19 @@ class PoseTracker:
             faded = track.existence * 0.5 ** (elapsed / half_life)
             track.existence = max(faded, scores.get(track.number, 0.0))
             if track.existence < GONE:
-                    log.debug(
-                        "%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time
-                    )
+                log.debug(
+                    "%.2f s: track %d is gone, last seen at %.2f s", self._time, track.number, track.time
+                )
         self._tracks = [track for track in self._tracks if track.existence >= GONE]
 
     def _begin(
         self,
-        found: Sequence[_Observation],
-        matched: Sequence[_Observation],
-        there: Sequence[tuple[_Track, _Observation]],
-    ) -> list[tuple[_Track, _Observation]]:
+        found: Sequence[Observation],
+        matched: Sequence[Observation],
+        there: Sequence[tuple[Track, Observation]],
+    ) -> list[tuple[Track, Observation]]:
         """Begin tracks of strong detections that show nobody who is there."""
-        begun: list[tuple[_Track, _Observation]] = []
+        begun: list[tuple[Track, Observation]] = []
         for seen in found:
             others = [other for _, other in [*there, *begun]]
             if seen.evidence < START or any(seen is other for other in matched):
@@ -302,7 +264,7 @@ class PoseTracker:
             if explained(seen.joints, joints, seen.box) >= SAME:
                 continue
             self._count += 1
-            track = _Track(
+            track = Track(
                 self._count, seen.box, seen.joints, self._time, seen.evidence, float(seen.joints[:, 2].mean())
             )
             self._tracks.append(track)
@@ -310,7 +272,7 @@ class PoseTracker:
             log.debug("%.2f s: track %d begins at %s", self._time, track.number, seen.box.round().tolist())
         return begun
 
-    def _update(self, track: _Track, seen: _Observation, size: tuple[int, ...]) -> None:
+    def _update(self, track: Track, seen: Observation, size: tuple[int, ...]) -> None:
         """Move a track to where it is observed now."""
         elapsed = self._time - track.time
         joints = self._carry(track, seen.joints)
@@ -323,7 +285,7 @@ class PoseTracker:
         track.velocity = track.velocity + weight * (moved / elapsed - track.velocity)
         track.box, track.joints, track.time = seen.box, joints, self._time
 
-    def _carry(self, track: _Track, joints: Floats) -> Floats:
+    def _carry(self, track: Track, joints: Floats) -> Floats:
         """Replace joints (17, 3) that are not seen by the track's, moved along with those that are seen."""
         _, before = track.predict(self._time)
         both = likely(joints) & likely(before)
@@ -333,7 +295,7 @@ class PoseTracker:
         before[:, 2] *= 0.5 ** ((self._time - track.time) / JOINT_HALF_LIFE)
         return np.where((likely(before) & ~likely(joints))[:, None], before, joints)
 
-    def _near(self, track: _Track, box: Doubles) -> bool:
+    def _near(self, track: Track, box: Doubles) -> bool:
         """Whether a box may be the track's, for its predicted box and the time since it was seen."""
         margin = np.array([UNPREDICTED * (self._time - track.time)])
         return bool(enlarged_iou(track.predict(self._time)[0][None], box[None], margin)[0, 0] >= MATCH)
@@ -341,15 +303,14 @@ class PoseTracker:
     def _gather(
         self,
         image: Image,
-        people: Sequence[tuple[_Track, _Observation]],
-        guessed: Sequence[tuple[_Track, _Observation]],
+        people: Sequence[tuple[Track, Observation]],
+        guessed: Sequence[tuple[Track, Observation]],
     ) -> FramePeople:
         """Return the frame's people; those far from upright with the keypoints of rotated crops."""
         everybody = [*people, *guessed]
         boxes = np.array([seen.box for _, seen in everybody], np.float32).reshape(-1, 4)
-        candidates = np.concatenate(
-            [missing_keypoints(0, 2), *(seen.candidates[None] for _, seen in everybody)]
-        )
+        estimated = [seen.candidates for _, seen in everybody if seen.candidates is not None]
+        candidates = np.stack(estimated) if estimated else missing_keypoints(0, 2)
         candidates = rotation_test_time_augmentation(self._pose, image, boxes, candidates)
         return FramePeople(
             np.array([track.number for track, _ in everybody], np.int64),
@@ -366,29 +327,11 @@ class PoseTracker:
         return self._pose.candidates([(image, boxes.astype(np.float32))])[0]
 
 
-def body_box(joints: Floats, size: tuple[int, ...]) -> Doubles | None:
-    """Return the box (4,) of a body around its joints (17, 3), within a picture of `size` (width, height).
-
-    None where fewer than `FEWEST` joints are seen, or they reach beyond a side of the picture: the person may
-    be leaving it.
-    """
-    seen = joints[likely(joints), :2].astype(np.float64)
-    if len(seen) < FEWEST:
-        return None
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    if low[0] < 0 or high[0] > size[0]:
-        return None
-    span = np.tile(np.maximum(high - low, 1.0), 2)
-    box = np.concatenate([low, high]) + MARGIN * span * np.array([-1, -1, 1, 1])
-    box = np.clip(box, 0, np.tile(np.asarray(size, np.float64), 2))
-    return box if area(box) >= 16 else None
-
-
-def _observations(found: Detections, poses: Floats) -> list[_Observation]:
+def _observations(found: Detections, poses: Floats) -> list[Observation]:
     """Return a frame's detections; those that are not faint with their candidates (n, 2, 17, 3)."""
     estimated = iter(poses)
     return [
-        _Observation(box, score, next(estimated) if score > FAINT else None)
+        Observation(box, score, next(estimated) if score > FAINT else None)
         for box, score in zip(found.boxes.astype(np.float64), found.scores.tolist(), strict=True)
     ]
 
@@ -405,12 +348,12 @@ def _same(joints: Sequence[Floats], others: Sequence[Floats], box: Doubles) -> b
     return bool(np.nanmax(np.append(oks(np.stack(joints), np.stack(others), box[None])[0], 0)) >= SAME)
 
 
-def _behind(people: Sequence[_Observation]) -> dict[int, int]:
+def _behind(people: Sequence[Observation]) -> dict[int, int]:
     """Return whose joints are those of another person with a higher score, and whose they are."""
     if len(people) < 2:
         return {}
     joints = np.stack([seen.joints for seen in people])
     alike = oks(joints, joints, np.stack([seen.box for seen in people])) >= SAME
     sure = recognition(joints)
-    pairs = np.argwhere(alike & (sure[None] > sure[:, None])).tolist()
-    return dict(pairs)
+    pairs = np.argwhere(alike & (sure[None] > sure[:, None]))
+    return {int(one): int(other) for one, other in pairs}

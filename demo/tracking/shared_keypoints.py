@@ -27,14 +27,14 @@ def recognition(joints: Floats) -> Doubles:
 
 
 def behind(joints: Floats, boxes: Floats) -> list[tuple[int, int]]:
-    """Return pairs of people with joints (n, 17, 3) and boxes (n, 4) who overlap, the second recognised better."""
+    """Return pairs of people who overlap, the second recognised better: joints (n, 17, 3), boxes (n, 4)."""
     corners, sure = boxes.astype(np.float64), recognition(joints)
     overlapping = within(corners[:, None], corners) > OVERLAP
     return [(one, other) for one, other in np.argwhere(overlapping).tolist() if sure[other] > sure[one]]
 
 
 def suppress_shared_keypoints(candidates: Floats, boxes: Floats) -> Floats:
-    """Return candidates (n, 2, 17, 3) of people in boxes (n, 4), shared joints' first ones with a lower score."""
+    """Return candidates (n, 2, 17, 3) of people in boxes (n, 4), first ones of shared joints scored lower."""
     result, joints = candidates.copy(), candidates[:, 0]
     for one, other in behind(joints, boxes):
         reach = SAME_PLACE * (boxes[other, 2:] - boxes[other, :2]).max()
