@@ -29,9 +29,11 @@ from demo.tracking.shared_keypoints import recognition, suppress_shared_keypoint
 from demo.tracking.track import Observation, Track, body_box
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
-START = 0.35  # score from which a detection begins a track: the detector's F1 is best about there
+# Chosen on `tools.measure_tracking` (scenes that its figures leave out) and the clips of `tools.measure_clips`.
+START = 0.35  # detector's score times the joints' mean probability, from which a detection begins a track
 FAINT = 0.1  # detections up to this score keep a track but show no place of their own
-MATCH = 0.3  # mean of IoU and OKS from which a detection is a track's
+MATCH = 0.3  # IoU or OKS from which a detection may be a track's
+SCORE_WEIGHT = 0.5  # of a detection's score beside the mean of IoU and OKS: of two alike the stronger wins
 SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half
 UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
@@ -122,8 +124,9 @@ class PoseTracker:
         overlap = enlarged_iou(boxes, np.stack([seen.box for seen in found]), margin)
         alike = oks(joints, np.stack([seen.joints for seen in found]), boxes, margin)
         similarity = np.where(np.isnan(alike), overlap, (overlap + alike) / 2)
+        scores = SCORE_WEIGHT * np.array([seen.score for seen in found])
         possible = np.fmax(overlap, alike) >= MATCH  # keypoints of odd poses are wrong, boxes may be
-        gain = np.where(possible, similarity + [seen.score for seen in found], 0)
+        gain = np.where(possible, similarity + scores, 0)
         rows, columns = linear_sum_assignment(-gain)
         return [
             (self._tracks[row], found[column])

@@ -21,7 +21,6 @@ from common.errors import UserError
 from demo.boxes import area, centre, within
 from demo.types import Doubles, Floats, TrackedBox, Tracks2D
 
-
 log = logging.getLogger(__name__)
 
 
@@ -29,8 +28,8 @@ log = logging.getLogger(__name__)
 class BoxTrack:
     """One person's boxes over all T frames of a clip.
 
-    boxes: (T, 4) pixels, NaN where absent. scores: (T,), 0 where not observed. observed: (T,) bool, False where
-    a box is interpolated.
+    boxes: (T, 4) pixels, NaN where absent. scores: (T,), 0 where not observed. observed: (T,) bool, False
+    where a box is interpolated.
     """
 
     person_id: int
@@ -66,7 +65,7 @@ class _Tracklet:
         return np.asarray(at >= at[-1] - 0.3 if end else at <= at[0] + 0.3)
 
     def velocity(self, times: Doubles, *, end: bool) -> Doubles:
-        """Return the velocity (2,) of the centre, pixels per second, over 0.3 s at the tracklet's start or end."""
+        """Return the velocity (2,) of the centre, pixels per second, over 0.3 s at the start or end."""
         near = self.near(times, end=end)
         if near.sum() < 2:
             return np.zeros(2)
@@ -168,7 +167,7 @@ def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:
 def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
     """Drop second boxes of one person, as detectors give of a bent body, whole and without a leg.
 
-    Such a tracklet is shorter than the person's own, lies inside it while both exist and shares edges with it.
+    Such a tracklet is shorter than the person's own, lies inside it while both exist and shares edges.
     Frames with only the second box go to the person. A person in front of or behind another one lasts as
     long, or was elsewhere before.
     """
@@ -191,7 +190,7 @@ def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) 
 
 
 def _is_partial_box(whole: Doubles, part: Doubles) -> bool:
-    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two or more of its edges."""
+    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two of its edges."""
     scale = np.tile(whole[:, 2:] - whole[:, :2], 2)
     shared = (np.abs(whole - part) <= 0.15 * scale).sum(1)
     return bool(np.median(within(whole, part)) >= 0.75 and np.median(shared) >= 2)
@@ -232,8 +231,8 @@ def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_T
 def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> float:
     """Return the cost of `then` as a continuation of `first`: 0 to about 2, infinite where impossible.
 
-    Distances are in long sides of the boxes: a person near the camera moves more pixels. Sizes are compared by
-    area, which bending and jumping change less than height or width.
+    Distances are in long sides of the boxes: a person near the camera moves more pixels. Sizes are compared
+    by area, which bending and jumping change less than height or width.
     """
     gap = float(times[then.frames[0]] - times[first.frames[-1]])
     if not 0 < gap <= longest:
@@ -251,7 +250,7 @@ def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> 
 
 
 def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
-    """Return the sum of the boxes' areas over frames, weighted by their distance from the picture's middle."""
+    """Return the sum of the boxes' areas over frames, weighted by their nearness to the middle."""
     width, height = size
     offset = centre(person.boxes) / (width, height) - 0.5
     prior = np.exp(-0.5 * ((offset / 0.35) ** 2).sum(-1))
@@ -259,7 +258,7 @@ def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
 
 
 def _interpolate(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
-    """Return a person's boxes (T, 4) over all frames: gaps of up to `bridge` seconds filled, NaN elsewhere."""
+    """Return a person's boxes (T, 4) over all frames: gaps up to `bridge` seconds filled, else NaN."""
     boxes = np.full((len(times), 4), np.nan)
     boxes[person.frames] = person.boxes
     for before, after in pairwise(person.frames):
