@@ -1,1 +1,1 @@
-"""What measures speed and memory; never run by the tests."""
+"""Benchmarks of speed and memory; never run by the tests."""

@@ -1,10 +1,10 @@
-"""Frames a second of every lifter: as the app runs it, beside a window for every frame, one at a time.
+"""Frames a second of every lifter: as the app runs it, and with one window per frame, one at a time.
 
     python -m benchmarks.lifters [--device cuda] [--frames 243] [LIFTER...]
 
-Both ways run the same network of published size with the same (random) weights on the same track, both with
-flip averaging where the spec asks for it. The second way is the loop of the classic demos: cut a window
-around each frame, run it, run it mirrored, keep one pose. It is timed on a few frames only.
+Both run the same network of published size with the same (random) weights on the same track, with flip
+averaging if the spec sets it. The second is the loop of the classic demos: cut a window around each frame,
+run it, run it mirrored, keep one pose. It is timed on a few frames only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lifter.windows import cut_windows
 def frame_by_frame(
     lifter: Lifter, spec: LifterSpec, track: NDArray[np.float32], frames: range, device: str
 ) -> None:
-    """One window and one call (two with flip averaging) for each of the frames."""
+    """Run one window and one call (two with flip averaging) for each of the frames."""
     order = list(SKELETONS[spec.joints].mirror)
     for frame in frames:
         start = np.array([frame - spec.frames // 2])
@@ -46,7 +46,7 @@ def frame_by_frame(
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
-    """Wall-clock time of `work`, with everything queued on the device done."""
+    """Return the wall-clock time of `work`, with everything queued on the device done."""
     if device != "cpu":
         torch.cuda.synchronize()
     begin = time.perf_counter()

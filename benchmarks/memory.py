@@ -1,10 +1,10 @@
 """Peak memory by length of clip: `python -m benchmarks.memory`, and of a folder by its number of clips.
 
 Each measurement is a process of its own, in which networks of the program's sizes (random weights) are loaded
-and used once. The clips are made here: two small bright figures on black, which stand-ins for detector and
-keypoint network find, so that half an hour is done in minutes; what grows with a clip's length is all there.
-`--bare` leaves the networks out: what grows then shows more clearly. `--real CLIP` runs the networks that the
-flags name on a clip and on the same clip looped to ten times its length.
+and used once. The clips are made here: two small bright figures on black. Stand-ins for detector and keypoint
+network find them, so that half an hour is done in minutes; all data that grow with a clip's length are kept.
+`--bare` leaves the networks out, so that the growth is a larger share of the total. `--real CLIP` runs the
+networks that the flags name on a clip and on the same clip looped to ten times its length.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ FPS = 30
 
 def main(
     minutes: str = typer.Option("1,30", help="Lengths of the clips that are compared."),
-    clips: str = typer.Option("", help="Instead: folders of so many one-second clips, for example 2,40."),
+    clips: str = typer.Option("", help="Instead: folders of this many one-second clips, for example 2,40."),
     real: Path | None = typer.Option(None, help="Instead: this clip once and ten times, with the networks."),
     bare: bool = typer.Option(False, help="Without the memory that loaded networks take."),
     detector: str = "yolo11n",
     pose: str = "hrnet-w32",
     lifter: str = "wild",
 ) -> None:
-    """Prints megabytes and their ratios."""
+    """Print megabytes and their ratios."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs: list[tuple[str, list[Path]]]
@@ -62,14 +62,14 @@ def main(
 def measured(
     videos: Sequence[Path], out: Path, flags: dict[str, str] | None, bare: bool
 ) -> tuple[float, int]:
-    """Peak resident megabytes of a process that does these clips, and their frames."""
+    """Return the peak resident megabytes of a process that processes these clips, and their frames."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(work, (list(videos), out, flags, bare))
 
 
 def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool) -> tuple[float, int]:
-    """All clips through all stages, in this process; with `flags`, by the networks that they name."""
+    """Process all clips in this process; with `flags`, by the networks that they name."""
     from demo.models import ModelLoader, Models, ResolvedModels, ResolvedWeight, load_models
     from demo.pipeline import process
     from demo.settings import Settings
@@ -88,12 +88,12 @@ def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool
     frames = 0
     for index, video in enumerate(videos):
         frames += process(video, out / str(index), settings, models).frames
-    del resident  # until here, as in the program
+    del resident  # kept until here, as in the program
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, frames
 
 
 def used_networks() -> tuple[Any, Any, Any]:
-    """Detector, keypoint network and lifter of the default sizes, each used once on a full batch."""
+    """Return detector, keypoint network and lifter of the default sizes, each used once on a full batch."""
     from demo.detection.detector import PersonDetector, ultralytics_offline
     from demo.models import BATCH
     from demo.pose.estimator import PoseEstimator, TorchNetwork
@@ -109,25 +109,25 @@ def used_networks() -> tuple[Any, Any, Any]:
 
 
 class Halves:
-    """Finds one person in each half of the picture."""
+    """A stand-in detector: one person in each half of the picture."""
 
     def detect(self, images: Sequence[np.ndarray]) -> list:
-        """Always the same two boxes."""
+        """Return the same two boxes for every picture."""
         from demo.types import Detections
 
         boxes = np.array([[8, 8, 24, 56], [40, 8, 56, 56]], np.float32)
         return [Detections(boxes, np.array([0.9, 0.8], np.float32)) for _ in images]
 
     def detect_in_crops(self, image: np.ndarray, places: np.ndarray) -> list:
-        """Nobody is ever missed."""
-        raise AssertionError("everybody is in every frame")
+        """Fail: `detect` finds both people in every frame."""
+        raise AssertionError("both people are in every frame")
 
 
 class Figures:
-    """Sees seventeen joints in every box, on a grid."""
+    """A stand-in keypoint network: seventeen joints in every box, on a grid."""
 
     def estimate(self, items: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-        """Joints by their number: columns of four, from top to bottom."""
+        """Place the joints by number, four a row, from top to bottom."""
         joints = np.arange(17)
         found = []
         for _, boxes in items:
@@ -138,12 +138,12 @@ class Figures:
         return found
 
     def candidates(self, items: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-        """As many numbers as a network gives."""
+        """Return candidates of the shape that a network gives."""
         return [np.stack([people, people], axis=1) for people in self.estimate(items)]
 
 
 def made(frames: int, path: Path) -> Path:
-    """A clip of 64x64 pixels."""
+    """Encode a clip of 64x64 pixels."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:56, 8:24] = image[8:56, 40:56] = 230
     with av.open(str(path), "w") as out:
@@ -157,7 +157,7 @@ def made(frames: int, path: Path) -> Path:
 
 
 def looped(clip: Path, times: int, path: Path) -> Path:
-    """The clip's pictures, `times` times in a row, without sound."""
+    """Encode the clip's pictures `times` times in a row, without sound."""
     with av.open(str(path), "w") as out:
         target = None
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""How fast the stages of the application are on a clip.
+"""Speed of the stages of the application on a clip.
 
 python -m benchmarks.pipeline clip.mp4 [--detector ...] [--pose ...] [--lifter ...] [--device ...]
 """

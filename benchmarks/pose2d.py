@@ -1,8 +1,8 @@
-"""How long HRNet takes per person, by memory layout and precision, and how far that moves its heatmaps.
+"""Time of HRNet per person by memory layout and precision, and the change of its heatmaps.
 
     python -m benchmarks.pose2d [--weights FILE] [--device cpu] [--people 8] [--threads 2]
 
-Without weights the network is random: times are right, and differences are an order of magnitude only.
+Without weights the network is random: times are valid, differences are an order of magnitude only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from demo.types import Floats
 
 
 def eager(model: torch.nn.Module, device: str) -> PoseNetwork:
-    """PyTorch as it comes: channels first, float32."""
+    """Return the network in PyTorch's default layout and precision: channels first, float32."""
     model = model.to(device).eval()
 
     @torch.inference_mode()
@@ -37,7 +37,7 @@ def eager(model: torch.nn.Module, device: str) -> PoseNetwork:
 
 
 def timed(network: PoseNetwork, crops: Floats, repeats: int) -> tuple[float, Floats]:
-    """(best milliseconds a person, heatmaps) after one call to warm up."""
+    """Return (best milliseconds per person, heatmaps) after one warm-up call."""
     heatmaps = network(crops)
     times = []
     for _ in range(repeats):
@@ -54,7 +54,7 @@ def main(
     threads: int = 2,
     repeats: int = 3,
 ) -> None:
-    """Print one line per way to run the network."""
+    """Print one line per layout and precision."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model, config = load_hrnet(weights) if weights else (build(W32), W32)

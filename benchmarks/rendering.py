@@ -1,4 +1,4 @@
-"""How long one picture takes: the 3D panel alone, the whole side-by-side picture, and matplotlib beside them.
+"""Time of drawing one picture: the 3D panel, the whole side-by-side picture, and matplotlib for comparison.
 
 Run with `python -m benchmarks.rendering`; matplotlib is only timed where it is installed.
 """
@@ -30,7 +30,7 @@ SKELETON = np.array(
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median and 95th percentile of the wall time of one call."""
+    """Return the median and the 95th percentile of the wall time of one call."""
     work()
     spans = []
     for _ in range(repeats):
@@ -41,7 +41,7 @@ def milliseconds(work: Callable[[], object], repeats: int) -> tuple[float, float
 
 
 def matplotlib_figure(world: Floats, size: int) -> Callable[[], object]:
-    """The usual way: one 3D axes cleared, filled and rasterised a frame."""
+    """Return a function that draws with matplotlib: one 3D axes cleared, filled and rasterised per frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

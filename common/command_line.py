@@ -1,4 +1,4 @@
-"""How the command lines end: one line for what goes wrong, and its exit status."""
+"""The exit of the command lines: one line for an error, and its exit status."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 from common.errors import UserError
 from common.text import printable
 
-UNEXPECTED = 70  # exit status of an error that nobody foresaw (sysexits.h: EX_SOFTWARE)
-STOPPED = 130  # 128 + SIGINT, as shells have it
+UNEXPECTED = 70  # exit status of an unhandled exception (sysexits.h: EX_SOFTWARE)
+STOPPED = 130  # 128 + SIGINT, as in shells
 CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
@@ -22,7 +22,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
 
     The traceback of an unexpected error is logged at level INFO, which `-v` shows.
 
-    flags: the arguments; those of the process when not given.
+    Args:
+        flags: the arguments; those of the process when not given.
     """
     try:
         app(args=None if flags is None else list(flags))
@@ -30,7 +31,7 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _end(f"Error: {printable(error)}", error.status)
     except KeyboardInterrupt:
         _end("Stopped.", STOPPED)
-    except BrokenPipeError:  # the reader of a pipe has gone: nothing to say, and nowhere to say it
+    except BrokenPipeError:  # the pipe's reader has closed: no message can be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(CLOSED_PIPE)
     except Exception as error:

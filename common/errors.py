@@ -1,6 +1,6 @@
 """Every error a user can cause or meet, in one small tree.
 
-Each says what was wrong, with which file, and what to do. Only the command line prints them and turns
+Each message names what was wrong, in which file, and what to do. Only the command line prints them and turns
 `status` into the exit status of the process (2 is kept by the command line itself for wrong flags).
 """
 
@@ -42,7 +42,7 @@ class DamagedVideo(UserError):
 
 
 class OutputError(UserError):
-    """The output cannot be written: no permission, no space, or it is there already."""
+    """The output cannot be written: no permission, no space, or it exists already."""
 
     status = 8
 
@@ -54,7 +54,7 @@ class WeightsError(UserError):
 
 
 class DownloadError(UserError):
-    """A weight has to be downloaded and that is forbidden (`--offline`) or failed."""
+    """A weight file has to be downloaded, and downloading is forbidden (`--offline`) or failed."""
 
     status = 10
 
@@ -66,6 +66,6 @@ class MissingExtra(UserError):
 
 
 class DataError(UserError):
-    """A data set file is missing, or does not hold what its format asks for."""
+    """A data set file is missing, or does not follow its format."""
 
     status = 12

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and their hashes."""
+"""Atomic writing of files, and their hashes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.errors import InputMissing, OutputError
 def replace_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is renamed to `path`, else removed.
 
-    The temporary name ends with the same suffix, so that writers which go by it work.
+    The temporary name ends with the same suffix, so that writers that choose a format by suffix work.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.

@@ -1,10 +1,10 @@
-"""Tensors out of a PyTorch checkpoint, without running anything the file says.
+"""Read the tensors of a PyTorch checkpoint without executing code of the file.
 
-Authors pickle more than weights: argument namespaces, numpy arrays, random states, log histories. PyTorch's
-own safe mode (`weights_only=True`) refuses the whole file then. The reader below is the second try: it
-unpickles with every global the file names replaced by an inert stand-in, except for the few that tensors
-are made of, and keeps the tensors only. It knows both layouts of `torch.save`: the zip archive, and the
-stream of pickles that PyTorch wrote before 1.6.
+Published checkpoints pickle more than weights: argument namespaces, numpy arrays, random states, log
+histories. PyTorch's own safe mode (`weights_only=True`) then refuses the whole file. The reader below is the
+second try. It replaces every global that the file names by an inert class, except for the few that tensors
+need, and keeps the tensors only. It reads both layouts of `torch.save`: the zip archive, and the stream of
+pickles that PyTorch wrote before 1.6.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from common.errors import InputMissing, WeightsError
 
 TensorTree = dict[str, Any]  # str -> Tensor | TensorTree
 
-# What unpickling damaged or hostile files raises. BLE forbids a bare Exception, and so this is spelled out.
+# The exceptions that unpickling damaged or hostile files raises. Ruff's BLE forbids a bare Exception.
 _BROKEN = (
     pickle.UnpicklingError,
-    RuntimeError,  # damaged archives, tensors that reach out of their storage; includes RecursionError
+    RuntimeError,  # damaged archives, tensors beyond the end of their storage; includes RecursionError
     ValueError,
     LookupError,
     TypeError,
@@ -63,7 +63,7 @@ _DTYPES = {
 
 
 class _Storage:
-    """A flat run of numbers; the legacy layout fills `data` after the pickle that mentions it."""
+    """A flat array of numbers; the legacy layout fills `data` after the pickle that refers to it."""
 
     def __init__(self, dtype: torch.dtype, data: Tensor) -> None:
         self.dtype = dtype
@@ -71,14 +71,14 @@ class _Storage:
 
 
 def read_tensors(path: Path) -> TensorTree:
-    """All tensors of a .safetensors file or a PyTorch checkpoint, on the CPU, in the file's own nesting.
+    """Read all tensors of a .safetensors file or a PyTorch checkpoint onto the CPU, in the file's nesting.
 
-    Mappings become dicts with string keys; everything that is neither a mapping nor a tensor is left out,
-    and so are mappings without a tensor in them. A bare state dict comes back flat.
+    Mappings become dicts with string keys. Everything that is neither a mapping nor a tensor is left out, and
+    so are mappings without a tensor in them. A bare state dict is returned flat.
 
     Raises:
         InputMissing: there is no such file.
-        WeightsError: the file is no checkpoint, is damaged, or holds no tensor.
+        WeightsError: the file is not a checkpoint, is damaged, or holds no tensor.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,13 +99,13 @@ def _read(path: Path) -> TensorTree:
     if path.suffix == ".safetensors":
         return dict(load_file(path))
     with warnings.catch_warnings(), contextlib.suppress(*_BROKEN):
-        warnings.simplefilter("ignore")  # of pickle protocols it may not know: then ours reads it
+        warnings.simplefilter("ignore")  # about unknown pickle protocols: the reader below handles them
         return _only_tensors(torch.load(path, map_location="cpu", weights_only=True))
     return _only_tensors(_read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path))
 
 
 def _only_tensors(tree: object) -> TensorTree:
-    """The part of nested mappings that leads to tensors."""
+    """Return the part of nested mappings that contains tensors."""
     if not isinstance(tree, Mapping):
         return {}
     kept: TensorTree = {}
@@ -118,7 +118,10 @@ def _only_tensors(tree: object) -> TensorTree:
 
 
 def _read_archive(path: Path) -> object:
-    """`torch.save` since 1.6: a zip with <name>/data.pkl and one uncompressed <name>/data/<key> a storage."""
+    """Read the layout of `torch.save` since 1.6: a zip of <name>/data.pkl and <name>/data/<key> per storage.
+
+    Storages must be uncompressed.
+    """
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
@@ -141,7 +144,10 @@ def _read_archive(path: Path) -> object:
 
 
 def _read_legacy(path: Path) -> object:
-    """`torch.save` before 1.6: pickles of magic number, version, system and object, then raw storages."""
+    """Read the layout of `torch.save` before 1.6.
+
+    It holds pickles of a magic number, the version, the system and the object, then the raw storages.
+    """
     with path.open("rb") as stream:
         storages: dict[str, _Storage] = {}
 
@@ -173,14 +179,14 @@ def _numbers(raw: bytes, dtype: torch.dtype) -> Tensor:
 
 
 class _InertUnpickler(pickle.Unpickler):
-    """Makes containers, numbers, strings and tensors; all else becomes an empty shell."""
+    """An unpickler that builds containers, numbers, strings and tensors, and inert objects for all else."""
 
     def __init__(self, stream: IO[bytes], storage: Callable[[torch.dtype, str, int], _Storage]) -> None:
         super().__init__(stream, encoding="utf-8", errors="replace")
         self._storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """Never imports anything: what is returned is made here, anew for each call."""
+        """Return the class for a global of the file. Never import: every class is defined here."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
@@ -194,14 +200,14 @@ class _InertUnpickler(pickle.Unpickler):
         return _shell(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> object:
-        """('storage', kind, key, device, count[, view]) names a storage of the file."""
+        """Return the storage that ('storage', kind, key, device, count[, view]) refers to."""
         if pid[0] != "storage":  # legacy files also keep the source text of modules like this
             return pid[1]
         return self._storage(pid[1](), str(pid[2]), int(pid[4]))
 
 
 def _shell(label: str) -> type:
-    """A class that takes any arguments and any state, and does nothing with them."""
+    """Return a class that accepts any arguments and any state, and ignores them."""
 
     class Shell:
         def __new__(cls, *_arguments: object, **_options: object) -> Any:

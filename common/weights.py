@@ -1,7 +1,7 @@
-"""Finding weights: a path, `weights/`, the folders in $MOTION_WEIGHTS, the user's cache, a download.
+"""Find weight files: a path, `weights/`, the folders in $MOTION_WEIGHTS, the user's cache, a download.
 
-`weights/manifest.toml` is the only list of what has a name. A file whose sha256 the manifest knows is
-checked wherever it is found, so that a damaged or exchanged file is never opened.
+`weights/manifest.toml` is the only list of named weights. A file whose sha256 the manifest states is checked
+wherever it is found, so that a damaged or exchanged file is never opened.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from common.files import sha256
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = FOLDER / "manifest.toml"
-VARIABLE = "MOTION_WEIGHTS"  # further folders to look in, separated like those of $PATH
+VARIABLE = "MOTION_WEIGHTS"  # further folders to search, separated like those of $PATH
 KINDS = ("detector", "pose", "lifter")
 
 
 @dataclass(frozen=True)
 class WeightInfo:
-    """One entry of the manifest, and where its file lies on this machine."""
+    """One entry of the manifest, and the path of its file on this machine."""
 
     name: str
     kind: str  # one of KINDS
@@ -33,8 +33,8 @@ class WeightInfo:
     urls: tuple[str, ...]  # tried in this order
     licence: str
     trained_on: str
-    figures: str  # what was measured, on what, by whom
-    notice: str = ""  # what those who run it have to know of its licence
+    figures: str  # the measured accuracy, its data set, and its source
+    notice: str = ""  # the limits of its licence, shown to the user
     sha256: str = ""  # 64 hex digits, "" when unknown
     sha256_prefix: str = ""  # the leading digits, where only these are published
     size_bytes: int = 0  # shown to the user; approximate while sha256 is unknown, 0 when unknown
@@ -42,7 +42,7 @@ class WeightInfo:
 
 
 def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) -> Path:
-    """The file for a weight named in the manifest, or for a path; downloaded when it must and may be.
+    """Return the file of a weight named in the manifest, or of a path; download it where needed and allowed.
 
     Args:
         name_or_path: for example "yolo11n" or "../my/detector.pt". A file of that path wins.
@@ -59,7 +59,7 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
     known = manifest()
     if path.is_file():
         for info in known.values():
-            # Published files have names of their own; one named like ours may be the user's own training.
+            # Published files have distinctive names; a file named like ours may be the user's own training.
             meant = bool(info.urls) or path.parent.resolve() == FOLDER
             if info.file == path.name and info.kind == kind and meant:
                 verify(path, info)
@@ -78,26 +78,26 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
 
 
 def list_weights() -> list[WeightInfo]:
-    """Everything in the manifest, with `found` set where the file is on this machine (not hashed)."""
+    """Return all entries of the manifest, with `found` set if the file is on this machine (not hashed)."""
     return [replace(info, found=find(info)) for info in manifest().values()]
 
 
 def find(info: WeightInfo) -> Path | None:
-    """Where a weight's file lies: `weights/`, then $MOTION_WEIGHTS, then the cache; None when nowhere."""
+    """Search `weights/`, $MOTION_WEIGHTS and the cache for a weight's file; None if it is in none of them."""
     extra = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     candidates = (folder / info.file for folder in (FOLDER, *extra, cache_folder()))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept; the platform's place for caches. It need not exist."""
+    """Return the folder of downloads: the platform's folder for caches. It need not exist."""
     import pooch  # type: ignore[import-untyped]
 
     return Path(pooch.os_cache("motion-from-video")) / "weights"
 
 
 def verify(path: Path, info: WeightInfo) -> None:
-    """Compare a file with what the manifest knows of its sha256.
+    """Compare a file with the sha256 in the manifest.
 
     Raises:
         WeightsError: it differs.
@@ -111,7 +111,7 @@ def verify(path: Path, info: WeightInfo) -> None:
 
 
 def manifest(path: Path | None = None) -> dict[str, WeightInfo]:
-    """Name -> entry, in the file's order. The shipped manifest is read once.
+    """Return the entries of the manifest by name, in the file's order. The shipped manifest is read once.
 
     Raises:
         WeightsError: the manifest is missing or malformed.
@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, WeightInfo]:
 
 
 def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
-    """Fetch from the first url that answers into the cache: a temporary name, checked, then renamed."""
+    """Download from the first url that answers into the cache: to a temporary name, checked, then renamed."""
     where = f"download it from {' or '.join(info.urls) or 'its authors'} and put it into {FOLDER}"
     if offline or not info.urls:
         why = "downloading is forbidden (--offline)" if offline else "it cannot be downloaded"
@@ -164,7 +164,7 @@ def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
 
 
 def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None:
-    """Download to `part`; None, or in a few words why it failed."""
+    """Download to `part`. Return None, or the reason of a failure in a few words."""
     import pooch
     from requests.exceptions import ConnectionError as NoConnection
     from requests.exceptions import HTTPError, RequestException
@@ -187,7 +187,7 @@ def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None
 
 
 class _Bar:
-    """A rich progress bar in the form that pooch drives: `total`, `update`, `reset`, `close`."""
+    """A rich progress bar with the interface that pooch expects: `total`, `update`, `reset`, `close`."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -206,17 +206,17 @@ class _Bar:
     @total.setter
     def total(self, value: float) -> None:
         self._progress.update(self._task, total=value or None)
-        self._progress.start()  # only now is there something to show: the server has answered
+        self._progress.start()  # the server has answered: the total is known
 
     def update(self, count: int) -> None:
         self._progress.advance(self._task, count)
 
     def reset(self) -> None:
-        """pooch calls this after the last byte, to set the bar to what it will say for ever."""
+        """Ignore pooch's call after the last byte."""
         self._progress.reset(self._task, total=self.total)
 
     def close(self) -> None:
-        """pooch calls this when the download is complete."""
+        """Stop the bar: pooch calls this when the download is complete."""
 
     def finish(self) -> None:
         if self._progress.live.is_started:  # stopping writes a line even where nothing was shown

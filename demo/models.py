@@ -13,7 +13,7 @@ from common.files import sha256
 from common.weights import manifest, resolve
 from demo.settings import Settings
 
-if TYPE_CHECKING:  # resolving weights must be quick: what loads them is imported when it is used
+if TYPE_CHECKING:  # resolving weights must be quick: the loaders are imported on use
     from demo.detection.detector import PersonDetector
     from demo.pose.estimator import KeypointEstimator
     from lifter.spec import Lifter, LifterSpec
@@ -26,7 +26,7 @@ NETWORKS = {
 }
 LIFTER, VIEWS_LIFTER = "wild", "esmformer"  # of one clip, and of several synchronised ones
 BATCH, SMALL_BATCH = 16, 2  # frames that go through the networks together
-# What is noted in the result, by fallback level: 0 is the normal way.
+# The note in the result, by fallback level; level 0 is normal operation.
 FALLBACK_NOTES = (
     "",
     "memory was short: done in small batches",
@@ -41,22 +41,22 @@ class ResolvedWeight:
     """A weight file that takes part in a run. An MMPose model has neither path nor hash."""
 
     role: str  # detector, pose or lifter
-    name: str  # as the user gave it, or as the quality chose it
+    name: str  # given by the user, or chosen by the quality
     path: Path | None
     sha256: str
 
     @property
     def file(self) -> str:
-        """The file's name."""
+        """File name, without the folder."""
         return self.path.name if self.path else self.name
 
     @property
     def notice(self) -> str:
-        """What the user has to know of its licence, "" where there is nothing."""
+        """Limits of its licence for the user, "" without any."""
         return next((info.notice for info in manifest().values() if info.file == self.file), "")
 
     def summary(self) -> dict[str, str]:
-        """What results say of it."""
+        """Return the entry for results."""
         return {"role": self.role, "name": self.name, "file": self.file, "sha256": self.sha256}
 
 
@@ -64,7 +64,9 @@ class ResolvedWeight:
 class ResolvedModels:
     """The weights and the device of a run: found, not yet loaded.
 
-    device: cpu, cuda, cuda:1 or mps. fallback: why shipped networks replace others, "" where none do.
+    Attributes:
+        device: cpu, cuda, cuda:1 or mps.
+        fallback: why shipped networks replace others, "" if none do.
     """
 
     detector: ResolvedWeight
@@ -75,7 +77,7 @@ class ResolvedModels:
 
     @property
     def weights(self) -> tuple[ResolvedWeight, ...]:
-        """All three."""
+        """All three weight files."""
         return self.detector, self.pose, self.lifter
 
 
@@ -92,7 +94,7 @@ class Models:
 
 
 def resolve_models(settings: Settings, views: int = 1) -> ResolvedModels:
-    """Find the weights and the device of a run, downloading what must be and may be.
+    """Find the weights and the device of a run, and download where needed and allowed.
 
     With the quality "auto", shipped networks replace those that cannot be downloaded.
 
@@ -131,7 +133,7 @@ def _resolve(settings: Settings, quality: str, device: str, views: int, fallback
     if lift.lifter_weights is None:
         _refuse_without_weights(lifter)
         wanted.append((lifter, "lifter"))
-    for name, kind in wanted:  # report a name that does not exist before anything is downloaded
+    for name, kind in wanted:  # report an unknown name before anything is downloaded
         if not name.startswith("mmpose:"):
             with suppress(DownloadError):
                 resolve(name, kind, offline=True)
@@ -152,7 +154,7 @@ def _resolve(settings: Settings, quality: str, device: str, views: int, fallback
 
 
 def resolve_device(name: str) -> str:
-    """Return the device to compute on; "auto" takes a GPU where there is one.
+    """Return the device to compute on; "auto" selects a GPU if there is one.
 
     Raises:
         UserError: this machine has no such device.
@@ -239,7 +241,7 @@ class ModelLoader:
     When memory runs out they are loaded again with smaller batches, then on the CPU: fallback levels 1, 2.
 
     Args:
-        working: a context around every loading, for a sign of life.
+        working: makes a context for every loading, such as a spinner.
         loaded: networks that are loaded already.
     """
 
@@ -295,7 +297,7 @@ class ModelLoader:
             retrying()
 
     def _levels(self) -> list[tuple[str, int]]:
-        """(device, batch) of each level."""
+        """Return (device, batch) of each level."""
         device = self.resolved.device
         levels = [(device, BATCH), (device, SMALL_BATCH)]
         return levels if device == "cpu" else [*levels, ("cpu", SMALL_BATCH)]
@@ -315,7 +317,7 @@ def load_models(settings: Settings | None = None, views: int = 1) -> ModelLoader
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of Python, PyTorch or FFmpeg says that memory ran out, on whatever device."""
+    """Return whether an exception of Python, PyTorch or FFmpeg means that memory ran out, on any device."""
     message = str(error).lower()
     return isinstance(error, MemoryError) or any(
         words in message for words in ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")

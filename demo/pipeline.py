@@ -1,4 +1,4 @@
-"""The only module that knows the order of the stages, for one clip and for several views of one person.
+"""The order of the pipeline stages, for one clip and for several views of one person.
 
 1. Analyse: decode -> detect -> track -> keypoints, in batches; only numbers are kept.
 2. Lift: whole tracks -> 3D -> smooth motion above a level floor.
@@ -50,7 +50,7 @@ from demo.video.prefetch import Prefetch
 from demo.video.reader import VideoReader, probe
 from demo.video.writer import VideoWriter
 
-CHUNK_PIXELS = 16e6  # frames that go through the networks together: memory stays level for 8K too
+CHUNK_PIXELS = 16e6  # pixels of the frames that go through the networks together: bounds memory for 8K too
 LENGTHS, LENGTHS_FRAMES = 0.02, 3  # clips may differ by this part or this many frames, whichever is more
 RATES = 0.005  # the part by which frame rates may differ: 30 and 29.97 are one rate
 
@@ -74,10 +74,10 @@ def process(
         models: from `load_models`, to load the networks once for many clips.
         progress: called with a stage's name, the number of frames done and in all (0 = unknown).
         overwrite: replace finished outputs.
-        wait: seconds to wait for another run that is at this clip, below 0 for as long as it takes.
+        wait: seconds to wait for another run that is processing this clip, below 0 without a limit.
 
     Raises:
-        InUse: another run is at this clip.
+        InUse: another run is processing this clip.
         UserError: the input, the outputs or the settings do not allow it (see `common.errors`).
     """
     paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
@@ -150,7 +150,7 @@ def _process(
 
 
 def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress: Progress) -> Analysis:
-    """First pass: everybody's boxes and 2D keypoints in every frame. Memory does not grow with pictures."""
+    """Find the boxes and 2D keypoints of all people in every frame. Frames are not kept in memory."""
     tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
     chunk = int(max(1, min(models.batch, CHUNK_PIXELS // (info.width * info.height))))
     follower = Follower(models.pose, models.detector.detect_in_crops)
@@ -182,7 +182,7 @@ def render(
     settings: AnalysisSettings,
     progress: Progress,
 ) -> None:
-    """Third pass: the side-by-side video, with the first clip's time stamps and sound."""
+    """Write the side-by-side video, with the first clip's time stamps and sound."""
     with ExitStack() as stack:
 
         def frames(info: ClipInfo) -> Iterator[Frame]:
@@ -219,7 +219,7 @@ def check_synchronised(infos: Sequence[ClipInfo], frames: Sequence[int]) -> None
 
 
 def expected_frames(info: ClipInfo, settings: AnalysisSettings) -> int:
-    """Return how many frames of a clip will be read, as far as its header says; 0 when it does not."""
+    """Return how many frames of a clip will be read according to its header; 0 when unknown."""
     if settings.start is None and settings.end is None:
         return info.frame_count or round(info.duration * info.fps)
     span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
@@ -234,7 +234,7 @@ def _analyse_all(
     progress: Progress,
     overwrite: bool,
 ) -> list[Analysis]:
-    """Every clip's analysis, from the cache where it fits, all cut to the shortest clip."""
+    """Return every clip's analysis, cached if valid, all cut to the shortest clip."""
     expected = [expected_frames(info, settings) for info in infos]
     analyses: list[Analysis] = []
     for view, (info, key) in enumerate(zip(infos, job.analysis_keys, strict=True)):
@@ -255,7 +255,7 @@ def _analyse_all(
 
 
 def _cut(analysis: Analysis, length: int) -> Analysis:
-    """The first `length` frames, without people who are in none of them."""
+    """Return the first `length` frames, without people who are in none of them."""
     boxes, keypoints = analysis.tracks.boxes[:, :length], analysis.tracks.keypoints[:, :length]
     inside = np.flatnonzero(np.isfinite(boxes).any((1, 2)))
     tracks = Tracks2D(analysis.tracks.ids, boxes, keypoints).select(inside)
@@ -265,7 +265,7 @@ def _cut(analysis: Analysis, length: int) -> Analysis:
 def _lift_clip(
     info: ClipInfo, analysis: Analysis, settings: LiftSettings, models: Models
 ) -> tuple[Tracks2D, Motion, dict[str, Any]]:
-    """Each person's keypoints to 3D, then all of them into one level world; and what the meta says of it."""
+    """Lift each person's keypoints to 3D, place all in one level world; return the motion and its meta."""
     tracks = select_person(analysis.tracks, settings.person)
     poses = lift_tracks(
         tracks,
@@ -284,13 +284,13 @@ def _lift_clip(
 def _lift_views(
     infos: Sequence[ClipInfo], analyses: Sequence[Analysis], settings: LiftSettings, models: Models
 ) -> tuple[Tracks2D, Motion, dict[str, Any]]:
-    """One person's tracks in all views, the motion, and what the meta says of it.
+    """Return one person's tracks in all views, the motion, and its meta.
 
-    `--person` names somebody as the first clip numbers people; otherwise the most salient person who moves
-    alike in all clips is taken.
+    `--person` is an id of the first clip. Without it the most salient person who moves alike in all clips is
+    chosen.
 
     Raises:
-        UserError: a clip shows nobody.
+        UserError: no person was found in a clip.
     """
     for info, analysis in zip(infos, analyses, strict=True):
         if not len(analysis.tracks):
@@ -337,12 +337,12 @@ def _track(
 
 
 def _damage(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> str | None:
-    """Why clips ended early, or None."""
+    """Return why clips ended early, or None."""
     if len(infos) == 1:
         return analyses[0].damage
     return "; ".join(_damaged(infos, analyses)) or None
 
 
 def _damaged(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> list[str]:
-    """Name and damage of each damaged clip."""
+    """Return the name and the damage of each damaged clip."""
     return [f"{i.path.name} {a.damage}" for i, a in zip(infos, analyses, strict=True) if a.damage]

@@ -1,19 +1,14 @@
-"""2D -> 3D: knows arrays of joints; no pixels, no video, and never imports `demo`.
+"""2D keypoints to 3D joints. Knows arrays of joints, no pixels and no video. Never imports `demo`.
 
-skeletons    joints, parents, pairs; COCO -> H36M    cameras      projection, normalisation, axes
-contracts    what every lifter promises              registry     all lifters by name
-models/      one file a paper                        checkpoints  our files and the authors'
-windows      cut, pad, blend                         inference    a whole track through a lifter
-smoothing    zero-phase low-pass                     metrics      what the field measures
-datasets/    one file a data set, virtual cameras    losses       what lifters are trained with
-training     one loop (training_state: resume,       presets      every lifter's recipe
-             parallel: several devices)
-losses_papers      each paper's                      evaluation   held-out subjects
-protocol     the papers' protocols on Human3.6M       published    the papers' figures
-losses_multiview   ESMformer's, without 3D labels
-exporting    ONNX                                    vectors      reference vectors
-weights      finding weight files                    safe_load    checkpoints without running pickles
-files        whole or not there                      errors       everything told in one line
-cli          how both command lines end
-__main__     python -m lifter train | evaluate | data | list | verify | convert | export
+skeletons      joints, parents, left/right pairs; COCO -> H36M
+cameras        projection, screen units, rotations
+spec           `LifterSpec`, `LifterOutput`, `Lifter`     registry     all lifters by name
+models/        one file a paper                           checkpoints/ our files, the authors', ONNX, vectors
+inference      a whole track through a lifter             windows      cut, pad, blend
+normalisation  units of each lifter's input               metric       2.5D to metres
+gaps           missing keypoints                          smoothing    zero-phase low-pass
+angles         joint angles                               clock        frame rates, runs of frames
+batches        training batches                           datasets/    files, mocap, synthetic windows
+training/      one loop, presets, losses                  evaluation/  metrics and protocols
+commands/      python -m lifter train | evaluate | data | list | verify | convert | export
 """

@@ -1,7 +1,7 @@
 """Joint angles of Human3.6M-17 poses, in degrees.
 
 Flexion is 0 where the limb is straight. It is measured between bones, so it does not depend on the size,
-the place or the turn of the pose:
+position or orientation of the pose:
 
 - knee: between thigh (hip to knee) and shank (knee to ankle).
 - elbow: between upper arm (shoulder to elbow) and forearm (elbow to wrist).
@@ -29,13 +29,16 @@ _MIDDLE = ("thorax", "pelvis")
 
 
 def angle_between(a: Floats, b: Floats) -> Floats:
-    """Degrees (...) in [0, 180] between vectors (..., 3). The arc tangent stays exact near 0 and 180."""
+    """Return the angle (...) between vectors (..., 3), degrees in [0, 180].
+
+    The arc tangent is exact near 0 and 180.
+    """
     cross = np.linalg.norm(np.cross(a, b), axis=-1)
     return np.degrees(np.arctan2(cross, (a * b).sum(-1)))
 
 
 def flexion(joints: Floats, name: str) -> Floats:
-    """Flexion (..., 2), right and left, of "knee", "elbow" or "hip" of poses (..., 17, 3)."""
+    """Return the flexion (..., 2), degrees, right and left, of `name` in `BONES`, of poses (..., 17, 3)."""
     upper, lower = BONES[name]
     return np.stack(
         [
@@ -47,13 +50,13 @@ def flexion(joints: Floats, name: str) -> Floats:
 
 
 def trunk_lean(joints: Floats, up: Floats) -> Floats:
-    """Angle (...) of the trunk of poses (..., 17, 3) to the vertical `up`, (3,) or (..., 3)."""
+    """Return the angle (...), degrees, of the trunk of poses (..., 17, 3) to `up`, (3,) or (..., 3)."""
     trunk = _bone(joints, "", "pelvis", "thorax")
     return angle_between(trunk, np.broadcast_to(up, trunk.shape))
 
 
 def pose_angles(joints: Floats, up: Floats) -> dict[str, Floats]:
-    """Every angle of `NAMES` of poses (..., 17, 3): (..., 2) right and left, (..., 1) of the trunk."""
+    """Return the angles `NAMES`, degrees, of poses (..., 17, 3): (..., 2) right and left, (..., 1) trunk."""
     angles = {name: flexion(joints, name) for name in BONES}
     return {**angles, "trunk": trunk_lean(joints, up)[..., None]}
 

@@ -1,4 +1,4 @@
-"""What every source of training data gives: batches, each drawn from the seed and the number of its step."""
+"""Training batches. Each depends on the seed and the number of its step alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lifter.training.multiview_losses import Rig
 
 @dataclass(frozen=True)
 class Places:
-    """Where in its data set each of B windows is: (subject, take), first frame, the one after the last."""
+    """Position of each of B windows in its data set: (subject, take), first frame, one past the last."""
 
     takes: Sequence[tuple[str, str]]
     starts: Tensor
@@ -23,15 +23,16 @@ class Places:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a lifter trains on: B windows of T frames.
+    """A training batch: B windows of T frames.
 
-    keypoints: (B, T, 17, C), or (B, T, V, 17, C) for V views, as the lifter's spec has them.
+    keypoints: (B, T, 17, C), or (B, T, V, 17, C) for V views, as in the lifter's spec.
     joints: (B, T, 17, 3) metres in the spec's space, pelvis at 0.
-    up: (B, 3) the world's up in camera axes, where it is known.
-    rig: the cameras, where there are several; for losses that need no `joints`.
-    places: where the windows are from, for losses that remember frames; None where none comes again.
-    fps: (B,) frames a second. root: (B, T, 3) the pelvis in camera axes, metres. contacts: (B, T, 17) 1 where
-    a joint bears on the ground, 0 where not, NaN where that is unknown.
+    up: (B, 3) the world's up in camera axes, if known.
+    rig: the cameras of several views, for losses that do not use `joints`.
+    places: position of the windows in their data set, for losses with a weight for each frame; None if
+    windows do not recur.
+    fps: (B,) frames a second. root: (B, T, 3) the pelvis in camera axes, metres.
+    contacts: (B, T, 17) 1 for joints in contact with the ground, 0 for others, NaN if unknown.
     """
 
     keypoints: Tensor
@@ -44,7 +45,7 @@ class Batch:
     contacts: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Move all tensors to `device`."""
 
         def move(value: Any) -> Any:
             if isinstance(value, Rig):
@@ -55,17 +56,17 @@ class Batch:
 
 
 class Source(Protocol):
-    """An endless row of batches."""
+    """An endless sequence of batches."""
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: the same whenever it is asked for."""
+        """Return the batch of a step, the same on every call."""
         ...
 
     def __len__(self) -> int:
-        """The number of windows that make an epoch."""
+        """Return the number of windows in an epoch."""
         ...
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The random numbers of one step."""
+    """Return the random generator of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -1,7 +1,7 @@
-"""Projection, normalisation of 2D, and the way between world and camera.
+"""Projection, screen units, and transforms between world and camera.
 
-Torch tensors throughout, any leading dimensions. Camera axes: x right, y down, z forward. Quaternions
-are (w, x, y, z) and of unit length. Facts: VideoPose3D (Pavllo et al., CVPR 2019), Human3.6M.
+Torch tensors throughout, any leading dimensions. Camera axes: x right, y down, z forward. Quaternions are
+(w, x, y, z), of unit length. Source: VideoPose3D (Pavllo et al., CVPR 2019), Human3.6M.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera, for clips that do not say
+ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera, for clips without a focal length
 
 
 @dataclass(frozen=True)
 class ClipCamera:
-    """What is known of the camera of a clip. Lengths in screen units: half the picture's width is 1.
+    """The known parameters of a clip's camera. Lengths in screen units: half the picture's width is 1.
 
-    focal: 2 f / width, None where it is not known. centre: the principal point. aspect: height / width.
+    focal: 2 f / width, None if unknown. centre: the principal point. aspect: height / width.
     fps: frames a second.
     """
 
@@ -29,21 +29,24 @@ class ClipCamera:
 
 
 def normalize_screen(points: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:
-    """Pixels (..., 2) to x in [-1, 1] across the width, y with the same scale, 0 in the middle."""
+    """Convert pixels (..., 2) to screen units.
+
+    x is in [-1, 1] across the width, y has the same scale, 0 is the middle.
+    """
     x = points[..., 0] * 2 / width - 1
     y = points[..., 1] * 2 / width - height / width
     return torch.stack((x, y), -1)
 
 
 def denormalize_screen(points: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:
-    """The inverse of `normalize_screen`."""
+    """Convert screen units (..., 2) to pixels: the inverse of `normalize_screen`."""
     x = (points[..., 0] + 1) * width / 2
     y = (points[..., 1] + height / width) * width / 2
     return torch.stack((x, y), -1)
 
 
 def quaternion_rotate(q: Tensor, v: Tensor) -> Tensor:
-    """Rotates v (..., 3) by the unit quaternion q (..., 4)."""
+    """Rotate v (..., 3) by the unit quaternion q (..., 4)."""
     u = q[..., 1:].expand_as(v)
     uv = torch.linalg.cross(u, v)
     uuv = torch.linalg.cross(u, uv)
@@ -51,22 +54,22 @@ def quaternion_rotate(q: Tensor, v: Tensor) -> Tensor:
 
 
 def quaternion_inverse(q: Tensor) -> Tensor:
-    """The inverse of a unit quaternion (..., 4)."""
+    """Return the inverse of a unit quaternion (..., 4)."""
     return torch.cat((q[..., :1], -q[..., 1:]), -1)
 
 
 def world_to_camera(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """World points (..., 3) to camera axes; the camera stands at `translation`, turned by `rotation` (4,)."""
+    """Transform world points (..., 3) to the axes of a camera with `rotation` (4,) at `translation`."""
     return quaternion_rotate(quaternion_inverse(rotation), points - translation)
 
 
 def camera_to_world(points: Tensor, rotation: Tensor, translation: Tensor | float = 0.0) -> Tensor:
-    """The inverse of `world_to_camera`."""
+    """Transform camera points (..., 3) to the world: the inverse of `world_to_camera`."""
     return quaternion_rotate(rotation, points) + translation
 
 
 def project(points: Tensor, intrinsics: Tensor) -> Tensor:
-    """Camera points (B, ..., 3) to 2D with Human3.6M's nine intrinsics (B, 9): f 2, c 2, k 3, p 2.
+    """Project camera points (B, ..., 3) to 2D with Human3.6M's nine intrinsics (B, 9): f 2, c 2, k 3, p 2.
 
     Radial and tangential distortion as VideoPose3D's project_to_2d has them: rays beyond 45 degrees are
     clamped, and p multiplies x and y in the order stored.
@@ -81,17 +84,17 @@ def project(points: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def project_linear(points: Tensor, intrinsics: Tensor) -> Tensor:
-    """As `project`, without distortion."""
+    """Project as `project`, without distortion."""
     shape = (intrinsics.shape[0],) + (1,) * (points.dim() - 2)
     f, c = (part.reshape(*shape, -1) for part in intrinsics[..., :4].split((2, 2), -1))
     return f * (points[..., :2] / points[..., 2:]).clamp(-1, 1) + c
 
 
 def look_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """World-to-camera matrices (..., 3, 3) of cameras with the world's z up, angles in radians (...).
+    """Return world-to-camera matrices (..., 3, 3) for angles (...) in radians, with the world's z up.
 
-    With all angles 0 the camera looks along the world's +y. Yaw turns it to the left, pitch down, and
-    roll turns the camera clockwise about its own axis.
+    With all angles 0 the optical axis is the world's +y. Positive yaw rotates it to the left and positive
+    pitch down. Positive roll rotates the camera clockwise about the optical axis.
     """
     zero = torch.zeros_like(yaw)
     forward = torch.stack((-yaw.sin() * pitch.cos(), yaw.cos() * pitch.cos(), -pitch.sin()), -1)
@@ -102,25 +105,25 @@ def look_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 
 
 def perspective_crop(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-    """Keypoints as a camera turned towards the person would see them.
+    """Project keypoints to a virtual camera that is rotated towards the person.
 
-    A person at the picture's edge is seen from another side than one in the middle; a lifter that always sees
-    people in the middle need not learn that ("Perspective Crop Layers", Yu et al., CVPR 2021).
+    The viewing direction depends on the position in the picture. With the person always on the optical axis
+    a lifter need not learn that dependence ("Perspective Crop Layers", Yu et al., CVPR 2021).
 
     Args:
         keypoints: (B, T, 17, C) screen-normalised x, y[, score]. Joints of score 0 do not count.
         focal: (B,) focal lengths in screen units, 2 f / width.
 
     Returns:
-        The turned keypoints (B, T, 17, C), and for each window one rotation (B, 3, 3): turned = rotation @
-        camera axes.
+        The keypoints of the virtual camera (B, T, 17, C), and for each window the rotation (B, 3, 3) from
+        camera axes to those of the virtual camera.
     """
     f = focal[:, None, None, None]
     rays = torch.cat((keypoints[..., :2] / f, torch.ones_like(keypoints[..., :1])), -1)
     weight = keypoints[..., 2:] if keypoints.shape[-1] > 2 else torch.ones_like(rays[..., :1])
     middle = (weight * rays).sum((1, 2)) + rays.new_tensor((0.0, 0.0, 1e-6))
     x, y, z = (middle / middle.norm(dim=-1, keepdim=True)).unbind(-1)
-    # The smallest turn that brings (x, y, z) to the optical axis.
+    # The smallest rotation that takes (x, y, z) to the optical axis.
     k = 1 / (1 + z)
     rotation = torch.stack(
         (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z), -1

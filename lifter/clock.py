@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def frame_rate(times: NDArray[np.float64]) -> float:
-    """Return frames a second of frames at `times` (T,) seconds; 0 for fewer than two frames."""
+    """Return the median frame rate, Hz, of frames at `times` (T,) seconds; 0 for fewer than two frames."""
     return float(1 / np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 

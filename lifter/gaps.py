@@ -1,7 +1,7 @@
-"""Detected keypoints as a lifter gets them in the application: gaps closed, joints mapped, channels cut.
+"""Detected keypoints as lifter input: fill gaps, convert joints, select channels.
 
-The application does this to whole tracks in pixels (`demo.motion.lifting`); here it is done to batches of
-windows in screen units. Both agree because every step only interpolates and averages positions.
+The application does the same on whole tracks in pixels (`demo.motion.lifting`), this module on batches of
+windows in screen units. Both agree because every step is an affine combination of positions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ LONGEST_GAP = 0.5  # seconds; a joint missing for longer is not interpolated bet
 
 
 def to_lifter_input(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
-    """COCO keypoints (B, T, 17, 3), score 0 or unlikely = missing, as the spec's lifter reads them.
+    """Convert detected COCO keypoints to what the spec's lifter reads.
 
-    A lifter of COCO joints with scores finds missing joints by the score, and gets what was detected. One of
-    Human3.6M's joints gets them made from all COCO joints. Where a lifter reads no scores or knows no missing
-    joints (spec.missing "nearest"), a missing joint gets its nearest known place in time, or the middle of
-    the person where the joint is never seen, and the score 0.
-    fps: (B,).
+    A lifter of COCO joints with scores reads the detections unchanged. Human3.6M's joints are derived from
+    COCO's. If the lifter reads no scores, or `spec.missing` is "nearest", a missing joint gets its nearest
+    known position in time and score 0. A joint that is never detected gets the mean position of the person.
+
+    Args:
+        keypoints: (B, T, 17, 3) screen-normalised x, y and score; missing if the score is at most `SEEN`.
+        fps: (B,) frames a second.
+
+    Returns:
+        (B, T, 17, C) joints and channels of the spec.
     """
     zeros = spec.channels == 3 and spec.missing == "zero"
     if zeros and spec.joints == "coco17":
@@ -46,9 +51,14 @@ def to_lifter_input(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
 
 
 def _interpolated(keypoints: Tensor, known: Tensor, fps: Tensor) -> tuple[Tensor, Tensor]:
-    """Every joint's x, y, score (B, T, 17, 3) between the known frames before and after, and whether these
-    are near enough (B, T, 17). Before the first and after the last known frame the nearest is repeated.
-    Nobody saw a joint there: its score is halved."""
+    """Interpolate missing joints linearly between the known frames before and after.
+
+    Before the first and after the last known frame the nearest one is repeated. The score of an interpolated
+    joint is halved, since it was not detected.
+
+    Returns:
+        Keypoints (B, T, 17, 3), and whether the gap is short enough to interpolate (B, T, 17).
+    """
     frames = known.shape[1]
     t = torch.arange(frames)[None, :, None]
     before = torch.where(known, t, -1).cummax(1).values

@@ -1,4 +1,4 @@
-"""A whole 2D track through a lifter, by its spec alone."""
+"""Lift a whole 2D track with any lifter, by its spec alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ UNKNOWN_CAMERA = ClipCamera()
 
 @dataclass(frozen=True)
 class LiftedSequence:
-    """3D of a track of T frames: joints (T, 17, 3) and error (T, 17) in metres, up (T, 3) a direction,
-    contacts (T, 17) the probability that a joint bears on the ground.
+    """3D of a track of T frames.
 
-    Of `lift_in_image`, joints may be 2.5D in screen units instead.
+    joints: (T, 17, 3) metres, or 2.5D in screen units (`lift_track` with `metric=False`).
+    error: (T, 17) metres, expected error. up: (T, 3) direction against gravity, not normalised.
+    contacts: (T, 17) probability that a joint is in contact with the ground.
     """
 
     joints: Floats
@@ -35,7 +36,7 @@ class LiftedSequence:
     contacts: Floats | None = None
 
     def stretched(self, length: int) -> LiftedSequence:
-        """The same over `length` frames, interpolated in time."""
+        """Return the same sequence resampled to `length` frames."""
         known = {name: stretch(part, length) for name, part in vars(self).items() if part is not None}
         return replace(self, **known)
 
@@ -48,28 +49,24 @@ def lift_track(
     batch: int = 32,
     device: str = "cpu",
     camera: ClipCamera = UNKNOWN_CAMERA,
+    metric: bool = True,
 ) -> LiftedSequence:
-    """Lifts screen-normalised 2D (T, 17, C), or (T, views, 17, C), without missing frames, to metres.
+    """Lift a 2D track to 3D.
 
-    A lifter that answers a whole window runs once for half a window of new frames, with windows blended;
-    one that answers the centre frame runs once a frame. Left/right flip averaging where the spec asks
-    for it, and input turned towards the person where the spec asks for that and the focal length is given;
-    the answers are turned back. Answers in 2.5D become metres by `lifter.metric`.
+    A lifter of whole windows runs on windows that overlap by half, and its outputs are blended. A lifter of
+    the centre frame runs once a frame. Where the spec has `perspective_crop` and the focal length is known,
+    keypoints are rotated towards the person and the output is rotated back.
+
+    Args:
+        keypoints: (T, 17, C), or (T, views, 17, C), screen-normalised, without missing frames.
+        flip: average with the mirrored input, where the spec has `flip_average`.
+        batch: windows a forward pass.
+        metric: convert 2.5D output to metres (`lifter.metric`), else leave it in screen units. Output in
+            metres stays as it is.
+
+    Returns:
+        The 3D of T frames, in the spec's space.
     """
-    lifted = lift_in_image(lifter, spec, keypoints, flip, batch, device, camera)
-    return replace(lifted, joints=in_metres(spec, lifted.joints, keypoints, camera))
-
-
-def lift_in_image(
-    lifter: Lifter,
-    spec: LifterSpec,
-    keypoints: Floats,
-    flip: bool = True,
-    batch: int = 32,
-    device: str = "cpu",
-    camera: ClipCamera = UNKNOWN_CAMERA,
-) -> LiftedSequence:
-    """As `lift_track`, but answers in 2.5D stay so, in screen units; metres are metres."""
     length, flip = len(keypoints), flip and spec.flip_average
     whole_track = normalisation(spec, keypoints, camera)
     points = whole_track.apply(keypoints[..., : spec.channels])
@@ -81,11 +78,12 @@ def lift_in_image(
         lifted = lifted.stretched(length)
     if spec.units == "metres":
         return lifted
-    return replace(lifted, joints=whole_track.undo(lifted.joints))
+    joints = whole_track.undo(lifted.joints)
+    return replace(lifted, joints=in_metres(spec, joints, keypoints, camera) if metric else joints)
 
 
 def in_metres(spec: LifterSpec, joints: Floats, keypoints: Floats, camera: ClipCamera) -> Floats:
-    """Joints (T, 17, 3) as `lift_in_image` gives them of screen-normalised keypoints, in metres."""
+    """Convert joints (T, 17, 3), lifted with `metric=False` from `keypoints`, to metres."""
     if spec.units == "metres":
         return joints
     pelvis = keypoints[:, 0, :2] - np.array(camera.centre, np.float32)
@@ -102,7 +100,7 @@ def _lift_windows(
     device: str,
     focal: float | None,
 ) -> LiftedSequence:
-    """The lifter's own answers to a track (T, ...) that is normalised as it wants."""
+    """Return the raw output of the lifter for a track (T, ...) that is normalised as its spec asks."""
     length = len(points)
     frames = min(length, spec.frames) if spec.short == "as_is" else spec.frames
     if spec.output == "sequence":
@@ -114,7 +112,7 @@ def _lift_windows(
     blends: dict[str, Blend] = {}
     for first in range(0, len(starts), batch):
         part = slice(first, first + batch)
-        # Cut as they are needed: all windows of a long clip at once would be the largest thing in memory.
+        # Cut batch by batch: all windows of a long clip at once would dominate the memory.
         windows = cut_windows(points, starts[part], frames).astype(np.float32)
         x = torch.from_numpy(windows).to(device)
         lifted = _lift_batch(lifter, spec, x, flip, focal if spec.perspective_crop else None)
@@ -128,21 +126,21 @@ def _lift_windows(
 
 
 def _lift_batch(lifter: Lifter, spec: LifterSpec, x: Tensor, flip: bool, focal: float | None) -> LifterOutput:
-    """The answers to windows (B, F, ...); turned towards the person if `focal` is given."""
+    """Lift windows (B, F, ...), rotated towards the person and back if `focal` is given."""
     turn = None
     if focal is not None:
         x, turn = perspective_crop(x, x.new_full((len(x),), focal))
     lifted = lifter.lift(x)
     if flip:
-        # A second call, not one batch: a lifter may attend over its batch, where mirrors must not count.
+        # A second call: a lifter may attend over its batch, which must not contain mirror images.
         lifted = _average(lifted, lifter.lift(mirror_2d(x, spec)))
     return lifted if turn is None else _turn_back(lifted, turn)
 
 
 def mirror_2d(keypoints: Tensor, spec: LifterSpec) -> Tensor:
-    """Windows of keypoints (B, F, [V,] 17, C) seen in a mirror.
+    """Mirror windows of keypoints (B, F, [V,] 17, C) left to right.
 
-    There, cameras that stood around the person one way stand around the other way.
+    Mirroring reverses the order of the cameras around the person, so all views but the first are reversed.
     """
     flipped = keypoints[..., list(SKELETONS[spec.joints].mirror), :].clone()
     flipped[..., 0].neg_()
@@ -152,21 +150,21 @@ def mirror_2d(keypoints: Tensor, spec: LifterSpec) -> Tensor:
 
 
 def mirror_3d(joints: Tensor) -> Tensor:
-    """Human3.6M-17 joints (..., 17, 3) seen in a mirror."""
+    """Mirror Human3.6M-17 joints (..., 17, 3): negate x, exchange left and right."""
     flipped = joints[..., list(H36M_17.mirror), :].clone()
     flipped[..., 0].neg_()
     return flipped
 
 
 def _turn_back(lifted: LifterOutput, turn: Tensor) -> LifterOutput:
-    """An answer in the axes of a turned camera (turns (B, 3, 3)), in those of the real one."""
+    """Rotate an output from the axes of the rotated camera, `turn` (B, 3, 3), to those of the real one."""
     joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
     up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
     return replace(lifted, joints=joints, up=up)
 
 
 def _average(plain: LifterOutput, mirrored: LifterOutput) -> LifterOutput:
-    """The mean of an answer and the answer to the mirrored input, mirrored back."""
+    """Average an output with the output for the mirrored input, mirrored back."""
     joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
     error = _average_joints(plain.error, mirrored.error)
     contacts = _average_joints(plain.contacts, mirrored.contacts)
@@ -177,7 +175,7 @@ def _average(plain: LifterOutput, mirrored: LifterOutput) -> LifterOutput:
 
 
 def _average_joints(plain: Tensor | None, mirrored: Tensor | None) -> Tensor | None:
-    """The mean of values for each joint (B, F, 17) and those of the mirrored input."""
+    """Average values for each joint (B, F, 17) with those of the mirrored input."""
     if plain is None or mirrored is None:
         return plain
     return (plain + mirrored[..., list(H36M_17.mirror)]) / 2

@@ -1,6 +1,6 @@
-"""The ways in which lifters want 2D keypoints normalised, all of them a shift and a scale of screen units.
+"""Normalisation of 2D keypoints for each lifter: a shift and a scale of screen units.
 
-Screen units are this project's own: x in [-1, 1] across the picture, y with the same scale, 0 in the middle.
+Screen units: x in [-1, 1] across the picture, y with the same scale, 0 in the middle.
 Sources: MotionBERT's code for videos in the wild ("crop" is its default, "pixels" its switch --pixel).
 """
 
@@ -16,15 +16,15 @@ from lifter.spec import LifterSpec
 
 Floats = NDArray[np.float32]
 
-FEWEST = 4  # joints of a track that have a place; with fewer there is no box
+FEWEST = 4  # visible joints of a whole track; with fewer there is no box (MotionBERT's code)
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """model = scale * (screen - centre), for both coordinates alike.
+    """model = scale * (screen - centre), for both coordinates.
 
-    bounded: values, the scores among them, are cut off at -1 and 1 afterwards. With a scale of 0 everything
-    becomes 0, the scores too.
+    bounded: clip all values, scores included, to [-1, 1]. With a scale of 0 all values become 0, scores
+    included.
     """
 
     centre: tuple[float, float] = (0.0, 0.0)
@@ -32,7 +32,7 @@ class Normalisation:
     bounded: bool = False
 
     def apply(self, keypoints: Floats) -> Floats:
-        """Screen-normalised keypoints (..., C) as the lifter reads them."""
+        """Normalise keypoints (..., C) in screen units to what the lifter reads."""
         if self == Normalisation():
             return keypoints
         if self.scale == 0:
@@ -42,12 +42,12 @@ class Normalisation:
         return out.clip(-1, 1) if self.bounded else out
 
     def undo(self, joints: Floats) -> Floats:
-        """Root-relative joints (..., 3) in the units that the lifter reads, in screen units."""
+        """Convert root-relative joints (..., 3) from the lifter's units to screen units."""
         return joints / self.scale if self.scale else joints
 
 
 def normalisation(spec: LifterSpec, keypoints: Floats, camera: ClipCamera) -> Normalisation:
-    """What takes a whole track of screen-normalised keypoints (T, 17, C) to what the spec's lifter reads."""
+    """Return the normalisation of a whole track (T, 17, C), in screen units, for the spec's lifter."""
     if spec.normalisation == "pixels":
         return Normalisation(scale=1 / min(1.0, camera.aspect))
     if spec.normalisation == "crop":
@@ -56,9 +56,9 @@ def normalisation(spec: LifterSpec, keypoints: Floats, camera: ClipCamera) -> No
 
 
 def crop_to_track(keypoints: Floats) -> Normalisation:
-    """The square around all joints of a whole track (T, 17, 3) becomes [-1, 1].
+    """Map the square around all joints of a whole track (T, 17, 3) to [-1, 1].
 
-    Joints of score 0 do not count for the square. Without a square, everything becomes 0.
+    Joints of score 0 are ignored. With fewer than `FEWEST` joints, or no extent, all values become 0.
     """
     places = keypoints[keypoints[..., 2] != 0][:, :2].astype(np.float64)
     if len(places) < FEWEST:

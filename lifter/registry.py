@@ -43,7 +43,7 @@ REGISTRY: Mapping[str, ModelEntry] = MappingProxyType({each.name: each for each 
 
 
 def entry(name: str) -> ModelEntry:
-    """The entry of that name. Raises `WeightsError` with the names there are."""
+    """Return the entry of that name. Raises `WeightsError`, which lists the known names."""
     try:
         return REGISTRY[name]
     except KeyError:
@@ -51,9 +51,9 @@ def entry(name: str) -> ModelEntry:
 
 
 def resolve(name: str) -> tuple[ModelEntry, Any]:
-    """Entry and configuration of `NAME` or `NAME:VARIANT`; without a variant, the default configuration.
+    """Return entry and configuration of `NAME` or `NAME:VARIANT`; without a variant, the default one.
 
-    Raises `WeightsError` with the names there are.
+    Raises `WeightsError`, which lists the known names.
     """
     lifter, _, variant = name.partition(":")
     found = entry(lifter)
@@ -66,6 +66,6 @@ def resolve(name: str) -> tuple[ModelEntry, Any]:
 
 
 def create(name: str, config: Any | None = None) -> Lifter:
-    """A lifter `NAME` or `NAME:VARIANT` with fresh weights, in another configuration if `config` is given."""
+    """Build a lifter `NAME` or `NAME:VARIANT` with fresh weights; `config` replaces its configuration."""
     found, default = resolve(name)
     return found.build(default if config is None else config)

@@ -1,6 +1,6 @@
-"""Joint names, parents, left/right pairs of the two skeletons in use, and the way from one to the other.
+"""Joint names, parents and left/right pairs of COCO-17 and Human3.6M-17, and the conversion between them.
 
-Detectors speak COCO-17; lifters speak Human3.6M's 17 joints in VideoPose3D's order.
+Detectors output COCO-17. Lifters output Human3.6M's 17 joints in VideoPose3D's order.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ COCO_17 = Skeleton(
 
 SKELETONS = {skeleton.name: skeleton for skeleton in (H36M_17, COCO_17)}
 
-# The twelve limb joints both skeletons mark at the same place: (H36M-17 index, COCO-17 index).
+# The twelve limb joints that both skeletons define at the same position: (H36M-17 index, COCO-17 index).
 LIMBS_H36M = (11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3)
 LIMBS_COCO = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
 
 
 def coco_to_h36m(keypoints: NDArray[np.floating]) -> NDArray[np.float32]:
-    """COCO-17 keypoints (..., 17, 3) in pixels with scores to H36M-17 (..., 17, 3).
+    """Convert COCO-17 keypoints (..., 17, 3), pixels and score, to H36M-17 (..., 17, 3).
 
-    The recipe of the classic video demos (VideoPose3D's successors), which published lifters are fed
-    with: pelvis and thorax from hips and shoulders, spine pushed out along x, head above the eyes.
-    A joint made from others scores their mean, and is NaN with score 0 where one of them is missing.
+    Published lifters expect the rule of the video demos that followed VideoPose3D: pelvis and thorax from
+    hips and shoulders, spine shifted along x, head above the eyes. The score of a derived joint is the mean
+    of its sources. The joint is NaN with score 0 where one of them is missing.
     """
     c = np.asarray(keypoints, dtype=np.float32)
     xy, score = c[..., :2], c[..., 2]

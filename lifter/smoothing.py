@@ -10,11 +10,16 @@ Floats = NDArray[np.float32]
 
 
 def smooth(joints: Floats, fps: float, cutoff: float = 6.0) -> Floats:
-    """Low-pass filtered joints (T, ..., 3): second-order Butterworth, run forwards and backwards.
+    """Low-pass filter joints with a second-order Butterworth, forwards and backwards, so without lag.
 
-    Forwards and backwards means no lag. 6 Hz is what biomechanics uses for gait (Winter, "Biomechanics and
-    Motor Control of Human Movement"). Tracks of under 9 frames, or of a rate at which the cut-off cannot
-    be told from the noise (cutoff >= 0.45 fps), come back unchanged.
+    Args:
+        joints: (T, ..., 3).
+        fps: frames a second.
+        cutoff: Hz; 6 Hz is usual for gait (Winter, "Biomechanics and Motor Control of Human Movement").
+
+    Returns:
+        (T, ..., 3). The input itself if it has fewer than 9 frames, or if the cut-off is too close to the
+        Nyquist frequency (cutoff >= 0.45 fps).
     """
     if len(joints) < 9 or cutoff >= 0.45 * fps:
         return joints
@@ -22,7 +27,7 @@ def smooth(joints: Floats, fps: float, cutoff: float = 6.0) -> Floats:
     pad = min(len(joints) - 1, int(fps / cutoff) + 6)
     smoothed = np.empty(joints.shape, np.float32)
     columns, filtered = joints.reshape(len(joints), -1), smoothed.reshape(len(joints), -1)
-    # One after the other: the filter works on several copies in double precision.
+    # Column by column: the filter makes several copies in double precision.
     for column in range(columns.shape[1]):
         filtered[:, column] = sosfiltfilt(sections, columns[:, column], padlen=pad)
     return smoothed

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 4096  # frames of a long track that are worked on together
+BLOCK = 4096  # frames of a long track that are processed together
 
 Floats = NDArray[np.float32]
 
 
 def window_starts(length: int, frames: int, hop: int) -> NDArray[np.int64]:
-    """First frames of windows that cover `length` frames; the last one ends with the track.
+    """Return the first frames (N,) of windows that cover `length` frames; the last one ends with the track.
 
-    A track no longer than the window gets one, centred on it, so it may start before frame 0.
+    A track no longer than the window gets one window, centred on it, so it may start before frame 0.
     """
     if length <= frames:
         return np.array([(length - frames) // 2])
@@ -24,13 +24,13 @@ def window_starts(length: int, frames: int, hop: int) -> NDArray[np.int64]:
 
 
 def cut_windows(track: NDArray[np.generic], starts: NDArray[np.int64], frames: int) -> NDArray[np.generic]:
-    """Windows (N, F, ...) of a track (T, ...); frames before the start or after the end repeat the edge."""
+    """Cut a track (T, ...) into windows (N, F, ...); frames outside it repeat its first or last frame."""
     at = starts[:, None] + np.arange(frames)
     return track[at.clip(0, len(track) - 1)]
 
 
 def stretch(track: Floats, length: int) -> Floats:
-    """A track (T, ...) of another length over the same time, linearly interpolated between its frames."""
+    """Resample a track (T, ...) to `length` frames over the same time, by linear interpolation."""
     at = np.linspace(0, len(track) - 1, length)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, len(track) - 1)
@@ -39,30 +39,31 @@ def stretch(track: Floats, length: int) -> Floats:
 
 
 def blocks(first: int, end: int) -> Iterator[slice]:
-    """The frames from `first` to before `end`, block by block.
+    """Yield slices of at most `BLOCK` frames that cover the frames from `first` to before `end`.
 
-    For arithmetic that needs several times the memory of its outcome: half an hour has tens of thousands of
-    frames, and of all of them there should be no more than what is kept.
+    They bound the memory of computations whose temporaries are several times their result: half an hour has
+    tens of thousands of frames.
     """
     for start in range(first, end, BLOCK):
         yield slice(start, min(start + BLOCK, end))
 
 
 def blend_windows(windows: Floats, starts: NDArray[np.int64], length: int) -> Floats:
-    """The track (T, ...) from overlapping windows (N, F, ...), see `Blend`."""
+    """Blend overlapping windows (N, F, ...) into a track (T, ...), see `Blend`."""
     blend = Blend(length, windows.shape[1:])
     blend.add(windows, starts)
     return blend.track()
 
 
 class Blend:
-    """A track (T, ...) from overlapping windows (F, ...), each fading in and out as sine squared.
+    """A track (T, ...) as the weighted mean of overlapping windows (F, ...), weighted by sine squared.
 
-    A window knows least at its ends, where it has no context, so its middle counts most. Windows come in the
-    order of their starts: where a window starts, all frames before it are finished, so the sums are no
-    longer than a window.
+    The ends of a window have the least context, so its middle has the largest weight. Windows are added in
+    the order of their starts: all frames before a start are final, so the sums are no longer than a window.
 
-    length: T. shape: (F, ...) of a window.
+    Args:
+        length: T.
+        shape: (F, ...) of a window.
     """
 
     def __init__(self, length: int, shape: tuple[int, ...]) -> None:
@@ -75,19 +76,19 @@ class Blend:
         self._track = np.empty((length, *shape[1:]), np.float32)
 
     def add(self, windows: Floats, starts: NDArray[np.int64]) -> None:
-        """The next windows (N, F, ...) and their first frames (N,)."""
+        """Add the next windows (N, F, ...), whose first frames are `starts` (N,)."""
         for window, start in zip(windows, starts.tolist(), strict=True):
             self._finish(start)
             self._total += self._fade * window
             self._weight += self._fade
 
     def track(self) -> Floats:
-        """The track, once all windows were added."""
+        """Return the track (T, ...), after all windows were added."""
         self._finish(self._start + len(self._fade))
         return self._track
 
     def _finish(self, end: int) -> None:
-        """Frames before `end` get no more windows: they go to the track, and the sums begin at `end`."""
+        """Move the finished frames, those before `end`, to the track; the sums then begin at `end`."""
         first, last = max(self._start, 0), min(end, len(self._track))
         if first < last:
             inside = slice(first - self._start, last - self._start)

@@ -1,7 +1,7 @@
-"""Makes the sample clip: a drawn person who does what a real one did, with the exact 3D truth beside it.
+"""Make the sample clip: a rendered person with the motion of a real one, and the exact 3D truth beside it.
 
 Run with `python -m tools.make_sample MOCAP_FOLDER videos/`. The folder holds the free motion capture (see
-`lifter.datasets.mocap.npz`). Nobody is filmed and no foreign picture is used, so the clip may be passed on.
+`lifter.datasets.mocap.npz`). No person is filmed and no foreign picture is used: the clip may be passed on.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from tools.studio import (
 
 TAKE = "cmu__14_20"
 START, SECONDS, FPS = 1.2, 7.4, 30
-CAMERA = Camera.look((1.55, -4.35, 1.35), (0.0, 0.0, 0.96), 1075.0, (960, 540))
+CAMERA = Camera.look_at((1.55, -4.35, 1.35), (0.0, 0.0, 0.96), 1075.0, (960, 540))
 FINER = 3  # rays, each way, in a pixel that one ray cannot stand for
 TILE = 8  # rays that share one coarse march
 FAR = 12.0  # metres
 
 
 def cut(take: MotionSequence, start: float, seconds: float, fps: int) -> tuple[Array, NDArray[np.float64]]:
-    """Joints (T, 17, 3) of a piece of a take, resampled and moved to the origin, and their times (T,)."""
+    """Cut joints (T, 17, 3) from a take, resampled and moved to the origin, and their times (T,)."""
     times = np.arange(round(seconds * fps)) / fps
     if start < 0 or start + times[-1] > (len(take.joints) - 1) / take.fps:
         raise DataError(
@@ -61,9 +61,9 @@ def cut(take: MotionSequence, start: float, seconds: float, fps: int) -> tuple[A
 def march(
     body: Body, origin: Array, rays: Array, start: Array, cone: float, steps: int
 ) -> tuple[Array, Array]:
-    """Walk along rays (N, 3) from `start` (N,) metres until the body is nearer than `cone` times the way.
+    """March along rays (N, 3) from `start` (N,) metres until the body is nearer than `cone` times the way.
 
-    Returns the way (N,) in metres, and whether something was met (N,).
+    Returns the distance (N,) in metres, and whether the body was hit (N,).
     """
     way = start.copy()
     met = np.zeros(len(rays), dtype=bool)
@@ -77,14 +77,14 @@ def march(
         if len(going) == 0:
             break
         way[going] += gap[on] * np.float32(0.92)
-    met[going] |= cone > 0.001  # a coarse cone that is still on its way has to be looked into
+    met[going] |= cone > 0.001  # a coarse cone that has not finished may hold a hit: it is refined
     return way, met
 
 
 def trace(
     body: Body, camera: Camera, pixels: NDArray[np.floating], start: Array
 ) -> tuple[Array, Array, NDArray[np.int32]]:
-    """Light (N, 3), depth (N,) and material (N,) at pixels (N, 2); -1 where a ray passes the body by."""
+    """Trace pixels (N, 2) to light (N, 3), depth (N,) and material (N,); -1 where a ray misses the body."""
     rays = camera.rays(pixels)
     way, met = march(body, camera.position, rays, start, 0.3 / float(camera.K[0, 0]), 64)
     hit = np.flatnonzero(met)
@@ -97,7 +97,7 @@ def trace(
 
 
 def render(joints: Array, camera: Camera, place: Array, floor: Array) -> Image:
-    """One frame (H, W, 3), BGR; `place` and `floor` are the `scenery` of the camera."""
+    """Render one frame (H, W, 3), BGR; `place` and `floor` are the `scenery` of the camera."""
     body = dress(joints)
     wide, tall = camera.size
     empty = place * _shadow_on(floor, floor_shadow(body))[..., None]
@@ -127,7 +127,7 @@ def render(joints: Array, camera: Camera, place: Array, floor: Array) -> Image:
 
 
 def _edges(depths: Array, kinds: NDArray[np.int32], body: Body, camera: Camera) -> NDArray[np.bool_]:
-    """Pixels (H, W) that one ray cannot stand for: outlines, seams, and the face."""
+    """Return the pixels (H, W) that need several rays: outlines, seams, and the face."""
     ones = np.ones((3, 3), dtype=np.uint8)
     kind = (kinds + 1).astype(np.uint8)
     edges = cv2.dilate(kind, ones) != cv2.erode(kind, ones)
@@ -141,7 +141,7 @@ def _edges(depths: Array, kinds: NDArray[np.int32], body: Body, camera: Camera) 
 def _refined(
     body: Body, camera: Camera, x: NDArray[np.intp], y: NDArray[np.intp], start: Array, empty: Array
 ) -> Array:
-    """Means (N, 3) of FINER x FINER rays for each of the pixels x, y (N,), over what is behind, `empty`."""
+    """Average FINER x FINER rays for each of the pixels x, y (N,), over the background `empty`: (N, 3)."""
     offsets = (np.arange(FINER) + 0.5) / FINER - 0.5
     grid = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
     pixels = (np.stack([x, y], axis=1)[:, None] + grid).reshape(-1, 2)
@@ -151,7 +151,7 @@ def _refined(
 
 
 def _shadow_on(floor: Array, shadow: Array) -> Array:
-    """The shadow map looked up at the floor's positions (H, W, 2); 1 beyond it."""
+    """Sample the shadow map at the floor's positions (H, W, 2); 1 beyond its edge."""
     where = (np.nan_to_num(floor, nan=1e6) + SHADOW_EXTENT) * SHADOW_SCALE
     where = np.clip(where, -10, 1e4).astype(np.float32)
     return cv2.remap(
@@ -181,7 +181,7 @@ class _Worker:
 
 
 def frames(joints: Array, jobs: int) -> Iterator[Image]:
-    """All frames in order, drawn by `jobs` processes."""
+    """Yield all frames in order, drawn by `jobs` processes."""
     with Pool(jobs, _Worker.start) as pool:
         yield from pool.imap(_Worker.draw, joints)
 
@@ -198,7 +198,7 @@ def encode(path: Path, pictures: Iterator[Image], fps: int, crf: int) -> None:
 
 
 def save_truth(path: Path, joints: Array, times: NDArray[np.float64], fps: int) -> None:
-    """What is exactly known about the clip, readable with plain numpy."""
+    """Write the exact truth of the clip, readable with plain numpy."""
     np.savez_compressed(
         path,
         joints_world=joints,

@@ -34,10 +34,10 @@ def command(stage: Stage, out: Path, inputs: dict[str, Path]) -> list[str]:
 
 
 def is_finished(stage: Stage, out: Path, arguments: list[str]) -> bool:
-    """Tell whether this stage has left its result.
+    """Return whether the result of this stage exists.
 
     Raises:
-        UserError: another command left it.
+        UserError: it was made by another command.
     """
     record = _record(stage, out)
     if not record.is_file() or not (out / stage.result).is_file():
@@ -71,7 +71,7 @@ def make(recipe: Recipe, inputs: dict[str, Path], out: Path) -> Path:
 
 
 def parse_inputs(recipe: Recipe, data: list[str]) -> dict[str, Path]:
-    """Read `INPUT=PATH` words.
+    """Parse `INPUT=PATH` arguments.
 
     Raises:
         UserError: an input is unknown or not given. InputMissing: a path does not exist.
@@ -91,7 +91,7 @@ def parse_inputs(recipe: Recipe, data: list[str]) -> dict[str, Path]:
 
 
 def _record(stage: Stage, out: Path) -> Path:
-    """The file that says which command made a finished stage."""
+    """Return the file that records the command of a finished stage."""
     return out / f"{stage.name}.made.json"
 
 

@@ -1,4 +1,4 @@
-"""A dressed human body around 17 joints, as a signed distance field: capsules and ellipsoids, melted.
+"""A dressed human body around 17 joints, as a signed distance field of blended capsules and ellipsoids.
 
 Distances follow the sphere tracing literature (Hart, "Sphere Tracing", The Visual Computer 1996): `distance`
 never overestimates by much, so that a ray may step that far. All lengths are metres, the world is z up.
@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 def f32(values: ArrayLike) -> Array:
-    """Anything array-like in single precision."""
+    """Convert anything array-like to single precision."""
     return np.asarray(values, dtype=np.float32)
 
 
@@ -44,11 +44,11 @@ class Frame:
     axes: Array
 
     def at(self, left: float, forward: float, up: float) -> Array:
-        """World position of a point given in this frame."""
+        """Transform a point of this frame to the world."""
         return f32(self.origin + f32([left, forward, up]) @ self.axes)
 
     def local(self, points: Array) -> Array:
-        """World points (N, 3) in this frame."""
+        """Transform world points (N, 3) to this frame."""
         return f32((points - self.origin) @ self.axes.T)
 
 
@@ -105,12 +105,12 @@ class Body:
         self._centre = np.einsum("eij,ej->ei", self._axes, centres)
 
     def distances(self, points: Array) -> Array:
-        """Signed distance of points (N, 3) to every material (5, N)."""
+        """Return the signed distance of points (N, 3) to every material (5, N)."""
         chunks = [self._chunk(points[i : i + CHUNK]) for i in range(0, len(points), CHUNK)]
         return np.concatenate(chunks, axis=1) if chunks else np.zeros((len(Material), 0), dtype=np.float32)
 
     def distance(self, points: Array) -> Array:
-        """Signed distance of points (N, 3) to the body (N,)."""
+        """Return the signed distance of points (N, 3) to the body (N,)."""
         return self.distances(points).min(axis=0)
 
     def _chunk(self, points: Array) -> Array:
@@ -122,7 +122,7 @@ class Body:
         return result
 
     def _to_cones(self, place: Array) -> Array:
-        """Distances (cones, N) of points (3, N): to the nearest point of the axis, less the radius there."""
+        """Return distances (cones, N) of points (3, N) to the nearest axis point, less the radius there."""
         square = np.einsum("in,in->n", place, place) - 2 * (self._start @ place)
         square += np.einsum("ci,ci->c", self._start, self._start)[:, None]
         length = np.maximum(np.einsum("ci,ci->c", self._along, self._along), 1e-9)[:, None]
@@ -132,7 +132,7 @@ class Body:
         return np.sqrt(np.maximum(square, 0)) - (self._radius + self._growth * share)
 
     def _to_blobs(self, place: Array) -> Array:
-        """Distances (ellipsoids, N) of points (3, N), exact at the surface and near enough beside it."""
+        """Return distances (ellipsoids, N) of points (3, N), exact at the surface, approximate beside it."""
         rows = self._axes.reshape(-1, 3) @ place
         local = rows.reshape(*self._axes.shape[:2], -1)
         scaled = (local - self._centre[..., None]) / self._radii[..., None]
@@ -149,7 +149,7 @@ class Body:
 
 
 def _melt(a: Array, b: Array, width: float) -> Array:
-    """The smaller of two distances, rounded where they are about the same (polynomial smooth minimum)."""
+    """Return the polynomial smooth minimum of two distances."""
     blend = np.maximum(np.float32(width) - np.abs(a - b), 0.0)
     return np.minimum(a, b) - blend * blend * np.float32(0.25 / width)
 
@@ -159,7 +159,7 @@ def _unit(vector: NDArray[np.floating]) -> Array:
 
 
 def frame_from(origin: Array, left: Array, up: Array) -> Frame:
-    """The frame whose up is exact and whose left is as near as it can be."""
+    """Return the frame with exactly this up, and the left axis as near as possible."""
     up = _unit(up)
     forward = _unit(np.cross(left, up))
     return Frame(origin.astype(np.float32), np.stack([_unit(np.cross(up, forward)), forward, up]))
@@ -170,13 +170,13 @@ def _mix(a: Array, b: Array, share: float) -> Array:
 
 
 def dress(joints: Array) -> Body:
-    """The body of one pose; joints (17, 3) in Human3.6M's order, metres, z up, floor at z = 0."""
+    """Build the body of one pose; joints (17, 3) in Human3.6M's order, metres, z up, floor at z = 0."""
     j = joints.astype(np.float32)
     pelvis = frame_from(j[0], j[4] - j[1], j[7] - j[0])
     chest = frame_from(_mix(j[7], j[8], 0.5), j[11] - j[14], j[8] - j[7])
     head_left = chest.axes[0] * 0.9 + pelvis.axes[0] * 0.1
     head = frame_from(j[10], head_left, j[10] - _mix(j[8], j[9], 0.5))
-    # The head joint lies 8 cm below the crown, level with the brows; the face looks straight ahead.
+    # The head joint lies 8 cm below the crown, level with the brows; the face points straight ahead.
     head = Frame(head.at(0.0, 0.022, -0.025), head.axes)
     feet = [_foot_frame(j[ankle], j[knee], pelvis, side) for knee, ankle, side in ((2, 3, -1.0), (5, 6, 1.0))]
     arms = ((14, 15, 16, -1.0), (11, 12, 13, 1.0))
@@ -263,14 +263,14 @@ def _leg(hip: Array, knee: Array, ankle: Array, pelvis: Frame) -> list[Piece]:
 
 
 def _foot_frame(ankle: Array, knee: Array, pelvis: Frame, side: float) -> Frame:
-    """Where the foot points: forward and a little outward, square to the shin, and flat once on the floor."""
+    """Return the foot's frame: forward and slightly outward, square to the shin, flat on the floor."""
     shin = _unit(knee - ankle)
     ahead = pelvis.axes[1] + pelvis.axes[0] * np.float32(0.16 * side)
     square = _unit(ahead - shin * float(shin @ ahead))
     level = _unit(ahead * f32([1, 1, 0]))
     lifted = float(np.clip((ankle[2] - 0.10) / 0.12, 0.0, 1.0))
     pointing = _unit(level * (1.0 - lifted) + (square - 0.35 * shin) * lifted)
-    # The toes may bend back, but never sink: 19 cm ahead of the ankle the sole stays above the floor.
+    # The toes may bend back, but stay above the floor: the sole is checked 19 cm ahead of the ankle.
     ground_heights = (0.075 - float(ankle[2])) / 0.19
     if pointing[2] < ground_heights:
         flat = _unit(pointing * f32([1, 1, 0]))

@@ -1,13 +1,13 @@
-"""How much of what one set of networks finds in clips another set finds, too.
+"""Agreement of the results of two sets of networks on the same clips.
 
     python app.py CLIPS --output theirs --quality best
     python app.py CLIPS --output ours
     python -m tools.measure_clips theirs ours --clips CLIPS --detector yolo11x
 
-Both folders hold results of the same clips. Of each clip the main person of `theirs` is looked at: whoever
-takes up most of the picture over all frames. The program follows people through frames in which the detector
-does not see them, and boxes are rough there. So with the clips at hand, a second figure counts only those
-frames in which the detector of `theirs`, shown nothing but this frame, sees the main person.
+Both folders hold results of the same clips. Each clip is measured on the main person of `theirs`, who has the
+largest sum of box areas over all frames. The program tracks people through frames without a detection, where
+boxes are rough. Given the clips, a second figure therefore counts only the frames in which the detector of
+`theirs`, applied to this frame alone, finds the main person.
 """
 
 from __future__ import annotations
@@ -40,8 +40,13 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class ClipScore:
-    """frames: that count. found, near: percent of those in which ours see the main person, too, and of their
-    joints that are within a tenth of the box's longer side of theirs."""
+    """The agreement on one clip.
+
+    Attributes:
+        frames: number of frames that count.
+        found: percent of these frames in which `ours` has the main person.
+        near: percent of the joints there that lie within a tenth of the box's longer side of `theirs`.
+    """
 
     frames: int
     found: float
@@ -49,9 +54,10 @@ class ClipScore:
 
 
 def compare(theirs: Result, ours: Result, detected: Sequence[Floats] | None = None) -> ClipScore:
-    """The main person of `theirs`, looked for among everybody in `ours`; NaN where theirs see nobody.
+    """Match the main person of `theirs` to the people of `ours`; NaN if `theirs` has no person.
 
-    With what a detector sees, boxes (n, 4) of every frame, only frames count in which one of them is theirs.
+    Args:
+        detected: boxes (n, 4) of every frame. Only frames in which one of them is the main person count.
     """
     seen = theirs.status == Status.MEASURED
     sizes = np.where(seen, area(np.nan_to_num(theirs.boxes.astype(np.float64))), 0).sum(axis=1)
@@ -76,7 +82,7 @@ def compare(theirs: Result, ours: Result, detected: Sequence[Floats] | None = No
 
 
 def _overlaps(box: Floats, others: Floats) -> Floats:
-    """(n,) IoU of a box (4,) with others (n, 4)."""
+    """Return the IoU (n,) of a box (4,) with others (n, 4)."""
     return np.array([iou(box.astype(np.float64), other.astype(np.float64)) for other in others], np.float32)
 
 
@@ -85,7 +91,7 @@ def _percent(those: Sequence[bool]) -> float:
 
 
 def detections(clip: Path, detector: PersonDetector) -> list[Floats]:
-    """Boxes (n, 4) of each frame of a clip, from this frame alone."""
+    """Detect boxes (n, 4) in each frame of a clip, from this frame alone."""
     with VideoReader(clip) as frames:
         return [detector.detect([frame.image])[0].boxes for frame in frames]
 

@@ -32,7 +32,7 @@ class DetectorScore:
 
 
 def overlaps(found: Floats, labelled: Floats, crowd: NDArray[np.bool_]) -> Floats:
-    """IoU (N, M) of boxes (N, 4) and (M, 4); for a crowd region, the share of the found box inside it."""
+    """Return the IoU (N, M) of boxes (N, 4) and (M, 4); for a crowd, the share of the found box inside it."""
     low = np.maximum(found[:, None, :2], labelled[None, :, :2])
     high = np.minimum(found[:, None, 2:], labelled[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
@@ -42,7 +42,7 @@ def overlaps(found: Floats, labelled: Floats, crowd: NDArray[np.bool_]) -> Float
 
 
 def match(found: Detections, labelled: Floats, crowd: NDArray[np.bool_], least: float) -> NDArray[np.int64]:
-    """For each detection, strongest first as given: 1 hit, 0 false alarm, -1 counts neither way."""
+    """Match detections, given by falling score, to labels: 1 hit, 0 false positive, -1 ignored."""
     iou = overlaps(found.boxes, labelled, crowd)
     free = np.ones(len(labelled), bool)
     verdicts = np.zeros(len(found.scores), np.int64)
@@ -62,7 +62,7 @@ def average_precision(
     crowds: Sequence[NDArray[np.bool_]],
     least: float = 0.5,
 ) -> float:
-    """COCO's AP in [0, 1] at one IoU threshold over pictures; NaN when nothing is labelled."""
+    """Return COCO's AP in [0, 1] at one IoU threshold over pictures; NaN when nothing is labelled."""
     people = sum(int((~crowd).sum()) for crowd in crowds)
     if not people:
         return float("nan")
@@ -79,7 +79,7 @@ def average_precision(
 
 
 def read_labels(folder: Path) -> dict[Path, tuple[Floats, NDArray[np.bool_]]]:
-    """Picture -> its people's boxes (M, 4) x1 y1 x2 y2 in pixels and whether each is a crowd (M,).
+    """Read, for each picture, its people's boxes (M, 4) x1 y1 x2 y2 in pixels and crowd flags (M,).
 
     Raises:
         DataError: `instances_person.json` is missing or not in COCO's format.
@@ -102,10 +102,11 @@ def read_labels(folder: Path) -> dict[Path, tuple[Floats, NDArray[np.bool_]]]:
 
 
 def measure(detector: Path, folder: Path, device: str, image_size: int | None) -> DetectorScore:
-    """A detector's figures on the pictures of `folder`.
+    """Measure a detector on the pictures of `folder`.
 
     Raises:
-        DataError: a picture or the labels cannot be read. WeightsError, InputMissing: see `load_detector`.
+        DataError: a picture or the labels cannot be read.
+        WeightsError, InputMissing: see `load_detector`.
     """
     labels = read_labels(folder)
     # COCO's AP counts weak detections too, and suppression at 0.7 is how YOLO's authors measure

@@ -1,10 +1,10 @@
-"""What must hold on the field clips: straight legs straight, floor poses on the floor, 3D on its keypoints.
+"""Conditions on the field clips: straight legs straight, floor poses on the floor, 3D on its keypoints.
 
     python app.py --video CLIPS/pushup.mp4 --output outputs --no-render      # and so on
     python -m tools.measure_field outputs/*/*.npz
 
-A clip is known by its name. Straight legs are those of which the picture shows hip, knee and ankle on one
-line, within 8 degrees, with scores over .5. Heights are of joints over where they would bear on the floor.
+A clip is identified by its name. A leg is straight if hip, knee and ankle lie on one line in the picture,
+within 8 degrees, with scores over .5. Heights are relative to a joint's height in contact with the floor.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ STATURE = (2, 3, 7, 8, 9, 10)  # bones, by child joint, whose lengths make up a 
 
 
 def angle(a: Doubles, b: Doubles, c: Doubles) -> Doubles:
-    """The angle (N,) at b between a and c, degrees; 180 is straight."""
+    """Return the angle (N,) at b between a and c, degrees; 180 is straight."""
     u, v = a - b, c - b
     cosine = (u * v).sum(-1) / np.maximum(np.linalg.norm(u, axis=-1) * np.linalg.norm(v, axis=-1), 1e-12)
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 def knee_angles(result: Result, person: int) -> Doubles:
-    """(T, 2) degrees, right and left."""
+    """Return the 3D knee angles (T, 2), degrees, right and left."""
     joints = result.joints_camera[person].astype(np.float64)
     return np.stack([angle(*(joints[:, j] for j in leg)) for leg, _ in LEGS], 1)
 
 
-def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
-    """(T, 2) whether the picture shows the right and left leg straight."""
+def straight_in_picture(result: Result, person: int) -> NDArray[np.bool_]:
+    """Return whether the right and left leg are straight in the picture, (T, 2)."""
     keypoints = result.keypoints_2d[person].astype(np.float64)
     flat = np.stack([angle(*(keypoints[:, j, :2] for j in leg)) for _, leg in LEGS], 1)
     sure = np.stack([(keypoints[:, leg, 2] > SURE).all(1) for _, leg in LEGS], 1)
@@ -52,8 +52,10 @@ def looks_straight(result: Result, person: int) -> NDArray[np.bool_]:
 
 
 def reprojection_error(result: Result, person: int) -> float:
-    """Median distance of projected limb joints from their keypoints, percent of body height; NaN for
-    views."""
+    """Return the median distance of projected limb joints from their keypoints, percent of body height.
+
+    NaN for a result of several views.
+    """
     camera = result.meta["camera"]
     if camera.get("virtual"):
         return np.nan
@@ -71,11 +73,11 @@ def reprojection_error(result: Result, person: int) -> float:
 
 
 def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
-    """(what, measured, wanted) of the clip of that name; medians over frames of the first person."""
+    """Return (name, measured, wanted) of the clip's conditions; medians over frames of the first person."""
     world = result.joints_world[0].astype(np.float64)
     world = world[np.isfinite(world).all((1, 2))]
     heights = np.median(world[..., 2] - CLEARANCE, axis=0) * 100
-    knees, straight = knee_angles(result, 0), looks_straight(result, 0)
+    knees, straight = knee_angles(result, 0), straight_in_picture(result, 0)
     trunk = world[:, 8] - world[:, 0]
     lean = np.degrees(np.arcsin(np.clip(trunk[:, 2] / np.linalg.norm(trunk, axis=1), -1, 1)))
     people = f"{len(result.person_ids)}"
@@ -126,7 +128,7 @@ def main(results: list[Path]) -> None:
     for path in results:
         result = read_result(path)
         for person, number in enumerate(result.person_ids.tolist()):
-            chosen = knee_angles(result, person)[looks_straight(result, person)]
+            chosen = knee_angles(result, person)[straight_in_picture(result, person)]
             every.append(chosen)
             frames = str(int((result.status[person] == Status.MEASURED).sum()))
             error = f"{reprojection_error(result, person):.1f}"

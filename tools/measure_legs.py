@@ -1,4 +1,4 @@
-"""Prints how straight legs are in 3D where the picture shows them straight.
+"""Print the 3D knee angles of legs that are straight in the picture.
 
     python -m tools.measure_legs outputs/deadlift/deadlift.npz outputs/squats/squats.npz ...
 
@@ -25,7 +25,7 @@ SCORE = 0.5  # at least, of hip, knee and ankle
 
 
 def straight_legs(result: Result) -> NDArray[np.floating]:
-    """Knee angles (N,) in 3D, 180 = straight, of every leg and frame that is straight in the picture."""
+    """Return the 3D knee angles (N,), 180 = straight, of all legs and frames straight in the picture."""
     bent = flexion(result.joints_camera.astype(np.float64), "knee")
     return np.concatenate([_of_side(result, bent, side) for side in ("right", "left")])
 

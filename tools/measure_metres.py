@@ -1,9 +1,9 @@
-"""How well 2.5D poses become metres: the limb lengths that `lifter.metric` expects, and the error of scale.
+"""Error of scale from 2.5D poses to metres, and the limb lengths that `lifter.metric` expects.
 
-An oracle lifter, which answers with the exact 2.5D pose, is given to `lifter.metric.to_metres` on held-out
-motion capture seen by random cameras. What remains is the error of the way to metres itself: people of
-other limbs than average, and a focal length that the application can only assume. Captured takes are of
-adults; all takes include children and bodies of random proportions, whom no prior can know.
+The exact 2.5D poses of an oracle lifter are given to `lifter.metric.to_metres`, on held-out motion capture
+seen by random cameras. The remaining error is that of the conversion itself: limbs that differ from the
+average, and an assumed focal length. Captured takes are of adults; all takes include children and bodies of
+random proportions, which no prior describes.
 
     python -m tools.measure_metres --data ../shared/mocap
 """
@@ -42,19 +42,19 @@ class OracleClip:
 
 @dataclass(frozen=True)
 class ScaleError:
-    """Means over frames: how far the size of a pose is off, in percent, and what that costs in mm."""
+    """Means over frames: the error of a pose's scale in percent, and its MPJPE in mm."""
 
     scale_percent: float
     mpjpe: float
 
 
 def captured(takes: Sequence[MotionSequence]) -> list[MotionSequence]:
-    """Takes of people: no bodies of random proportions, and no measurements of children."""
+    """Select takes of people: no bodies of random proportions, and no measurements of children."""
     return [take for take in takes if take.kind == CAPTURED]
 
 
 def oracle_clips(takes: Sequence[MotionSequence], seed: int) -> Iterator[OracleClip]:
-    """Every whole three seconds of every take, seen by one random camera each."""
+    """Cut every take into clips of three seconds, seen by one random camera each."""
     for number, take in enumerate(takes):
         pieces = len(take.joints) // CLIP_FRAMES
         if not pieces:
@@ -70,7 +70,7 @@ def oracle_clips(takes: Sequence[MotionSequence], seed: int) -> Iterator[OracleC
 
 
 def scale_error(clips: Sequence[OracleClip], assume_focal: bool) -> ScaleError:
-    """The error of oracle poses in metres, with the true focal length or with the application's."""
+    """Return the error of oracle poses in metres, with the true focal length or with the application's."""
     off, errors = [], []
     for clip in clips:
         pose, pelvis = to_image_units(clip.joints, clip.true_focal)

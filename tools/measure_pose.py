@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from common.errors import DataError
 from demo.pose.estimator import KeypointEstimator
 
-# How far annotators differ per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
+# Annotators' deviation per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
 COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 
 
@@ -36,7 +36,7 @@ class PoseScore:
 
 
 def oks(found: NDArray, truth: NDArray, area: float) -> float:
-    """Object Keypoint Similarity of (17, 3) keypoints with (17, 3) labels of a person of `area` pixels.
+    """Return the Object Keypoint Similarity of keypoints and labels (17, 3) of a person of `area` pixels.
 
     The mean over labelled joints of exp(-d^2 / (2 area (2 sigma)^2)). A missing joint scores 0.
     """
@@ -47,7 +47,7 @@ def oks(found: NDArray, truth: NDArray, area: float) -> float:
 
 
 def average_precision(similarity: NDArray, scores: NDArray, threshold: float) -> float:
-    """AP at one OKS threshold for predictions matched one to one, by COCO's 101-point interpolation."""
+    """Return AP at one OKS threshold for predictions matched one to one, by 101-point interpolation."""
     hits = similarity[np.argsort(-scores, kind="stable")] >= threshold
     true = np.cumsum(hits)
     recall, precision = true / len(hits), true / np.arange(1, len(hits) + 1)
@@ -57,7 +57,7 @@ def average_precision(similarity: NDArray, scores: NDArray, threshold: float) ->
 
 
 def score(found: NDArray, truth: NDArray, boxes: NDArray, areas: NDArray) -> PoseScore:
-    """Figures for people (N, 17, 3) given labels (N, 17, 3), boxes (N, 4) x1 y1 x2 y2 and areas (N,)."""
+    """Score people (N, 17, 3) against labels (N, 17, 3), boxes (N, 4) x1 y1 x2 y2 and areas (N,)."""
     similarity = np.array([oks(*person) for person in zip(found, truth, areas, strict=True)])
     confidence = _person_scores(found)
     aps = {t: average_precision(similarity, confidence, t) for t in np.arange(0.5, 0.96, 0.05).round(2)}
@@ -75,14 +75,14 @@ def score(found: NDArray, truth: NDArray, boxes: NDArray, areas: NDArray) -> Pos
 
 
 def _person_scores(found: NDArray, floor: float = 0.2) -> NDArray:
-    """(N,) the mean score of joints above `floor`, as top-down evaluations rank people."""
+    """Return the mean score (N,) of joints above `floor`, by which top-down evaluations rank people."""
     sure = np.where(found[..., 2] > floor, found[..., 2], np.nan)
     counts = np.isfinite(sure).sum(axis=1)
     return np.nansum(sure, axis=1) / np.maximum(counts, 1)
 
 
 def load_people(annotations: Path) -> dict[str, list[dict[str, Any]]]:
-    """Annotations with labelled keypoints, by the name of their picture.
+    """Load annotations with labelled keypoints, by the name of their picture.
 
     Raises:
         DataError: the file is not COCO's person_keypoints format.
@@ -100,7 +100,7 @@ def load_people(annotations: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def measure(estimator: KeypointEstimator, folder: Path) -> PoseScore:
-    """A keypoint stage's figures on the labelled people of `folder`, given their boxes.
+    """Measure a keypoint stage on the labelled people of `folder`, given their boxes.
 
     Raises:
         DataError: a picture or the labels cannot be read.

@@ -23,7 +23,7 @@ SCALES = np.arange(0.01, 0.2, 0.005)  # metres
 
 
 def bone_lengths(joints: Doubles) -> Doubles:
-    """Mean lengths (10,) of `BONE_GROUPS` in one take's joints (T, 17, 3)."""
+    """Return the mean lengths (10,) of `BONE_GROUPS` in one take's joints (T, 17, 3)."""
     means = []
     for names in BONE_GROUPS:
         children = [H36M_17.joints.index(name) for name in names]
@@ -33,7 +33,7 @@ def bone_lengths(joints: Doubles) -> Doubles:
 
 
 def student_scale(bends: Doubles, freedom: float) -> float:
-    """Scale, metres, of the two-dimensional Student's t that makes bends (N,) most probable."""
+    """Return the maximum-likelihood scale, metres, of a two-dimensional Student's t for bends (N,)."""
 
     def likelihood(scale: float) -> float:
         tail = (1 + bends**2 / (freedom * scale**2)) ** (-(freedom + 2) / 2)

@@ -1,4 +1,4 @@
-"""Compares the proportions of simulated bodies in the picture with those of detected people.
+"""Compare the proportions of simulated bodies in the picture with those of detected people.
 
 python -m tools.measure_proportions ../shared/mocap
 """

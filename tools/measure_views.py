@@ -1,4 +1,4 @@
-"""Measures 3D results against a triangulated reference of the same scene.
+"""Measure 3D results against a triangulated reference of the same scene.
 
     python -m tools.measure_views reference.npz outputs/cam01/cam01.npz outputs/cam02/cam02.npz ...
     python -m tools.measure_views reference.npz outputs/views/views.npz
@@ -47,7 +47,7 @@ class ViewScore:
 def score_view(
     result: Result, reference: NDArray[np.float64], rotation: NDArray[np.float64] | None
 ) -> ViewScore:
-    """Person 1 of a result against reference joints (T, 17, 3), COCO-17, metres, z up.
+    """Score person 1 of a result against reference joints (T, 17, 3), COCO-17, metres, z up.
 
     rotation: the camera's world-to-camera matrix (3, 3) in the reference's world; None for several cameras.
     """
@@ -80,7 +80,7 @@ def score_view(
 
 
 def _with_middles(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Limb joints (T, 12, 3) as Human3.6M-17, with the middles of hips and shoulders as pelvis and thorax."""
+    """Map limb joints (T, 12, 3) to Human3.6M-17; pelvis and thorax are the middles of hips and shoulders."""
     joints = np.full((len(limbs), 17, 3), np.nan)
     joints[:, LIMBS_H36M] = limbs
     for middle, pair in (("pelvis", "hip"), ("thorax", "shoulder")):

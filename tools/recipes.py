@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The stages of one weight file, in their order; the last one's result is the weight file."""
+    """The ordered stages of one weight file; the last result is the weight file."""
 
     inputs: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -85,7 +85,7 @@ def _pose(
 
 
 def _deeper(name: str, init: str, flags: str, data: str = "crops more") -> Stage:
-    """Go on with five exchange modules, the stem frozen, on two processes."""
+    """Continue with five exchange modules, the stem frozen, on two processes."""
     flags = f"--keep-start --batch 24 --teacher {{tinypose}} {flags}"
     return _pose(name, "w32m-192x144", flags, data, init, processes=2)
 

@@ -1,4 +1,4 @@
-"""Where the mannequin is filmed: a pinhole camera, a sunny sports court, and light on skin and cloth.
+"""The rendered scene: a pinhole camera, a sunny sports court, and shading of skin and cloth.
 
 Colours are linear red, green, blue until the very end. World: metres, z up, floor at z = 0.
 """
@@ -35,9 +35,9 @@ class Camera:
     size: tuple[int, int]
 
     @staticmethod
-    def look(position: tuple[float, float, float], target: tuple[float, float, float], focal: float,
+    def look_at(position: tuple[float, float, float], target: tuple[float, float, float], focal: float,
              size: tuple[int, int]) -> Camera:  # fmt: skip
-        """A level camera at `position` that looks at `target`; `focal` in pixels, `size` (width, height)."""
+        """Return a level camera at `position` aimed at `target`. `focal`: pixels. `size`: (width, height)."""
         forward = np.subtract(target, position) / np.linalg.norm(np.subtract(target, position))
         right = np.cross(forward, (0.0, 0.0, 1.0))
         right /= np.linalg.norm(right)
@@ -47,26 +47,26 @@ class Camera:
 
     @property
     def position(self) -> Array:
-        """Where it stands, world metres (3,)."""
+        """Position in the world, metres (3,)."""
         return (-self.R.T @ self.t).astype(np.float32)
 
     def enlarged(self, factor: int) -> Camera:
-        """The same view with `factor` times as many pixels each way."""
+        """Return the same view with `factor` times as many pixels each way."""
         grow = np.diag([factor, factor, 1.0])
         grow[:2, 2] = (factor - 1) / 2
         return Camera(grow @ self.K, self.R, self.t, (self.size[0] * factor, self.size[1] * factor))
 
     def to_camera(self, world: NDArray[np.floating]) -> NDArray[np.float64]:
-        """World metres (..., 3) to camera metres, x right, y down, z forward."""
+        """Transform world metres (..., 3) to camera metres, x right, y down, z forward."""
         return np.asarray(world, dtype=np.float64) @ self.R.T + self.t
 
     def project(self, world: NDArray[np.floating]) -> NDArray[np.float64]:
-        """World metres (..., 3) to pixels (..., 2)."""
+        """Project world metres (..., 3) to pixels (..., 2)."""
         seen = self.to_camera(world) @ self.K.T
         return seen[..., :2] / seen[..., 2:]
 
     def rays(self, pixels: ArrayLike) -> Array:
-        """Unit directions in the world (N, 3) through pixels (N, 2)."""
+        """Return unit directions in the world (N, 3) through pixels (N, 2)."""
         at = np.asarray(pixels, dtype=np.float64)
         flat = np.concatenate([at, np.ones((*at.shape[:-1], 1))], axis=-1)
         rays = flat @ np.linalg.inv(self.K).T @ self.R
@@ -74,7 +74,7 @@ class Camera:
 
 
 def _clouds(shape: tuple[int, int], cells: int, octaves: int, seed: int) -> Array:
-    """Smooth noise in 0..1 of a given shape, `cells` bumps across, each octave half as large and strong."""
+    """Make smooth noise in 0..1, `cells` bumps across, each octave half as large and strong."""
     rng = np.random.default_rng(seed)
     total = np.zeros(shape, dtype=np.float32)
     for octave in range(octaves):
@@ -85,7 +85,7 @@ def _clouds(shape: tuple[int, int], cells: int, octaves: int, seed: int) -> Arra
 
 
 def scenery(camera: Camera) -> tuple[Array, Array]:
-    """The empty place: colours (H, W, 3), and the floor's positions (H, W, 2), NaN above the horizon."""
+    """Return the background (H, W, 3), and the floor's positions (H, W, 2), NaN above the horizon."""
     picture, _ = _scenery(camera.enlarged(2))  # four rays a pixel
     return cv2.resize(picture, camera.size, interpolation=cv2.INTER_AREA), _scenery(camera)[1]
 
@@ -120,7 +120,7 @@ def _sky(rays: Array) -> Array:
 
 
 def _trees(rays: Array) -> Array:
-    """Opacity and colour (H, W, 4) of two rows of trees behind the grass."""
+    """Return opacity and colour (H, W, 4) of two rows of trees behind the grass."""
     noise = _clouds((256, 2048), 90, 5, seed=11)
     leaves = _clouds((256, 2048), 300, 3, seed=12)
     x = ((np.arctan2(rays[..., 0], rays[..., 1]) / np.pi * 2 + 1.0) * 1024).astype(np.float32)
@@ -140,7 +140,7 @@ def _trees(rays: Array) -> Array:
 
 
 def _ground(floor: NDArray[np.floating]) -> Array:
-    """Colours of floor positions (H, W, 2): a coated court with white lines, grass around it."""
+    """Return colours of floor positions (H, W, 2): a coated court with white lines, grass around it."""
     x, y = (np.nan_to_num(floor[..., i]).astype(np.float32) for i in (0, 1))
     away = np.hypot(x, y + 4.5) + 1.0
     grain = _clouds((1024, 1024), 256, 3, seed=1)
@@ -174,7 +174,7 @@ def _ground(floor: NDArray[np.floating]) -> Array:
 
 
 def floor_shadow(body: Body) -> Array:
-    """How much of the sun reaches the floor: 1 in the light; a map around the origin, see `SHADOW_EXTENT`."""
+    """Return the share of sunlight on the floor, as a map around the origin, see `SHADOW_EXTENT`."""
     side = int(2 * SHADOW_EXTENT * SHADOW_SCALE)
     hard, contact = (np.full((side, side), 255, dtype=np.uint8) for _ in range(2))
     for piece in body.pieces:
@@ -196,7 +196,7 @@ def floor_shadow(body: Body) -> Array:
 
 
 def shade(body: Body, points: Array, rays: Array, distances: Array) -> Array:
-    """Light that comes from surface points (N, 3), seen along `rays` (N, 3), to the camera (N, 3)."""
+    """Return the light (N, 3) of surface points (N, 3) to the camera, along `rays` (N, 3)."""
     material = distances.argmin(axis=0)
     normal = _crumpled(body, points, _normals(body, points), material)
     facing = np.clip(-np.einsum("ni,ni->n", normal, rays), 0, 1)
@@ -222,7 +222,7 @@ def shade(body: Body, points: Array, rays: Array, distances: Array) -> Array:
 
 
 def _normals(body: Body, points: Array) -> Array:
-    """Unit normals (N, 3) by differences over the four corners of a tetrahedron."""
+    """Return unit normals (N, 3) by differences over the four corners of a tetrahedron."""
     corners = f32([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
     normal = np.zeros_like(points)
     for corner in corners:
@@ -231,7 +231,7 @@ def _normals(body: Body, points: Array) -> Array:
 
 
 def _crumpled(body: Body, points: Array, normal: Array, material: NDArray[np.intp]) -> Array:
-    """Normals (N, 3) with the folds of cloth and the strands of hair, which move with the body."""
+    """Perturb normals (N, 3) by the folds of cloth and the strands of hair, which move with the body."""
     cloth = (material == Material.SHIRT) | (material == Material.SHORTS)
     x, y, z = body.chest.local(points).T
     fold = np.sin(34 * z + 15 * x + 2.2 * np.sin(17 * x + 11 * y)) + 0.7 * np.sin(52 * z - 31 * x + 19 * y)
@@ -244,7 +244,7 @@ def _crumpled(body: Body, points: Array, normal: Array, material: NDArray[np.int
 
 
 def _sunlit(body: Body, points: Array) -> Array:
-    """Share of the sun that reaches points (N, 3), softly shaded by the body's other limbs."""
+    """Return the share of sunlight at points (N, 3), softly shaded by the body's other limbs."""
     light = np.ones(len(points), dtype=np.float32)
     travelled = np.full(len(points), 0.015, dtype=np.float32)
     for _ in range(12):
@@ -255,7 +255,7 @@ def _sunlit(body: Body, points: Array) -> Array:
 
 
 def paint(body: Body, points: Array, material: NDArray[np.intp]) -> Array:
-    """Colours (N, 3) of surface points: face, stripes, socks and soles over the plain materials."""
+    """Return colours (N, 3) of surface points: face, stripes, socks and soles over the plain materials."""
     color = ALBEDO[material].copy()
     skin = material == Material.SKIN
     face = body.head.local(points)
@@ -298,7 +298,7 @@ def paint(body: Body, points: Array, material: NDArray[np.intp]) -> Array:
 
 
 def _within(distance: Array, half: float) -> Array:
-    """1 where a coordinate is less than `half` metres from zero, 0 beyond, over 4 mm between."""
+    """Return 1 where a coordinate is less than `half` metres from zero, 0 beyond, with a ramp of 4 mm."""
     return np.clip((half - np.abs(distance)) / np.float32(0.004) + 0.5, 0, 1)
 
 
@@ -308,7 +308,7 @@ def _cover(color: Array, share: Array, tone: tuple[float, float, float]) -> None
 
 
 def develop(linear: Array) -> Image:
-    """Linear light (H, W, 3) to an 8-bit BGR picture: a gentle shoulder for highlights, then sRGB."""
+    """Convert linear light (H, W, 3) to an 8-bit BGR picture: a soft shoulder for highlights, then sRGB."""
     bright = np.clip(linear, 0, None)
     bright = bright * (1 + bright / 4.0) / (1 + bright * 0.62)
     curve = np.where(

@@ -1,9 +1,9 @@
 """Clips on more than one machine or GPU, by Dask distributed.
 
-A task is the path of a clip, which all machines must see under the same name; pictures never travel. Inside
-a Dask worker the clip runs in the same child process as on one machine (`demo.batch.worker`), with the same
-time-outs and retries. What Dask does: hand out tasks, restart its workers, and give a dead one's clip to
-another.
+A task holds the path of a clip. All machines must have the clip under the same path; frames are not sent.
+Inside a Dask worker the clip runs in the same child process as on one machine (`demo.batch.worker`), with the
+same time-outs and retries. Dask distributes the tasks, restarts its workers, and reassigns a dead worker's
+clip.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ _one_clip = threading.Lock()  # a Dask worker with several threads still has one
 
 
 @contextmanager
-def cluster_workers(address: str, orders: RunConfig, patience: RetryPolicy) -> Iterator[Runner]:
-    """A runner on a Dask cluster.
+def cluster_workers(address: str, config: RunConfig, retry: RetryPolicy) -> Iterator[Runner]:
+    """Connect to a Dask cluster, or start one, and yield its runner.
 
     Args:
         address: "local" for a cluster on this machine with a worker for every GPU (or one on the CPU),
             "local:N" for N workers, the address of a scheduler (tcp://host:8786), or its .json file.
 
     Raises:
-        MissingExtra: Dask is not installed. UserError: there is no such scheduler, or it has no workers.
+        MissingExtra: Dask is not installed.
+        UserError: there is no such scheduler, or it has no workers.
     """
     try:
         import distributed
@@ -62,7 +63,7 @@ def cluster_workers(address: str, orders: RunConfig, patience: RetryPolicy) -> I
             for job in jobs:
                 there = Job(job.clip.absolute(), job.folder.absolute())
                 task = ClipTask("process", there, wait=wait)
-                futures[client.submit(process_there, orders, task, patience, local, pure=False)] = job
+                futures[client.submit(process_there, config, task, retry, local, pure=False)] = job
             try:
                 for future in distributed.as_completed(futures):
                     job, error = futures[future], future.exception()
@@ -71,19 +72,20 @@ def cluster_workers(address: str, orders: RunConfig, patience: RetryPolicy) -> I
                     if error is None:
                         yield replace(future.result(), job=job)
                     else:
-                        # KilledWorker: the clip took several Dask workers with it.
-                        told = " ".join(str(error).split())
-                        yield Row(job, "failed", why=f"{type(error).__name__}: {told}")
+                        # KilledWorker: several Dask workers died while processing the clip.
+                        reason = " ".join(str(error).split())
+                        yield Row(job, "failed", why=f"{type(error).__name__}: {reason}")
             finally:
                 client.cancel(list(futures))
 
         yield runner
 
 
-def process_there(orders: RunConfig, task: ClipTask, patience: RetryPolicy, local: bool) -> Row:
-    """The task on a Dask worker.
+def process_there(config: RunConfig, task: ClipTask, retry: RetryPolicy, local: bool) -> Row:
+    """Run a task on a Dask worker.
 
-    local: the cluster is this machine's alone, and its workers' names are the numbers of GPUs.
+    Args:
+        local: the cluster runs on this machine only, and the names of its workers are GPU numbers.
 
     Raises:
         WeightsError, DownloadError, MissingExtra: see `demo.batch.run.attempt`.
@@ -92,24 +94,32 @@ def process_there(orders: RunConfig, task: ClipTask, patience: RetryPolicy, loca
 
     gpu = int(get_worker().name) if local and _gpus() > 1 else None
     with _one_clip:
-        return attempt(_child(orders, gpu), task, patience)
+        return attempt(_child(config, gpu), task, retry)
 
 
 @lru_cache(maxsize=1)
-def _child(orders: RunConfig, gpu: int | None) -> Worker:
-    """The process that has the networks loaded, from this machine's own copies of the weights."""
-    models = resolve_models(orders.settings)
-    for here, there in zip(models.weights, orders.models.weights, strict=True):
+def _child(config: RunConfig, gpu: int | None) -> Worker:
+    """Return the worker that holds the networks, loaded from this machine's copies of the weights.
+
+    Raises:
+        WeightsError: a copy differs from the weights of the run.
+    """
+    models = resolve_models(config.settings)
+    for here, there in zip(models.weights, config.models.weights, strict=True):
         if here.sha256 != there.sha256:
-            raise WeightsError(f"{here.file} on a worker is another {here.role} than that of this run")
-    return Worker(replace(orders, models=models), {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
+            raise WeightsError(f"{here.file} on a worker is a different {here.role} from that of this run")
+    return Worker(replace(config, models=models), {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
 
 
 def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitStack) -> Client:
-    """A client whose cluster has workers; what was started ends with `closing`."""
+    """Return a client whose cluster has workers. `closing` closes the client and a cluster started here.
+
+    Raises:
+        UserError: there is no such scheduler, or it has no workers.
+    """
     try:
         if local:
-            # Workers are processes with one thread each, and report to nobody but us.
+            # One thread a process, and no dashboard: it would open a port.
             cluster = distributed.LocalCluster(
                 n_workers=_local_count(address),
                 threads_per_worker=1,

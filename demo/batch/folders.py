@@ -1,4 +1,4 @@
-"""Which clips a run is about: files, folders and globs in, clips and where their results go out."""
+"""Resolve files, folders and globs to clips, and choose the result folder of each clip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-# What is taken from a folder unless `include` says otherwise; files named by the user are taken as they are.
+# Suffixes that are taken from a folder without `include`. A file given by its path is always taken.
 _SUFFIXES = "mp4 mov m4v avi mkv webm gif mpg mpeg m2v ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv mxf vob dv"
 VIDEOS = frozenset("." + suffix for suffix in _SUFFIXES.split())
 
@@ -25,7 +25,7 @@ class Job:
 
 @dataclass(frozen=True)
 class SkippedPath:
-    """Something in a folder that cannot be a clip, and why."""
+    """A path in a folder that cannot be a clip, and the reason."""
 
     path: Path
     why: str
@@ -33,7 +33,7 @@ class SkippedPath:
 
 @dataclass(frozen=True)
 class ClipList:
-    """The clips of a run in a fixed order, and what was left out."""
+    """The clips of a run in a fixed order, and the paths that were left out."""
 
     jobs: tuple[Job, ...]
     left_out: tuple[SkippedPath, ...]
@@ -42,8 +42,8 @@ class ClipList:
 @dataclass(frozen=True)
 class _Clip:
     path: Path
-    inside: Path  # the path below the folder that the user named
-    root: str  # that folder's name, "" for a file named by itself
+    inside: Path  # the path below the folder that the user gave
+    root: str  # that folder's name, "" for a file given by its path
 
 
 def find_clips(
@@ -53,14 +53,14 @@ def find_clips(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> ClipList:
-    """The clips that are meant by paths of files, folders and globs.
+    """List the clips of files, folders and globs.
 
-    Folders give their videos by name, in order; hidden files, the output folder and what `exclude` matches
-    are passed over. A file named by itself is a clip whatever it is, there or not.
+    Folders contribute their videos, sorted by name. Hidden files, the output folder and paths that `exclude`
+    matches are skipped. A file given by its path is a clip whatever its suffix, even if it does not exist.
 
     Args:
-        output: results of a clip go to a folder of its name below this, in the folders it was found in.
-        recursive: look into folders inside folders; links are followed unless they lead in circles.
+        output: the result folder of a clip lies below this, under the clip's name and its subfolders.
+        recursive: search subfolders; links are followed, each folder once.
         include, exclude: shell patterns for the name, or for the path below the folder; case is ignored.
     """
     clips: list[_Clip] = []
@@ -89,7 +89,7 @@ def find_clips(
 
 
 def is_one_file(given: Sequence[Path]) -> bool:
-    """Whether the user named one clip, and not a folder, a pattern or several."""
+    """Return whether the user gave a single clip, not a folder, a pattern or several clips."""
     return len(given) == 1 and not given[0].is_dir() and (given[0].exists() or not _is_pattern(given[0]))
 
 
@@ -107,7 +107,7 @@ def _is_pattern(path: Path) -> bool:
 
 
 def _walk(folder: Path, output: Path, recursive: bool, left_out: list[SkippedPath]) -> Iterator[Path]:
-    """All that is not a folder, sorted; each folder once, so that links cannot lead in circles."""
+    """Yield all paths that are not folders, sorted. Each folder is listed once, so cycles of links end."""
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -138,11 +138,14 @@ def _walk(folder: Path, output: Path, recursive: bool, left_out: list[SkippedPat
 
 
 def _not_a_file(path: Path) -> str | None:
-    """Why a path inside a folder cannot be a clip, or None. Where that cannot be told, reading will tell."""
+    """Return why a path inside a folder cannot be a clip, or None.
+
+    A path whose status cannot be read is kept: reading it as a video gives the exact error.
+    """
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return f"a link that leads nowhere ({error.strerror})" if path.is_symlink() else None
+        return f"a link to a missing file ({error.strerror})" if path.is_symlink() else None
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
@@ -152,11 +155,10 @@ def _matches(path: Path, patterns: Sequence[str]) -> bool:
 
 
 def _folders(clips: Sequence[_Clip]) -> list[Path]:
-    """A folder for each clip: its name without suffix, inside the folders it was found in.
+    """Return a folder for each clip: its name without suffix, below its subfolders.
 
-    Where two would share one (or only case tells them apart) all of them get longer names: with the suffix,
-    then with the folder that was named, then numbered. So names do not depend on the clips around them
-    unless they must.
+    Clips whose folders would be the same, case ignored, all get longer names: with the suffix, then with the
+    folder that the user gave, then with a number. All other names are independent of the other clips.
     """
     names = [
         lambda clip: clip.inside.with_suffix("") if clip.path.stem else clip.inside,

@@ -1,4 +1,4 @@
-"""What became of every clip of a run: rows, and the files they are written to."""
+"""The report of a run: one row for each clip, written to report.json and report.csv."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ RowStatus = Literal["done", "damaged", "failed", "in use"]
 class Row:
     """One clip of the report.
 
-    status: done; damaged: done as far as the clip can be read; failed; in use: another run is at it.
-    seconds: the clip's length. took: seconds spent on it in this run, None when it was done before.
+    Attributes:
+        status: done; damaged (done as far as the clip can be read); failed; in use (by another run).
+        seconds: the clip's length.
+        took: seconds spent on the clip in this run, None when it was done before.
     """
 
     job: Job
@@ -35,12 +37,12 @@ class Row:
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def of(job: Job, outcome: TaskResult, took: float, tries: int) -> Row:
-        """From the last try. `took` is used where the outcome does not know better."""
-        report = outcome.report
+    def of(job: Job, result: TaskResult, took: float, tries: int) -> Row:
+        """Build the row from the result of the last try. `took`: seconds of all tries, for failed clips."""
+        report = result.report
         if report is None:
-            why = str(outcome.error) if outcome.error is not None else outcome.crash
-            status: RowStatus = "in use" if isinstance(outcome.error, InUse) else "failed"
+            why = str(result.error) if result.error is not None else result.crash
+            status: RowStatus = "in use" if isinstance(result.error, InUse) else "failed"
             return Row(job, status, took=took, tries=tries, why=" ".join(why.split()))
         return Row(
             job,
@@ -48,7 +50,7 @@ class Row:
             report.people,
             report.frames,
             report.seconds,
-            None if report.from_cache else outcome.took,
+            None if report.from_cache else result.took,
             tries,
             report.damage or "",
             report.notes,
@@ -56,19 +58,19 @@ class Row:
 
     @property
     def fps(self) -> float | None:
-        """Frames of the clip a second of work."""
+        """Frames of the clip per second of processing."""
         return self.frames / self.took if self.frames and self.took else None
 
 
 def exit_status(rows: Sequence[Row]) -> int:
-    """0: all fine, 1: some failed, 2: nothing could run."""
+    """Return 0 if all clips are done, 1 if at least one is done or damaged, 2 otherwise."""
     if all(row.status == "done" for row in rows):
         return 0
     return 1 if any(row.status in ("done", "damaged") for row in rows) else 2
 
 
 def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedPath]) -> None:
-    """Writes report.json and report.csv into the folder, each whole or not at all.
+    """Write report.json and report.csv into the folder, each whole or not at all.
 
     Raises:
         OutputError: they cannot be written.
@@ -83,7 +85,7 @@ def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedP
     write_json(folder / "report.json", whole)
     with (
         replace_file(folder / "report.csv") as temporary,
-        # File names may hold bytes that are no text: they are written as they are.
+        # File names may hold bytes that are not UTF-8: they are written unchanged.
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.DictWriter(file, list(_fields(Row(Job(Path(), Path()), "done"))))

@@ -1,6 +1,6 @@
-"""Many clips in one run: plan, run, resume. One bad clip is a row of the report, never the end.
+"""Many clips in one run: plan, run, resume. A bad clip is a row of the report and does not end the run.
 
-`demo.results.finished` finds clips that are done, so an interrupted run is resumed by starting it again.
+`demo.results.job` recognises finished clips, so an interrupted run is resumed by starting it again.
 Clips are processed by local workers (`demo.batch.worker`) or by a Dask cluster (`demo.batch.dask_runner`).
 """
 
@@ -24,16 +24,21 @@ from demo.batch.worker import ClipTask, RunConfig, Worker
 from demo.models import FALLBACK_NOTES
 from demo.types import Progress
 
-# Errors that are not the clip's: all clips would meet them.
+# Errors that do not depend on the clip: every clip would raise them.
 FATAL = (WeightsError, DownloadError, MissingExtra)
-INSPECT_SECONDS = 120.0  # to find out what a file is
-SHORT_WAIT = 1.0  # seconds for a run that was just killed to let go of a clip
+INSPECT_SECONDS = 120.0  # time-out of inspecting one file
+SHORT_WAIT = 1.0  # seconds in which the lock of a run that was just killed is released
 REPORT_EVERY = 5.0  # seconds between two versions of the report while running
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """What a clip may cost. timeout: seconds, None for no limit; retries: after a crash or a time-out."""
+    """Limits of the processing of one clip.
+
+    Attributes:
+        timeout: seconds, None for no limit.
+        retries: further tries after a crash or a time-out.
+    """
 
     timeout: float | None = None
     retries: int = 1
@@ -41,7 +46,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """A clip before the run: its length in seconds, and its row where that is known already."""
+    """A clip before the run: its length in seconds, and its row if it is finished or cannot be read."""
 
     job: Job
     seconds: float
@@ -49,33 +54,34 @@ class PlannedClip:
 
 
 class Watcher(Protocol):
-    """Who is shown what happens; called in the thread that runs the batch."""
+    """Receives the events of a run, in the thread that runs the batch."""
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> None:
-        """A stage of a clip moves on; total 0: unknown."""
+        """Receive the progress of a stage of a clip; total 0: unknown."""
 
     def finished(self, row: Row) -> None:
-        """Nothing more will happen to this clip."""
+        """Receive the final row of a clip."""
 
 
-# (jobs, seconds to wait for other runs, watcher) -> rows as they come, in any order. It tells the watcher
-# of progress only, and raises a UserError that would meet all clips.
+# (jobs, seconds to wait for other runs, watcher) -> rows as they are finished, in any order. A runner calls
+# only `progress` of the watcher, and raises the errors in `FATAL`.
 Runner = Callable[[Sequence[Job], float, Watcher], Iterator[Row]]
 
 
-def plan(found: ClipList, orders: RunConfig, inspected: Callable[[int], None]) -> list[PlannedClip]:
-    """Inspect every clip: how long it is, whether it is finished, whether it can be read at all.
+def plan(clips: ClipList, config: RunConfig, inspected: Callable[[int], None]) -> list[PlannedClip]:
+    """Inspect every clip: its length, whether it is finished, and whether it can be read.
 
-    inspected: called with the number of clips inspected so far.
+    Args:
+        inspected: called with the number of clips inspected so far.
     """
     planned = []
-    with closing(Worker(orders)) as worker:
-        for count, job in enumerate(found.jobs, start=1):
-            outcome = worker.run(ClipTask("inspect", job), INSPECT_SECONDS)
-            # What is not known now, because the clip is new or the look crashed, is left to the run.
-            known = outcome.report is not None or outcome.error is not None
-            row = Row.of(job, outcome, 0.0, 0) if known else None
-            seconds = outcome.report.seconds if outcome.report else outcome.seconds
+    with closing(Worker(config)) as worker:
+        for count, job in enumerate(clips.jobs, start=1):
+            result = worker.run(ClipTask("inspect", job), INSPECT_SECONDS)
+            # No row yet: the clip is new, or its inspection crashed. The run decides.
+            known = result.report is not None or result.error is not None
+            row = Row.of(job, result, 0.0, 0) if known else None
+            seconds = result.report.seconds if result.report else result.seconds
             planned.append(PlannedClip(job, seconds, row))
             inspected(count)
     return planned
@@ -83,19 +89,18 @@ def plan(found: ClipList, orders: RunConfig, inspected: Callable[[int], None]) -
 
 def run(
     planned: Sequence[PlannedClip],
-    found: ClipList,
+    clips: ClipList,
     output: Path,
     runner: Runner,
     timeout: float | None,
     watcher: Watcher,
 ) -> list[Row]:
-    """Processes what is not finished and keeps the report in `output` up to date; rows in the plan's order.
+    """Process the unfinished clips, update the report in `output`, and return the rows in the plan's order.
 
-    Clips that another run is working on come last, and are waited for: `timeout` seconds, or without one
-    as long as it takes.
+    Clips that another run is processing come last. Their wait ends after `timeout` seconds, if one is given.
 
     Raises:
-        UserError: one that would meet all clips (damaged weights), or the report cannot be written.
+        UserError: every clip would raise it (damaged weights), or the report cannot be written.
     """
     rows = {each.job: each.row for each in planned if each.row is not None}
     written = -REPORT_EVERY
@@ -112,43 +117,43 @@ def run(
                 if last or row.status != "in use":
                     watcher.finished(row)
                 if monotonic() - written > REPORT_EVERY:
-                    write_reports(output, in_order(), found.left_out)
+                    write_reports(output, in_order(), clips.left_out)
                     written = monotonic()
     finally:
         if rows:
-            write_reports(output, in_order(), found.left_out)
+            write_reports(output, in_order(), clips.left_out)
     return in_order()
 
 
-def attempt(worker: Worker, task: ClipTask, patience: RetryPolicy, progress: Progress | None = None) -> Row:
-    """Process a clip; retry after crashes and time-outs, and at the next fallback level without memory.
+def attempt(worker: Worker, task: ClipTask, retry: RetryPolicy, progress: Progress | None = None) -> Row:
+    """Process a clip; retry after crashes and time-outs, and at the next fallback level when memory is short.
 
     Raises:
-        WeightsError, DownloadError, MissingExtra: all clips would meet this.
+        WeightsError, DownloadError, MissingExtra: every clip would raise it.
     """
-    begun, tries, retries, level = monotonic(), 0, patience.retries, 0
+    begun, tries, retries, level = monotonic(), 0, retry.retries, 0
     while True:
         tries += 1
-        outcome = worker.run(replace(task, level=level), patience.timeout, progress)
-        if isinstance(outcome.error, FATAL):
-            raise outcome.error
-        if outcome.short_of_memory and level + 1 < len(FALLBACK_NOTES):
+        result = worker.run(replace(task, level=level), retry.timeout, progress)
+        if isinstance(result.error, FATAL):
+            raise result.error
+        if result.short_of_memory and level + 1 < len(FALLBACK_NOTES):
             level += 1
-        elif outcome.crash and retries > 0:
+        elif result.crash and retries > 0:
             retries -= 1
         else:
-            return Row.of(task.job, outcome, monotonic() - begun, tries)
+            return Row.of(task.job, result, monotonic() - begun, tries)
 
 
 def worker_count() -> int:
-    """Workers side by side on this machine: one decodes and encodes while the other's networks run."""
+    """Return the number of workers on this machine: one decodes and encodes while another runs networks."""
     return 2 if (os.cpu_count() or 1) >= 8 else 1
 
 
 @contextmanager
-def local_workers(orders: RunConfig, patience: RetryPolicy, count: int) -> Iterator[Runner]:
-    """A runner with `count` processes on this machine, which end with the block."""
-    workers = [Worker(orders) for _ in range(count)]
+def local_workers(config: RunConfig, retry: RetryPolicy, count: int) -> Iterator[Runner]:
+    """Yield a runner with `count` processes on this machine, which end with the block."""
+    workers = [Worker(config) for _ in range(count)]
 
     def runner(jobs: Sequence[Job], wait: float, watcher: Watcher) -> Iterator[Row]:
         waiting: SimpleQueue[Job] = SimpleQueue()
@@ -164,7 +169,7 @@ def local_workers(orders: RunConfig, patience: RetryPolicy, count: int) -> Itera
                 while not worker.closed:
                     job = waiting.get_nowait()
                     task = ClipTask("process", job, wait=wait)
-                    events.put(attempt(worker, task, patience, partial(progress, job)))
+                    events.put(attempt(worker, task, retry, partial(progress, job)))
             except Empty:
                 events.put(None)
             except UserError as error:

@@ -1,7 +1,7 @@
-"""Clips in a process of their own: a crash or a hang costs one clip, and the networks stay loaded.
+"""Run clips in a child process: a crash or a hang fails one clip only, and the networks stay loaded.
 
-`Worker` is the parent's side. Parent and child exchange pickles over the child's
-standard input and output. The child (`demo.batch.worker_main`) ends with its parent, however that ends.
+`Worker` is the parent's side. Parent and child exchange pickles over the child's standard input and output.
+The child (`demo.batch.worker_main`) exits when its parent does, even if that was killed.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What is the same for all clips of a run."""
+    """The configuration that all clips of a run share."""
 
     settings: Settings
     models: ResolvedModels
     overwrite: bool = False
-    threads: int = 0  # of the networks on the CPU; 0: as PyTorch chooses
+    threads: int = 0  # CPU threads of the networks; 0: PyTorch's default
 
 
 @dataclass(frozen=True)
 class ClipTask:
     """One clip to inspect or to process.
 
-    level: the fallback level to begin at, see `ModelLoader`. wait: see `demo.pipeline.process`.
+    Attributes:
+        level: the fallback level to begin at, see `ModelLoader`.
+        wait: see `demo.pipeline.process`.
     """
 
     kind: Literal["inspect", "process"]
@@ -56,11 +58,16 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What became of a task: a report, an error that explains itself, or a crash that may be tried again.
+    """The result of a task: a report, an error for the user, or a crash that may be retried.
 
-    seconds: the clip's length as its file declares it, where it was inspected.
-    took: seconds spent on it, without loading networks.
-    report: None after inspecting a clip that is not finished.
+    Attributes:
+        report: None after inspecting a clip that is not finished.
+        seconds: the clip's length as its file declares it, when it was inspected.
+        took: seconds of processing, without loading networks.
+        error: the error for the user.
+        crash: what ended the task, "" when nothing did.
+        details: the traceback of the crash, for debugging.
+        short_of_memory: memory ran out.
     """
 
     report: ClipReport | None = None
@@ -68,31 +75,32 @@ class TaskResult:
     took: float = 0.0
     error: UserError | None = None
     crash: str = ""
-    details: str = ""  # where it crashed, for those who mend it
+    details: str = ""
     short_of_memory: bool = False
 
 
 @dataclass(frozen=True)
 class TimerSignal:
-    """The child says whether time counts as the clip's now."""
+    """A message of the child that starts or stops the clip's time-out."""
 
     running: bool
 
 
 class Worker:
-    """A child process that is started when it is needed, and again when it has died."""
+    """A child process that is started on demand, and restarted after it died."""
 
-    def __init__(self, orders: RunConfig, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, config: RunConfig, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self.closed = False
-        self._orders = orders
+        self._config = config
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: SimpleQueue[Any] = SimpleQueue()
 
     def run(self, task: ClipTask, timeout: float | None, progress: Progress | None = None) -> TaskResult:
-        """Has the child do a task; never raises because of what the child does.
+        """Run a task in the child. A failure of the child is a result, never an exception.
 
-        timeout: seconds for the clip alone: not for starting, loading networks or waiting for another run.
+        Args:
+            timeout: seconds for the clip, without starting, loading networks and waiting for another run.
         """
         if self.closed:
             return TaskResult(crash="stopped")
@@ -103,8 +111,8 @@ class Worker:
             while True:
                 left = None if deadline is None else max(deadline - monotonic(), 0)
                 match self._messages.get(timeout=left):
-                    case TaskResult() as outcome:
-                        return outcome
+                    case TaskResult() as result:
+                        return result
                     case TimerSignal(running):
                         deadline = monotonic() + limit if running and limit is not None else None
                     case (str(stage), int(done), int(total)):
@@ -113,13 +121,13 @@ class Worker:
                     case _:
                         return self._died()
         except Empty:
-            self._end(patience=0)
+            self._end(grace=0)
             return TaskResult(crash=f"took longer than {timeout:g} s")
         except OSError:
             return self._died()
 
     def close(self) -> None:
-        """Ends the child at once, also from another thread than the one that waits for it."""
+        """Kill the child. May be called while another thread waits in `run`."""
         self.closed = True
         if (process := self._process) is not None:
             process.kill()
@@ -128,7 +136,7 @@ class Worker:
     def _send(self, what: object) -> None:
         if self._process is None:
             self._process = self._started()
-            self._send(self._orders)
+            self._send(self._config)
         assert self._process.stdin is not None
         pickle.dump(what, self._process.stdin)
         self._process.stdin.flush()
@@ -136,9 +144,9 @@ class Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
-        if self._orders.threads:
-            environment["OMP_NUM_THREADS"] = str(self._orders.threads)
-        # -P: a file of the user's that is named like a module must not be imported.
+        if self._config.threads:
+            environment["OMP_NUM_THREADS"] = str(self._config.threads)
+        # -P: a file in the working folder that is named like a module must not be imported.
         command = [sys.executable, "-P", "-m", "demo.batch.worker_main"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None
@@ -147,19 +155,19 @@ class Worker:
         return process
 
     def _died(self) -> TaskResult:
-        status = self._end(patience=1)
+        status = self._end(grace=1)
         if status >= 0:
             return TaskResult(crash=f"the process ended with status {status}")
         name = signal.Signals(-status).name
-        # Linux ends in this way whom it finds using too much memory.
+        # SIGKILL is how Linux ends a process when memory runs out.
         return TaskResult(crash=f"the process was ended by {name}", short_of_memory=name == "SIGKILL")
 
-    def _end(self, patience: float) -> int:
-        """Forgets the child, which has `patience` seconds to end by itself; its exit status."""
+    def _end(self, grace: float) -> int:
+        """Drop the child, kill it if it has not ended after `grace` seconds, and return its exit status."""
         process, self._process = self._process, None
         assert process is not None
         try:
-            process.wait(patience)
+            process.wait(grace)
         except subprocess.TimeoutExpired:
             process.kill()
         if process.stdin is not None:
@@ -169,8 +177,8 @@ class Worker:
 
 
 def _receive(stream: IO[bytes], messages: SimpleQueue[Any]) -> None:
-    """Child's messages -> queue; None at their end."""
-    with stream, suppress(EOFError, OSError, pickle.UnpicklingError):  # all: the child is no more
+    """Put the child's messages into the queue, and None at their end."""
+    with stream, suppress(EOFError, OSError, pickle.UnpicklingError):  # raised when the child has ended
         while True:
             messages.put(pickle.load(stream))
     messages.put(None)

@@ -1,4 +1,4 @@
-"""The child of `demo.batch.worker`: orders first, then clips until the parent is gone."""
+"""The child of `demo.batch.worker`: receives a config, then tasks until the parent has ended."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from demo.models import ModelLoader, out_of_memory
 from demo.results.job import ClipJob
 from demo.results.outputs import ClipPaths
 
-_TICK = 0.1  # seconds between two messages of progress
+_TICK = 0.1  # seconds between two progress messages
 
 
 def main() -> None:
-    """Answers every task with progress and an `TaskResult`."""
-    # Only messages may reach the pipe, whatever libraries print.
+    """Answer every task with progress messages and a `TaskResult`."""
+    # Only messages may reach the pipe: what libraries print goes to standard error.
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, and that decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends the child
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     child = _Child(inbox.get(), pipe)
@@ -43,32 +43,32 @@ def _listen(inbox: SimpleQueue[Any]) -> None:
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))
-    os._exit(0)  # the parent is gone: nobody wants the clip in work
+    os._exit(0)  # the parent has ended: abandon the current clip
 
 
 def _answer(pool: Executor, child: _Child, task: ClipTask) -> TaskResult:
-    """Does a task. Whatever goes wrong costs this clip only: its future keeps it."""
+    """Run a task. Every exception becomes the result of this clip only."""
     work = pool.submit(child.do, task)
     error = work.exception()
     if error is None:
         return work.result()
-    told = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300]
     return TaskResult(
-        crash=f"unexpected {type(error).__name__}: {told}",
+        crash=f"unexpected {type(error).__name__}: {reason}",
         details="".join(traceback.format_exception(error)),
         short_of_memory=out_of_memory(error),
     )
 
 
 class _Child:
-    def __init__(self, orders: RunConfig, pipe: IO[bytes]) -> None:
-        self._orders = orders
+    def __init__(self, config: RunConfig, pipe: IO[bytes]) -> None:
+        self._config = config
         self._pipe = pipe
-        self._said = self._begun = 0.0
-        self._networks = ModelLoader(orders.models, orders.settings, self._loading)
+        self._reported = self._begun = 0.0
+        self._networks = ModelLoader(config.models, config.settings, self._loading)
 
     def send(self, message: object) -> None:
-        """To the parent."""
+        """Send a message to the parent."""
         pickle.dump(message, self._pipe)
         self._pipe.flush()
 
@@ -77,7 +77,7 @@ class _Child:
         self.send(TimerSignal(running))
 
     def do(self, task: ClipTask) -> TaskResult:
-        """One task."""
+        """Run one task; an error for the user becomes its result."""
         try:
             return self._inspect(task.job) if task.kind == "inspect" else self._process(task)
         except UserError as error:
@@ -87,12 +87,12 @@ class _Child:
         self._clock(running=True)
         from demo.video.reader import probe
 
-        orders = self._orders
+        config = self._config
         seconds = probe(job.clip).duration
-        # Only where there is something to compare, since it means reading the whole clip.
-        if orders.overwrite or not ClipPaths.of(job.clip, job.folder).summary.exists():
+        # Hashing reads the whole clip, so it is done only where a summary exists to compare with.
+        if config.overwrite or not ClipPaths.of(job.clip, job.folder).summary.exists():
             return TaskResult(seconds=seconds)
-        report = ClipJob.open([job.clip], job.folder, orders.settings, orders.models).load_finished()
+        report = ClipJob.open([job.clip], job.folder, config.settings, config.models).load_finished()
         return TaskResult(report, seconds)
 
     def _process(self, task: ClipTask) -> TaskResult:
@@ -101,17 +101,17 @@ class _Child:
         if not self._networks.set_level(task.level):
             return TaskResult(crash="not enough memory, however small the batches")
         self._clock(running=True)
-        orders, job = self._orders, task.job
+        config, job = self._config, task.job
         report = process(
-            *(job.clip, job.folder, orders.settings, self._networks, self._progress),
-            overwrite=orders.overwrite,
+            *(job.clip, job.folder, config.settings, self._networks, self._progress),
+            overwrite=config.overwrite,
             wait=task.wait,
         )
         return TaskResult(report, took=monotonic() - self._begun)
 
     def _progress(self, stage: str, done: int, total: int) -> None:
-        if monotonic() - self._said > _TICK:
-            self._said = monotonic()
+        if monotonic() - self._reported > _TICK:
+            self._reported = monotonic()
             self.send((stage, done, total))
 
     @contextmanager

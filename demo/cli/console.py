@@ -1,4 +1,4 @@
-"""What the user sees while it runs: bars, notes, tables. Used by the command line alone."""
+"""Terminal output of the command line: progress bars, notes, tables."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from demo.models import ResolvedModels
     from demo.results.job import ClipReport
 
-LONGEST_TABLE = 60  # clips; of more, only those that are not fine are listed
+LONGEST_TABLE = 60  # clips; a longer table lists only the clips that are not done
 SHARES = {
     "analyse": (0.0, 0.6),
     "lift": (0.6, 0.05),
     "render": (0.65, 0.35),
-}  # of a clip's time: from, length
+}  # (start, length) of each stage as a share of a clip's time
 COLOURS = {"done": "green", "damaged": "yellow", "failed": "red", "in use": "yellow"}
 LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
@@ -54,19 +54,19 @@ class Console:
         logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=self._err)])
 
     def detail(self, line: str) -> None:
-        """A line that only -v shows."""
+        """Print a line if -v is given."""
         if self._verbose:
             self._err.print(line, style="dim", markup=False)
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """A spinner for work of unknown length."""
+        """Show a spinner for work of unknown length."""
         with self._err.status(what):
             yield
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int, int], None]]:
-        """Bars for the stages of a clip; yields the function that moves them."""
+        """Show bars for the stages of a clip; yields the function that updates them."""
         bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -88,20 +88,20 @@ class Console:
             yield report
 
     def finished(self, done: ClipReport) -> None:
-        """Where the results are, and what to know about them."""
+        """Print the notes, the counts and the files of a finished clip."""
         for note in done.notes:
             self._err.print(f"Note: {note}", style="yellow", markup=False)
         if done.from_cache:
             self._err.print("Everything was done already; --overwrite does it again.", markup=False)
         people = "1 person" if done.people == 1 else f"{done.people} people"
-        found = f"{people}, {done.frames} frames, {done.seconds:.1f} s"
-        self._err.print(f"{found}, seen by {', '.join(done.models)}", markup=False, soft_wrap=True)
+        counts = f"{people}, {done.frames} frames, {done.seconds:.1f} s"
+        self._err.print(f"{counts}, seen by {', '.join(done.models)}", markup=False, soft_wrap=True)
         if not self._quiet:
             for path in done.files:
                 self._out.print(str(path), markup=False, soft_wrap=True)
 
     def resolved(self, models: ResolvedModels) -> None:
-        """Say which weights are in use, what their licences restrict, and why shipped ones replace others."""
+        """Print the weights in use, the limits of their licences, and why shipped ones replace others."""
         for weight in models.weights:
             self.detail(f"{weight.role}: {weight.name} ({weight.file})")
             if weight.notice:
@@ -116,7 +116,7 @@ class Console:
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar for one kind of work; yields the function that moves it."""
+        """Show a bar for one kind of work; yields the function that updates it."""
         bars = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             console=self._err, disable=self._quiet, transient=True,
@@ -125,24 +125,24 @@ class Console:
         with bars:
             yield lambda done: bars.update(task, completed=done)
 
-    def planned(self, plan: Sequence[PlannedClip], found: ClipList) -> None:
-        """What is going to happen."""
+    def planned(self, plan: Sequence[PlannedClip], clips: ClipList) -> None:
+        """Print how many clips are done already, cannot be read, and are to be processed."""
         done = [each for each in plan if each.row is not None and each.row.status != "failed"]
         bad = [each for each in plan if each.row is not None and each.row.status == "failed"]
         minutes = sum(each.seconds for each in plan) / 60
         left = sum(each.seconds for each in plan if each.row is None) / 60
-        clips = "1 clip" if len(plan) == 1 else f"{len(plan)} clips"
+        count = "1 clip" if len(plan) == 1 else f"{len(plan)} clips"
         self._err.print(
-            f"{clips}, {minutes:.1f} minutes; done already: {len(done)}; cannot be read: {len(bad)}"
+            f"{count}, {minutes:.1f} minutes; done already: {len(done)}; cannot be read: {len(bad)}"
             f"; to do: {len(plan) - len(done) - len(bad)}, {left:.1f} minutes",
             markup=False,
         )
-        for each in found.left_out:
+        for each in clips.left_out:
             self.detail(f"left out: {printable(each.path)}: {each.why}")
 
     @contextmanager
     def batch(self, plan: Sequence[PlannedClip]) -> Iterator[BatchBars]:
-        """Bars for the whole run and for the clips in work."""
+        """Show bars for the whole run and for the clips in progress."""
         bars = Progress(
             SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
             TaskProgressColumn(), TimeRemainingColumn(),
@@ -152,7 +152,7 @@ class Console:
             yield BatchBars(bars, self._err, [each for each in plan if each.row is None])
 
     def report(self, rows: Sequence[Row], output: Path) -> None:
-        """The table of the run."""
+        """Print the table of the run."""
         shown = rows if len(rows) <= LONGEST_TABLE else [row for row in rows if row.status != "done"]
         table = Table("clip", "status", "people", "frames", "seconds", "fps", "why")
         for row in shown:
@@ -163,11 +163,11 @@ class Console:
         totals = {status: sum(row.status == status for row in rows) for status in COLOURS}
         if not self._quiet:
             self._out.print(table)
-            told = ", ".join(f"{count} {status}" for status, count in totals.items() if count)
-            self._out.print(f"{told or 'nothing'}: {output / 'report.json'}", markup=False, soft_wrap=True)
+            summary = ", ".join(f"{count} {status}" for status, count in totals.items() if count)
+            self._out.print(f"{summary or 'nothing'}: {output / 'report.json'}", markup=False, soft_wrap=True)
 
     def weights(self, known: Sequence[WeightInfo]) -> None:
-        """The table of `python app.py weights`."""
+        """Print the table of `python app.py weights`."""
         table = Table("name", "kind", "size", "licence", "found at")
         for info in known:
             size = f"{info.size_bytes / 1e6:.1f} MB" if info.size_bytes else "?"
@@ -179,7 +179,7 @@ class Console:
 
 
 class BatchBars:
-    """Watches a batch: a bar for all of it, in seconds of video, and one for every clip in work."""
+    """The bars of a batch: one for the run, in seconds of video, and one for every clip in progress."""
 
     def __init__(self, bars: Progress, lines: rich.console.Console, todo: Sequence[PlannedClip]) -> None:
         self._bars, self._lines = bars, lines
@@ -191,7 +191,7 @@ class BatchBars:
         self._all = bars.add_task("all clips", total=sum(self._seconds.values()))
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> None:
-        """A stage of a clip moves on."""
+        """Update the bar of a clip and that of the run."""
         if job not in self._tasks:
             self._tasks[job] = self._bars.add_task("", total=1.0)
         begin, length = SHARES.get(stage, (0.0, 0.0))
@@ -201,7 +201,7 @@ class BatchBars:
         self._move()
 
     def finished(self, row: Row) -> None:
-        """A line that stays."""
+        """Replace the bar of a clip by a permanent line."""
         if row.job in self._tasks:
             self._bars.remove_task(self._tasks.pop(row.job))
         self._shares[row.job] = 1.0

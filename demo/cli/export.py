@@ -1,4 +1,4 @@
-"""`python app.py export clip.npz --to bvh,glb`: any result, also an old one, in other formats."""
+"""`python app.py export clip.npz --to bvh,glb`: convert a result file, also an old one, to other formats."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def register(app: typer.Typer) -> None:
 
 def export_result(
     result: Path = typer.Argument(help="A result file of this program: clip.npz."),
-    to: str = typer.Option(..., "--to", help="Formats, for example bvh,glb; a wrong name lists them all."),
+    to: str = typer.Option(..., "--to", help="Formats, for example bvh,glb; an unknown name lists them all."),
     person: list[int] = typer.Option([], help="Only this person's id; repeat for more.", show_default="all"),
     fps: float | None = typer.Option(None, min=0.1, help="Frames a second.", show_default="the clip's own"),
     video: Path | None = typer.Option(None, help="The clip, for the viewer.", show_default="none"),
     output: Path | None = typer.Option(None, help="Folder.", show_default="that of the result"),
-    verbose: bool = typer.Option(False, "-v", "--verbose", help="Say what was done with gaps and times."),
+    verbose: bool = typer.Option(
+        False, "-v", "--verbose", help="Print how gaps and time stamps were handled."
+    ),
 ) -> None:
     """Write a result for Blender, OpenSim, tables, or a browser."""
     from demo.export import export, parse_formats

@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The program: runs the command line, turns what goes wrong into one line and an exit status."""
+    """Run the command line; every error becomes one line and an exit status."""
     run_commands(app, expand_multi_values(sys.argv[1:]))
 
 
@@ -58,14 +58,14 @@ def expand_multi_values(flags: list[str]) -> list[str]:
 
 
 def _commands() -> set[str]:
-    """Names of the subcommands."""
+    """Return the names of the subcommands."""
     return {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     }
 
 
 def option_for(name: str, *flags: str) -> Any:
-    """A flag with the default and the description that its settings field has."""
+    """Return a flag with the default and the description of its settings field."""
     field = _FIELDS[name]
     return typer.Option(field.default, *flags, help=field.description)
 
@@ -81,12 +81,12 @@ def run(
     views: list[Path] = typer.Option(
         [],
         help="Four synchronised clips of one person, of cameras that stand around counterclockwise as seen "
-        "from above (or in the order that another --lifter knows).",
+        "from above (or in the camera order of another --lifter).",
     ),
     output: Path | None = typer.Option(
         None, help="Folder for the results.", show_default="outputs/<clip>/, for several clips outputs/"
     ),
-    recursive: bool = typer.Option(False, "--recursive", help="Look into folders inside folders."),
+    recursive: bool = typer.Option(False, "--recursive", help="Search subfolders too."),
     include: list[str] = typer.Option([], help="Take these files of folders, for example 'take_*.mov'."),
     exclude: list[str] = typer.Option([], help="Leave these files of folders out."),
     retries: int = typer.Option(1, min=0, help="Try a clip again after a crash or a time-out."),
@@ -119,8 +119,8 @@ def run(
     export: str = option_for("export"),
     offline: bool = option_for("offline"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that are there already."),
-    verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Say more."),
-    quiet: bool = typer.Option(False, "-q", "--quiet", help="Say nothing but errors."),
+    verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Print more; -vv for all."),
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Print errors only."),
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     """Turn a video of people into 3D motion: a side-by-side 2D/3D video and a data file.
@@ -151,16 +151,17 @@ def run(
     from demo.batch.run import RetryPolicy
 
     output = output or Path("outputs")
-    found = find_clips(video, output, recursive, include, exclude)
-    patience = RetryPolicy(timeout, retries)
-    raise typer.Exit(run_many(found, output, settings, overwrite, patience, jobs, cluster, console))
+    clips = find_clips(video, output, recursive, include, exclude)
+    retry = RetryPolicy(timeout, retries)
+    raise typer.Exit(run_many(clips, output, settings, overwrite, retry, jobs, cluster, console))
 
 
 def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
     """Process one clip, or several views of one person, in this process, with progress on the console.
 
     Raises:
-        DamagedVideo: the results cover only a part. UserError: there are none.
+        DamagedVideo: the results cover only a part of the clip.
+        UserError: there are no results.
     """
     from common.errors import DamagedVideo
     from demo.video.reader import probe
@@ -182,16 +183,16 @@ def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool
 
 
 def run_many(
-    found: ClipList,
+    clips: ClipList,
     output: Path,
     settings: Settings,
     overwrite: bool,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     jobs: int | None,
     cluster: str | None,
     console: Console,
 ) -> int:
-    """Many clips: plan, run, report. Returns the exit status."""
+    """Plan, process and report many clips, and return the exit status."""
     from contextlib import ExitStack
 
     from common.errors import OutputError, UserError
@@ -201,7 +202,7 @@ def run_many(
     from demo.models import resolve_models
 
     try:
-        if not found.jobs:
+        if not clips.jobs:
             raise UserError("there is no clip in what --video names; see --recursive and --include")
         if output.exists() and not output.is_dir():
             raise OutputError(f"{output} is a file: --output is the folder for the results")
@@ -209,19 +210,19 @@ def run_many(
         threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
         models = resolve_models(settings)
         console.resolved(models)
-        orders = RunConfig(settings, models, overwrite, threads)
-        with console.counting("inspecting the clips", len(found.jobs)) as inspected:
-            plan = batch.plan(found, orders, inspected)
-        console.planned(plan, found)
+        config = RunConfig(settings, models, overwrite, threads)
+        with console.counting("inspecting the clips", len(clips.jobs)) as inspected:
+            plan = batch.plan(clips, config, inspected)
+        console.planned(plan, clips)
         with ExitStack() as stack:
             if cluster is None:
-                runner = stack.enter_context(batch.local_workers(orders, patience, count))
+                runner = stack.enter_context(batch.local_workers(config, retry, count))
             else:
                 from demo.batch.dask_runner import cluster_workers
 
-                runner = stack.enter_context(cluster_workers(cluster, orders, patience))
+                runner = stack.enter_context(cluster_workers(cluster, config, retry))
             watcher = stack.enter_context(console.batch(plan))
-            rows = batch.run(plan, found, output, runner, patience.timeout, watcher)
+            rows = batch.run(plan, clips, output, runner, retry.timeout, watcher)
     except UserError as error:
         error.status = 2  # nothing could run
         raise

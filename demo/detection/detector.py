@@ -1,7 +1,7 @@
 """Person boxes per frame: YOLO through ultralytics, which is imported here only and only when used.
 
-ultralytics is AGPL-3.0, so nothing else in the program may import it. It is kept to itself: no network,
-no installing of packages, no settings in the user's home, no output.
+ultralytics is AGPL-3.0, so nothing else in the program may import it. It is shut off: no network, no
+installing of packages, no settings in the user's home, no output.
 
 Its `.pt` checkpoints are pickles of whole network objects, and unpickling calls whatever the file names.
 Two barriers stand before that: the names are read from the raw opcodes and compared with an allow-list
@@ -57,8 +57,8 @@ _DAMAGE = (
     IndexError, OverflowError, OSError,
 )  # fmt: skip
 
-_AROUND = 1.5  # a closer look shows so many times the longer side of somebody's box
-_CLOSER_SIZE = 416  # pixels a side
+_CROP_SCALE = 1.5  # a crop's side over the longer side of the box
+_CROP_SIZE = 416  # pixels, `image_size` of crops
 
 
 class PersonDetector:
@@ -73,7 +73,7 @@ class PersonDetector:
         overlap: non-maximum suppression drops the weaker of two boxes whose IoU is larger.
         image_size: frames are scaled so that their long side has this many pixels (and padded to a
             multiple of the network's stride, not to a square).
-        batch: the most frames the network sees at once.
+        batch: frames a batch of the network at most.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class PersonDetector:
         return self._network.model.float()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Boxes of the people in each image, strongest first.
+        """Return the boxes of the people in each image, highest score first.
 
         Args:
             images: uint8 (H, W, 3), BGR. Images of one size share a batch without padding to a square.
@@ -119,21 +119,22 @@ class PersonDetector:
         return self._detect(images, self._options)
 
     def detect_in_crops(self, image: Image, places: Floats) -> list[Detections]:
-        """Boxes of the people at some places of one image, who may be too small or odd to be found in it.
+        """Detect people again in crops of one image, where they may be too small or unusual for the whole.
 
         Args:
-            places: boxes (N, 4), also beyond the image. Half as much again as each box is looked at.
+            places: boxes (N, 4) in pixels, also beyond the image. A crop's side is 1.5 times
+                the box's longer one.
 
         Returns:
             One `Detections` per place, in the image's pixels.
         """
         height, width = image.shape[:2]
         middle = (places[:, :2] + places[:, 2:]) / 2
-        reach = _AROUND / 2 * (places[:, 2:] - places[:, :2]).max(axis=1, keepdims=True)
+        reach = _CROP_SCALE / 2 * (places[:, 2:] - places[:, :2]).max(axis=1, keepdims=True)
         low = np.clip(middle - reach, 0, (width - 1, height - 1)).astype(int)
         high = np.clip(np.ceil(middle + reach), low + 1, (width, height)).astype(int)
         windows = [image[y1:y2, x1:x2] for (x1, y1), (x2, y2) in zip(low, high, strict=True)]
-        found = self._detect(windows, {**self._options, "imgsz": _CLOSER_SIZE})
+        found = self._detect(windows, {**self._options, "imgsz": _CROP_SIZE})
         return [
             Detections(near.boxes + np.tile(corner, 2).astype(np.float32), near.scores)
             for near, corner in zip(found, low, strict=True)
@@ -153,7 +154,7 @@ class PersonDetector:
 
 
 def _detections(boxes: Any) -> Detections:
-    """ultralytics' `Boxes` on any device and in any precision as float32 arrays."""
+    """Convert ultralytics' `Boxes`, on any device and in any precision, to float32 arrays."""
     xyxy = boxes.xyxy.float().cpu().numpy().reshape(-1, 4)
     scores = boxes.conf.float().cpu().numpy().reshape(-1)
     order = np.argsort(-scores, kind="stable")
@@ -244,14 +245,14 @@ _ultralytics_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def check_checkpoint(path: Path) -> None:
-    """Refuse a `.pt` file that is damaged or names a global outside the allow-list; runs nothing of it.
+    """Refuse a `.pt` file that is damaged or names a global outside the allow-list, without executing it.
 
     Raises:
-        WeightsError: saying which name, or what is damaged.
+        WeightsError: names the global, or what is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch finds members regardless of case, and a zip may hold one name twice: look at all.
+            # torch finds members regardless of case, and a zip may hold one name twice: check all.
             pickles = [info for info in archive.infolist() if info.filename.lower().endswith(".pkl")]
             if any(info.filename.lower().endswith("constants.pkl") for info in pickles):
                 raise WeightsError(f"{path}: a TorchScript archive, not a checkpoint of ultralytics")
@@ -278,7 +279,7 @@ def _allowed(module: str, name: str) -> bool:
 
 
 def _globals(data: bytes) -> Iterator[tuple[str, str]]:
-    """(module, name) of everything that unpickling `data` would look up."""
+    """Yield (module, name) of every global that unpickling `data` would import."""
     texts = ["?", "?"]
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("GLOBAL", "INST"):

@@ -1,7 +1,7 @@
-"""What a result becomes for other programs: one file a format, each an `Exporter` of a `Result`.
+"""Export of results to other programs: one module a format, each with an `Exporter` of a `Result`.
 
-`export` writes several formats of one clip; `EXPORTERS` names them all. Modules are imported when they are
-used. To add a format: write a function like those in `EXPORTERS` and add its line.
+`export` writes several formats of one clip. `EXPORTERS` lists all formats; their modules are imported on use.
+To add a format, write a function like those in `EXPORTERS` and add its line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["EXPORTERS", "EXPORTS_BY_DEFAULT", "Exporter", "export", "parse_forma
 
 log = logging.getLogger(__name__)
 
-# Writes one or more files whose names begin like the path's, and returns them; none where there is nobody.
+# Writes one or more files whose names begin like the path's, and returns them; may be none without people.
 Exporter = Callable[["Result", Path], list[Path]]
 
 
@@ -46,13 +46,13 @@ EXPORTERS: Mapping[str, Exporter] = {
     "report": _lazy("report", "export_report"),
     "viewer": _lazy("viewer", "export_viewer"),
 }
-SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # where it is not the format's name
-SHOW_THE_CLIP = ("viewer",)  # formats that have the clip's picture in them, where it is there
+SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # that differ from the format's name
+SHOW_THE_CLIP = ("viewer",)  # formats that embed the clip's video, if it is given
 EXPORTS_BY_DEFAULT = ("viewer", "report", "bvh", "glb", "csv", "angles")
 
 
 def parse_formats(names: str) -> tuple[str, ...]:
-    """Format names from `bvh,glb`, each once, in this order. "all" is every format, "" and "none" are none.
+    """Parse `bvh,glb` to format names, each once, in this order; "all" is every format, "" and "none" none.
 
     Raises:
         UserError: a name is unknown.

@@ -1,4 +1,4 @@
-"""Runs inside Blender: `-- clip.fbx person1.bvh person2.bvh ...` imports the BVH files and writes one FBX."""
+"""Script for Blender: `-- clip.fbx person1.bvh person2.bvh ...` imports the BVH files and writes one FBX."""
 
 from __future__ import annotations
 

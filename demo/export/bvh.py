@@ -1,8 +1,8 @@
 """BVH: a skeleton and its motion for Blender, Maya, Unreal and MotionBuilder; one file a person.
 
 Centimetres, y up. The root has six channels, the other joints have ZXY rotations in degrees, in the order of
-the HIERARCHY. A BVH holds a rate and no gaps: frames without a pose are filled, so that the people of a clip
-stay in step, and `<name>_motion.json` lists them.
+the HIERARCHY. A BVH has a constant rate and no gaps: frames without a pose are filled, so that the people of
+a clip stay synchronised. `<name>_motion.json` lists the filled frames.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def export_bvh(result: Result, path: Path) -> list[Path]:
             temporary.write_text(bvh_text(motion, rate), encoding="ascii")
         written.append(target)
     if not written:
-        log.info("%s: nobody in the clip, no BVH written", path.name)
+        log.info("%s: no person in the clip, no BVH written", path.name)
         return []
     sidecar = path.with_name(f"{path.stem}_motion.json")
     with replace_file(sidecar) as temporary:
@@ -50,7 +50,7 @@ def export_bvh(result: Result, path: Path) -> list[Path]:
 
 
 def bvh_text(motion: RigMotion, rate: float) -> str:
-    """The file's text. rate: frames a second."""
+    """Return the file's text. rate: frames a second."""
     children: dict[int, list[int]] = {number: [] for number in range(-1, len(RIG_JOINTS))}
     for joint, parent in enumerate(RIG_PARENTS):
         children[parent].append(joint)
@@ -84,7 +84,7 @@ def bvh_text(motion: RigMotion, rate: float) -> str:
 
 
 def describe_motion(result: Result, rate: float) -> dict[str, Any]:
-    """Which frames of a motion file (first, last; from 0) were measured, and which were filled how."""
+    """List the frames of a motion file, (first, last) from 0, that were measured, interpolated and held."""
     people = []
     for person in people_with_motion(result):
         known, status = known_frames(result, person), result.status[person]

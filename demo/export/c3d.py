@@ -1,6 +1,6 @@
 """C3D: the markers of all people, for biomechanics tools (Mokka, Visual3D, Vicon, MATLAB). Needs `ezc3d`.
 
-Millimetres, z up. Labels are `person<id>:<joint>`. A missing point has the residual -1, as the format asks.
+Millimetres, z up. Labels are `person<id>:<joint>`. A missing point has the residual -1, as C3D requires.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def export_c3d(result: Result, path: Path) -> list[Path]:
     even, rate = at_even_rate(result)
     people = people_with_motion(even)
     if not people:
-        log.info("%s: nobody in the clip, no C3D written", path.name)
+        log.info("%s: no person in the clip, no C3D written", path.name)
         return []
     labels = [f"person{even.person_ids[person]}:{joint}" for person in people for joint in H36M_17.joints]
     points = even.joints_world[people].transpose(3, 0, 2, 1).reshape(3, len(labels), -1) * 1000.0

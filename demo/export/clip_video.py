@@ -1,4 +1,4 @@
-"""The clip encoded again, small, for a page: H.264 of at most 480 lines, limited bit rate, no sound."""
+"""Re-encode the clip for a page: H.264 of at most 480 lines, limited bit rate, no sound."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from demo.video.reader import VideoReader
 LINES = 480
 # At most 1.2 Mbit a second: with its base64 and the joints a clip of ten seconds stays below 2.5 MB.
 OPTIONS = {"crf": "29", "preset": "medium", "maxrate": "1200k", "bufsize": "1200k", "x264-params": "mbtree=0"}
-KEY_FRAMES = 15  # frames from one to the next: seeking decodes no more than that
+KEY_FRAMES = 15  # interval in frames: the most that a seek decodes
 TICKS = 90_000  # a second
 
 
 def encode_small(clip: Path, first: float, last: float) -> bytes:
-    """An mp4 of the clip's frames from `first` to `last` (seconds), which begins at time 0.
+    """Encode the clip's frames from `first` to `last` (seconds) as an mp4 that begins at time 0.
 
     Raises:
         UserError: the clip cannot be read (see `demo.video.reader.VideoReader`).
@@ -52,7 +52,7 @@ def encode_small(clip: Path, first: float, last: float) -> bytes:
 
 
 def _small_size(width: int, height: int) -> tuple[int, int]:
-    """Even sides of at most `LINES` on the shorter one, never larger than the clip's own."""
+    """Return even sides, the shorter at most `LINES`, never larger than the clip's own."""
     scale = min(1.0, LINES / min(width, height))
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 

@@ -22,22 +22,23 @@ from demo.results.result import Result
 
 log = logging.getLogger(__name__)
 
-LONGEST = 600  # seconds that Blender may take
+LONGEST = 600  # time-out of Blender, seconds
 SCRIPT = Path(__file__).with_name("blender_fbx.py")
 
 
 def export_fbx(result: Result, path: Path) -> list[Path]:
-    """Write everybody in the clip to the file `path`.
+    """Write all people of the clip to the file `path`.
 
     Raises:
-        MissingExtra: there is no Blender. OutputError: Blender did not write the file.
+        MissingExtra: there is no Blender.
+        OutputError: Blender did not write the file.
     """
     command = blender_command()
     with tempfile.TemporaryDirectory() as folder:
         written = export_bvh(result, Path(folder) / f"{path.stem}.bvh")
         people = [str(file) for file in written if file.suffix == ".bvh"]
         if not people:
-            log.info("%s: nobody in the clip, no FBX written", path.name)
+            log.info("%s: no person in the clip, no FBX written", path.name)
             return []
         with replace_file(path) as temporary:
             words = [*command, str(temporary.absolute()), *people]
@@ -52,7 +53,7 @@ def export_fbx(result: Result, path: Path) -> list[Path]:
 
 
 def blender_command() -> list[str]:
-    """The words of a command that runs our script in Blender, up to the script's own arguments.
+    """Return the command that runs our script in Blender, up to the script's own arguments.
 
     Raises:
         MissingExtra: there is no Blender.

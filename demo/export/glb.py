@@ -32,7 +32,7 @@ _BOX = np.array([(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 
 
 
 def export_glb(result: Result, path: Path) -> list[Path]:
-    """Write everybody in the clip to the file `path`."""
+    """Write all people of the clip to the file `path`."""
     file = _Document()
     for person in people_with_motion(result):
         motion = solve_rig(result.joints_world[person], result.times, shots(result))
@@ -43,7 +43,7 @@ def export_glb(result: Result, path: Path) -> list[Path]:
             known_frames(result, person),
         )
     if not file.nodes:
-        log.info("%s: nobody in the clip, no GLB written", path.name)
+        log.info("%s: no person in the clip, no GLB written", path.name)
         return []
     with replace_file(path) as temporary:
         temporary.write_bytes(file.to_bytes())
@@ -51,7 +51,7 @@ def export_glb(result: Result, path: Path) -> list[Path]:
 
 
 class _Document:
-    """A glTF file in the making."""
+    """A glTF file under construction."""
 
     def __init__(self) -> None:
         self.nodes: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ class _Document:
         self._animate(motion, times, first)
 
     def to_bytes(self) -> bytes:
-        """The whole file: header, JSON chunk, binary chunk."""
+        """Serialise the file: header, JSON chunk, binary chunk."""
         document = {
             "asset": {"version": "2.0", "generator": f"motion-from-video {VERSION}"},
             "scene": 0,
@@ -180,7 +180,7 @@ class _Document:
 
 
 def _bone_boxes(motion: RigMotion) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Eight corners (B, 8, 3) of a box around each bone of the rest pose, and the joint (B,) it follows."""
+    """Return the corners (B, 8, 3) of a box around each bone of the rest pose, and its joint (B,)."""
     rest = motion.rest
     bones = [(parent, rest[parent], rest[joint]) for joint, parent in enumerate(RIG_PARENTS) if parent >= 0]
     bones += [

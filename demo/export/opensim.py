@@ -1,7 +1,7 @@
-"""OpenSim: where our markers sit in its model, and set-ups to scale it and to run inverse kinematics.
+"""OpenSim: the locations of our markers in its model, and set-ups for scaling and inverse kinematics.
 
 The locations are the joint centres of `Model_Pose2Sim_simple.osim`, which comes with Pose2Sim (BSD-3-Clause)
-and is not part of this project: each is where the joint's parent frame lies in its body, metres.
+and is not part of this project: the origin of the joint's parent frame in its body, metres.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MODEL = "Model_Pose2Sim_simple.osim"
 
 @dataclass(frozen=True)
 class Marker:
-    """A marker: its name, the joint of Human3.6M it is, the body it is fixed to and where, its weight."""
+    """A marker: its name, its joint of Human3.6M, the body it is fixed to, its location there, its weight."""
 
     name: str
     joint: str
@@ -26,7 +26,7 @@ class Marker:
 def _both(
     name: str, joint: str, body: str, location: tuple[float, float, float], weight: float
 ) -> tuple[Marker, Marker]:
-    """The right side's marker and its mirror image; the model's z points to the right."""
+    """Return the right side's marker and its mirror image; the model's z points to the right."""
     x, y, z = location
     side = "" if body in ("pelvis", "torso") else "_"
     return (
@@ -42,7 +42,7 @@ MARKERS: tuple[Marker, ...] = (
     *_both("Shoulder", "shoulder", "torso", (0.0032, 0.3715, 0.1700), 2.0),
     *_both("Elbow", "elbow", "humerus", (0.0131, -0.2863, -0.0096), 1.0),
     *_both("Wrist", "wrist", "radius", (-0.0088, -0.2358, 0.0136), 1.0),
-    # Between the shoulders, and the top of the head: neither is a joint of the model, so they weigh little.
+    # Between the shoulders, and the top of the head: not joints of the model, hence the low weights.
     Marker("Neck", "thorax", "torso", (0.0032, 0.3715, 0.0), 0.2),
     Marker("Head", "head", "head", (0.0, 0.1300, 0.0), 0.1),
 )
@@ -65,7 +65,7 @@ MEASUREMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def marker_set() -> str:
-    """The marker file (.xml)."""
+    """Return the marker file (.xml)."""
     markers = (
         f'<Marker name="{each.name}"><socket_parent_frame>/bodyset/{each.body}</socket_parent_frame>'
         f"<location>{' '.join(f'{value:g}' for value in each.location)}</location>"
@@ -76,7 +76,7 @@ def marker_set() -> str:
 
 
 def scale_setup(stem: str, markers: str, span: tuple[float, float]) -> str:
-    """Scale tool: the model and the marker set become `<stem>.osim`.
+    """Return the set-up of the scale tool, which makes `<stem>.osim` of the model and the marker set.
 
     Args:
         stem: of the TRC file. markers: name of the marker file. span: first and last time in the TRC,
@@ -105,7 +105,11 @@ def scale_setup(stem: str, markers: str, span: tuple[float, float]) -> str:
 
 
 def ik_setup(stem: str, span: tuple[float, float]) -> str:
-    """Inverse kinematics: `<stem>.osim` and `<stem>.trc` become `<stem>.mot`. span: seconds."""
+    """Return the set-up of inverse kinematics, which makes `<stem>.mot` of the model and `<stem>.trc`.
+
+    Args:
+        span: first and last time, seconds.
+    """
     tasks = (
         f'<IKMarkerTask name="{each.name}"><apply>true</apply><weight>{each.weight:g}</weight></IKMarkerTask>'
         for each in MARKERS

@@ -28,8 +28,12 @@ THUMBNAIL_WIDTH = 320  # pixels
 class OverviewClip:
     """One clip of a batch.
 
-    name: the clip's. status: done, damaged, failed or in use. verdict: one line about it. files: what was
-    written for it, existing ones are linked. picture: a video or picture that a thumbnail is taken from.
+    Attributes:
+        name: the clip's name.
+        status: done, damaged, failed or in use.
+        verdict: one line on the result.
+        files: the outputs; existing ones are linked.
+        picture: a video or picture for the thumbnail.
     """
 
     name: str
@@ -53,12 +57,12 @@ def write_overview(path: Path, clips: Sequence[OverviewClip]) -> None:
         body=f'<ul class="clips">\n{items}\n</ul>',
     )
     with replace_file(path) as temporary:
-        # File names may hold bytes that are no text.
+        # File names may hold bytes that are not UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def thumbnail(picture: Path) -> bytes | None:
-    """A JPEG of the middle of a video or of a picture, or None where it cannot be read."""
+    """Return a JPEG of a picture or of a video's middle, or None if it cannot be read."""
     try:
         info = probe(picture)
         with VideoReader(picture, start=info.duration / 2 if not info.is_image else None) as reader:

@@ -16,7 +16,7 @@ from demo.render.panel import LEFT, RIGHT, Color, mix
 def plot_angles(
     angles: NDArray[np.floating], times: NDArray[np.floating], measured: NDArray[np.bool_], title: str
 ) -> bytes:
-    """A PNG with one panel a kind of angle; frames that were not measured are shaded.
+    """Draw a PNG with one panel per kind of angle; frames that were not measured are shaded.
 
     Args:
         angles: (T, A) degrees. times: (T,) seconds. measured: (T,).
@@ -50,13 +50,13 @@ def plot_angles(
 
 
 def _edges(times: NDArray[np.floating], first: int, last: int) -> tuple[float, float]:
-    """Where frames `first` to `last` begin and end, half a step around their times."""
+    """Return where frames `first` to `last` begin and end, half a step around their times."""
     half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.5
     return float(times[first]) - half, float(times[last]) + half
 
 
 def _line_color(name: str) -> tuple[float, float, float]:
-    """The side's colour of the 3D panel, darker, for white paper; greys for the trunk."""
+    """Return the side's colour of the 3D panel, darkened for a white page; greys for the trunk."""
     color: Color = (60, 60, 60) if "forward" in name else (160, 160, 160)
     if name.startswith(("left", "right")):
         color = mix(LEFT if name.startswith("left") else RIGHT, (0.0, 0.0, 0.0), 0.15)

@@ -1,4 +1,4 @@
-"""How far a person's motion in a result rests on what was seen: time, gaps, scores, reprojection."""
+"""Quality measures of a person's motion in a result: time, gaps, scores, reprojection."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from demo.results.result import Result
 from demo.types import JointStatus, Status
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 
-SEEN_SCORE = 0.3  # of a keypoint that the reprojection is compared with
+SEEN_SCORE = 0.3  # least score of a keypoint that the reprojection is compared with
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Of one person.
+    """Quality measures of one person.
 
-    first, last: seconds of the first and the last known frame. frames: number with that status, in between.
-    score: mean of the 2D scores in measured frames. inferred: share of joints of known frames that were not
-    seen. reprojection: median distance of the 12 limb joints from their keypoints, pixels, and as a share of
-    the box' height; None where the result does not know the camera.
+    Attributes:
+        first, last: times of the first and the last known frame, seconds.
+        frames: number of frames by status between them.
+        score: mean of the 2D scores in measured frames.
+        inferred: share of joints of known frames that were not seen.
+        reprojection: median distance of the 12 limb joints from their keypoints, in pixels and as a share of
+            the box height; None if the result has no camera.
     """
 
     first: float
@@ -34,12 +37,12 @@ class Quality:
 
     @property
     def measured(self) -> float:
-        """Share of measured frames between the first and the last known one."""
+        """Share of measured frames between the first and the last known frame."""
         return self.frames[Status.MEASURED] / max(1, sum(self.frames.values()))
 
 
 def person_quality(result: Result, person: int) -> Quality:
-    """The quality of the person at index `person`, who has a position in one frame at least."""
+    """Measure the person at index `person`, who has a position in at least one frame."""
     known = np.flatnonzero(known_frames(result, person))
     part = slice(known[0], known[-1] + 1)
     status = result.status[person, part]
@@ -71,7 +74,7 @@ def _reprojection(result: Result, person: int) -> tuple[float, float] | None:
 
 
 def project(result: Result, points: NDArray[np.floating]) -> NDArray[np.float64] | None:
-    """Pixels (..., 2) of world points (..., 3), or None where the result does not know the camera."""
+    """Project world points (..., 3) to pixels (..., 2). Return None if the result has no camera."""
     camera = result.meta.get("camera")
     if not isinstance(camera, dict) or camera.get("camera_position") is None:
         return None

@@ -1,4 +1,4 @@
-"""The report: one HTML file a clip with what was found, its quality, and joint angles with their errors."""
+"""The report: one HTML file a clip with its people, their quality, and joint angles with their errors."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def export_report(result: Result, path: Path) -> list[Path]:
 
 
 def _clip_section(result: Result, people: int) -> str:
-    """The clip, the networks, the floor, and the notes of the run."""
+    """Return the section on the clip, the networks, the floor, and the notes of the run."""
     meta, camera = result.meta, result.meta.get("camera") or {}
     seconds = float(result.times[-1] - result.times[0]) if len(result.times) else 0.0
     rows: list[tuple[str, str]] = [
-        ("People with 3D motion", str(people) if people else "nobody"),
+        ("People with 3D motion", str(people) if people else "no person found"),
         ("Length", f"{len(result.times)} frames, {seconds:.1f} s, {frame_rate(result):.3g} frames a second"),
         ("Picture", f"{meta.get('width', '?')} x {meta.get('height', '?')} pixels"),
         ("Networks", ", ".join(str(weight.get("name", "?")) for weight in meta.get("weights", [])) or "?"),
@@ -63,7 +63,7 @@ def _clip_section(result: Result, people: int) -> str:
 
 
 def _person_section(result: Result, person: int) -> str:
-    """One person: when, how sure, the angles' plot and table, the gait."""
+    """Return the section on one person: times, scores, plot and table of angles, gait."""
     person_id = int(result.person_ids[person])
     measured = result.status[person] == Status.MEASURED
     angles = joint_angles(result.joints_world[person])
@@ -102,7 +102,7 @@ def _quality_rows(quality: Quality) -> list[tuple[str, str]]:
 
 
 def _angle_table(ranges: dict[str, AngleRange]) -> str:
-    """Each kind of angle: ranges of left and right, their difference, and the measured error."""
+    """Return a table of the angles: ranges of left and right, their difference, the measured error."""
     head = ("angle", "lowest", "highest", "range", "left against right", "mean error*")
     rows = []
     for angle in ANGLES:

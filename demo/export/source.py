@@ -1,4 +1,4 @@
-"""What exporters read from a result: people, rates, shots and joint states, also of old files."""
+"""Access to a result for exporters: people, rates, shots and joint states, also of old files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from common.errors import UserError
 from demo.results.result import Result
 from demo.types import JointStatus, Status
 
-STEADY = 0.1  # of a step: clips whose time stamps stray less from an even clock are taken as even
-USUAL_RATE = 30.0  # frames a second, where neither the time stamps nor the file say
+STEADY = 0.1  # of a step: largest deviation of the time stamps from an even clock
+USUAL_RATE = 30.0  # frames a second, if neither the time stamps nor the file give a rate
 _PER_FRAME = ("times", "shot")  # arrays (frames,); all others count people first
 
 
 def joint_status(result: Result) -> NDArray[np.uint8]:
-    """`JointStatus` of every joint, (people, frames, 17).
+    """Return the `JointStatus` of every joint, (people, frames, 17).
 
-    Of files without this array: seen in measured frames, inferred in interpolated ones. A joint without a
-    position is missing whatever the file says.
+    Files without this array: seen in measured frames, inferred in interpolated ones. A joint without a
+    position is always missing.
     """
     stored = getattr(result, "joint_status", None)
     if stored is None:
@@ -34,23 +34,23 @@ def joint_status(result: Result) -> NDArray[np.uint8]:
 
 
 def shots(result: Result) -> NDArray[np.int64]:
-    """The number of every frame's shot, (frames,); zeros where the file does not say."""
+    """Return the number of every frame's shot, (frames,); zeros if the file has no shots."""
     stored = getattr(result, "shot", None)
     return np.zeros(len(result.times), np.int64) if stored is None else np.asarray(stored, np.int64)
 
 
 def known_frames(result: Result, person: int) -> NDArray[np.bool_]:
-    """Whether the person at index `person` has a position in each frame, (frames,)."""
+    """Return whether the person at index `person` has a position in each frame, (frames,)."""
     return np.isfinite(result.joints_world[person]).any((-1, -2))
 
 
 def people_with_motion(result: Result) -> list[int]:
-    """Indexes of the people who have a position in one frame or more."""
+    """Return the indexes of the people who have a position in at least one frame."""
     return [person for person in range(len(result.person_ids)) if known_frames(result, person).any()]
 
 
 def select_people(result: Result, ids: Sequence[int]) -> Result:
-    """The result with these people alone, in this order.
+    """Return the result with these people only, in this order.
 
     Raises:
         UserError: one of them is not in the result.
@@ -58,7 +58,7 @@ def select_people(result: Result, ids: Sequence[int]) -> Result:
     present = result.person_ids.tolist()
     for person_id in ids:
         if person_id not in present:
-            there = ", ".join(map(str, present)) or "nobody"
+            there = ", ".join(map(str, present)) or "no person"
             raise UserError(f"--person {person_id}: is not in this result, which holds {there}")
     rows = [present.index(person_id) for person_id in ids]
     chosen = {
@@ -70,14 +70,14 @@ def select_people(result: Result, ids: Sequence[int]) -> Result:
 
 
 def frame_rate(result: Result) -> float:
-    """Frames a second: of the time stamps' median step, for a single frame the file's."""
+    """Return frames a second: from the median step of the time stamps, of a single frame the file's rate."""
     if len(result.times) > 1:
         return float(1 / np.median(np.diff(result.times)))
     return float(result.meta.get("fps") or USUAL_RATE)
 
 
 def is_steady(result: Result) -> bool:
-    """Whether the frames come at an even rate."""
+    """Return whether the frame rate is constant."""
     if len(result.times) < 3:
         return True
     even = np.linspace(result.times[0], result.times[-1], len(result.times))
@@ -85,9 +85,9 @@ def is_steady(result: Result) -> bool:
 
 
 def at_even_rate(result: Result) -> tuple[Result, float]:
-    """The result at an even rate, and that rate in frames a second, for formats without time stamps.
+    """Return the result at a constant rate and that rate, frames a second, for formats without time stamps.
 
-    A result that is even already is returned itself.
+    A result of constant rate is returned as it is.
     """
     if is_steady(result):
         frames = len(result.times)
@@ -99,10 +99,10 @@ def at_even_rate(result: Result) -> tuple[Result, float]:
 
 
 def resample(result: Result, rate: float) -> Result:
-    """The result at `rate` frames a second.
+    """Resample the result to `rate` frames a second.
 
-    Numbers are interpolated between the frame before and the frame after, where both are known and in one
-    shot. Elsewhere the nearest frame holds. States and shots are the nearest frame's.
+    Numbers are interpolated between the frame before and the frame after if both are known and in one shot.
+    Otherwise the nearest frame is taken. States and shots are the nearest frame's.
     """
     if len(result.times) < 2:
         return result
@@ -136,6 +136,6 @@ def resample(result: Result, rate: float) -> Result:
 
 
 def spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(first, last) index of every run of True in `flags` (T,)."""
+    """Return the (first, last) index of every run of True in `flags` (T,)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
     return [(int(first), int(past) - 1) for first, past in zip(edges[::2], edges[1::2], strict=True)]

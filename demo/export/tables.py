@@ -25,7 +25,7 @@ from lifter.skeletons import H36M_17
 log = logging.getLogger(__name__)
 
 Row = Sequence[Any]
-XLSX_ROWS = 1_048_576  # of a sheet, the head included (Microsoft, "Excel specifications and limits")
+XLSX_ROWS = 1_048_576  # of a sheet, header included (Microsoft, "Excel specifications and limits")
 _INSTALL = "pip install -r requirements-export.txt"
 
 LONG_COLUMNS = ("person", "frame", "time_s", "joint", "x_m", "y_m", "z_m", "status")
@@ -66,7 +66,8 @@ def export_xlsx(result: Result, path: Path) -> list[Path]:
     """Write the wide table to the file `path`.
 
     Raises:
-        MissingExtra: pandas or openpyxl is not installed. OutputError: a sheet does not hold so many rows.
+        MissingExtra: pandas or openpyxl is not installed.
+        OutputError: a sheet does not hold so many rows.
     """
     pandas = _pandas("xlsx", "openpyxl")
     rows = list(wide_rows(result))
@@ -78,7 +79,7 @@ def export_xlsx(result: Result, path: Path) -> list[Path]:
 
 
 def long_rows(result: Result) -> Iterator[Row]:
-    """Rows of `LONG_COLUMNS`. status is the joint's: missing, seen or inferred."""
+    """Yield rows of `LONG_COLUMNS`. status is the joint's: missing, seen or inferred."""
     states = joint_status(result)
     for person, person_id in enumerate(result.person_ids.tolist()):
         for frame, time in enumerate(result.times.tolist()):
@@ -89,7 +90,7 @@ def long_rows(result: Result) -> Iterator[Row]:
 
 
 def wide_rows(result: Result) -> Iterator[Row]:
-    """Rows of `WIDE_COLUMNS`. status is the frame's: absent, measured, interpolated or lost."""
+    """Yield rows of `WIDE_COLUMNS`. status is the frame's: absent, measured, interpolated or lost."""
     for person, angles in enumerate(joint_angles(result.joints_world)):
         for frame in range(len(result.times)):
             places = _cells(result.joints_world[person, frame].ravel(), 4)
@@ -97,7 +98,7 @@ def wide_rows(result: Result) -> Iterator[Row]:
 
 
 def angle_rows(result: Result) -> Iterator[Row]:
-    """Rows of `ANGLE_COLUMNS`."""
+    """Yield rows of `ANGLE_COLUMNS`."""
     for person, angles in enumerate(joint_angles(result.joints_world)):
         for frame in range(len(result.times)):
             yield *_key(result, person, frame), *_cells(angles[frame], 2)

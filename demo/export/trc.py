@@ -1,8 +1,8 @@
 """TRC: marker positions for OpenSim, one file a person, with the marker set and OpenSim set-ups.
 
-Metres, y up. OpenSim's inverse kinematics fails on frames without any marker: a file covers the frames from
-the person's first to the last known one, and frames between them without a joint are filled. A single missing
-marker is NaN.
+Metres, y up. OpenSim's inverse kinematics fails on frames without any marker. A file therefore covers the
+frames from the person's first to the last known one, and frames without a joint between them are filled. A
+single missing marker is NaN.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def export_trc(result: Result, path: Path) -> list[Path]:
         texts[target.with_name(f"{target.stem}_opensim_ik.xml")] = ik_setup(target.stem, span)
         texts[path.with_name(markers)] = marker_set()
     if not texts:
-        log.info("%s: nobody in the clip, no TRC written", path.name)
+        log.info("%s: no person in the clip, no TRC written", path.name)
     for target, text in texts.items():
         with replace_file(target) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -52,13 +52,19 @@ def export_trc(result: Result, path: Path) -> list[Path]:
 def _without_empty_frames(
     joints: NDArray[np.floating], times: NDArray[np.floating], shot: NDArray[np.integer]
 ) -> NDArray[np.floating]:
-    """Joints (T, 17, 3) with frames that have none filled as in `fill_missing`."""
+    """Fill the frames of joints (T, 17, 3) that have no joint, as `fill_missing` does."""
     empty = ~np.isfinite(joints).any((-1, -2))
     return np.where(empty[:, None, None], fill_missing(joints, times, shot), joints)
 
 
 def trc_text(joints: NDArray[np.floating], times: NDArray[np.floating], rate: float, name: str) -> str:
-    """The file's text. joints: (T, 17, 3) metres, world. times: (T,) seconds. name: the file's own name."""
+    """Return the file's text.
+
+    Args:
+        joints: (T, 17, 3) metres, world.
+        times: (T,) seconds.
+        name: of the file.
+    """
     rows = [H36M_17.joints.index(marker.joint) for marker in MARKERS]
     points = to_file_axes(joints)[:, rows]
     count, frames = len(MARKERS), len(points)

@@ -1,8 +1,8 @@
-"""The viewer: one HTML file a clip that opens offline in a browser, the video in step with the 3D skeletons.
+"""The viewer: one HTML file a clip that opens offline in a browser, the video beside the 3D skeletons.
 
 The page is `page/viewer.html` with its style and scripts; this module fills in the clip. Positions are stored
 as int16 in a unit of a millimetre or more, 2D joints in quarters of a pixel or more, both in base64. The
-video is encoded again, small, and lies in the file unless it is long; then it lies beside it.
+video is re-encoded and embedded in the file. A long video is written beside the file instead.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from demo.types import JointStatus, Status
 log = logging.getLogger(__name__)
 
 MISSING = -32768  # of int16: no value
-FULL = 32000  # largest int16 that stands for a value
+FULL = 32000  # largest int16 used for a value
 MILLIMETRE, QUARTER_PIXEL, TENTH_DEGREE = 0.001, 0.25, 0.1  # smallest units
 LARGEST_EMBEDDED = 16_000_000  # bytes of video; browsers read larger pages slowly
-MAIN_PEOPLE = 0.5  # of the frames of the person who is seen longest: whom the view is fitted to
-VIEW_FRAMES = 1000  # that the view is fitted to
+MAIN_PEOPLE = 0.5  # the view is fitted to people with this share of the longest person's frames
+VIEW_FRAMES = 1000  # frames that the view is fitted to
 INFERRED_STRENGTH = 0.4
 
 
 def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[Path]:
-    """Write the page `path`, and `<name>_viewer.mp4` beside it where the video is too long to lie in it.
+    """Write the page `path`, and `<name>_viewer.mp4` beside it if the video is too long to embed.
 
     Args:
-        clip: the video; without it the page shows the skeletons alone.
+        clip: the video; without it the page shows the skeletons only.
     """
     target = path.with_name(f"{path.stem}_viewer.html")
     data, written = describe_clip(result), [target]
@@ -74,7 +74,7 @@ def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[
 
 
 def describe_clip(result: Result) -> dict[str, Any]:
-    """What the page's script reads as CLIP, without the video."""
+    """Return the data that the page's script reads as CLIP, without the video."""
     people = people_with_motion(result)
     world, unit = _quantise(result.joints_world[people], MILLIMETRE)
     keypoints, pixel = _quantise(result.keypoints_2d[people][..., :2], QUARTER_PIXEL)
@@ -128,7 +128,7 @@ def describe_clip(result: Result) -> dict[str, Any]:
 
 
 def _fit_view(result: Result) -> View:
-    """The view that holds the main people of the whole clip."""
+    """Return the view that contains the main people of the whole clip."""
     known = np.isfinite(result.joints_world).any((-1, -2)).sum(1)
     if not known.any():
         return View()
@@ -140,7 +140,7 @@ def _fit_view(result: Result) -> View:
 
 
 def _filming_camera(meta: dict[str, Any]) -> dict[str, Any] | None:
-    """The camera in the world, or None where the result does not know one."""
+    """Return the camera in the world, or None if the result has none."""
     camera = meta.get("camera")
     names = ("world_from_camera", "camera_position", "focal_pixels")
     if not isinstance(camera, dict) or any(camera.get(name) is None for name in names):
@@ -157,7 +157,7 @@ def _filming_camera(meta: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _quantise(values: NDArray[np.floating], unit: float) -> tuple[NDArray[np.int16], float]:
-    """Values as int16 and the unit they count, `unit` or as much more as the largest value needs."""
+    """Return values as int16 and their unit: `unit`, or a larger one if the largest value needs it."""
     known = np.isfinite(values)
     largest = float(np.abs(values[known]).max()) if known.any() else 0.0
     unit = max(unit, largest / FULL) if unit != TENTH_DEGREE else unit

@@ -3,10 +3,10 @@
 Knee and elbow flexion is the angle by which the lower bone departs from the straight line of the upper one.
 Hip angles are the thigh's direction in the axes of the pelvis. Shoulder elevation is the angle between the
 upper arm and the trunk's downward axis (the elevation of Wu et al., ISB recommendation, 2005). Trunk lean is
-measured against the vertical, forwards and sideways as the pelvis faces. There is no ankle angle, for want of
-toes, and no shoulder flexion, which these joints determine badly (errors of 15 to 46 degrees).
+measured against the vertical, forwards and sideways as the pelvis faces. There is no ankle angle, because
+toes are unknown, and no shoulder flexion, which these joints determine badly (errors of 15 to 46 degrees).
 
-These are not clinical measurements. `MEAN_ERROR` says how far off they are.
+These are not clinical measurements. `MEAN_ERROR` gives their errors.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ MEAN_ERROR: dict[str, tuple[float, float]] = {
 
 
 def joint_angles(joints: NDArray[np.floating]) -> Doubles:
-    """Degrees of `ANGLES`, (..., A), NaN where a joint is missing. joints: (..., 17, 3), world."""
+    """Return the degrees (..., A) of `ANGLES` for world joints (..., 17, 3), NaN where a joint is missing."""
     points = to_file_axes(joints).reshape(-1, 17, 3)
     known = np.isfinite(points).all((-1, -2))
     angles = np.full((len(points), len(ANGLES)), np.nan)
@@ -78,7 +78,7 @@ def joint_angles(joints: NDArray[np.floating]) -> Doubles:
 
 
 def _angles(points: Doubles) -> Doubles:
-    """Degrees (T, A) of `ANGLES` from known joints (T, 17, 3), y up."""
+    """Return the degrees (T, A) of `ANGLES` for known joints (T, 17, 3), y up."""
     at = {name: points[:, number] for number, name in enumerate(H36M_17.joints)}
     pelvis = pelvis_rotation(points)
     trunk = at["thorax"] - at["pelvis"]
@@ -105,7 +105,7 @@ def _angles(points: Doubles) -> Doubles:
 
 
 def _between(first: Doubles, second: Doubles) -> Doubles:
-    """Radians (T,) between vectors (T, 3)."""
+    """Return the radians (T,) between vectors (T, 3)."""
     return np.arctan2(np.linalg.norm(np.cross(first, second), axis=-1), (first * second).sum(-1))
 
 
@@ -124,7 +124,7 @@ class AngleRange:
 
 
 def angle_ranges(angles: Doubles, measured: NDArray[np.bool_]) -> dict[str, AngleRange]:
-    """The range of each angle (T, A) over the measured frames (T,)."""
+    """Return the range of each angle (T, A) over the measured frames (T,)."""
     ranges = {}
     for angle, values in zip(ANGLES, angles[measured].T, strict=True):
         known = values[np.isfinite(values)]
@@ -137,6 +137,6 @@ def angle_ranges(angles: Doubles, measured: NDArray[np.bool_]) -> dict[str, Angl
 
 
 def asymmetry(left: AngleRange, right: AngleRange) -> float:
-    """Difference of the ranges of motion in percent of their mean, positive where the left is larger."""
+    """Return the difference of the ranges in percent of their mean, positive where the left is larger."""
     mean = (left.extent + right.extent) / 2
     return 100 * (left.extent - right.extent) / mean if mean > 0 else np.nan

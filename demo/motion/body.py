@@ -1,4 +1,4 @@
-"""The body that motion is fitted to: bones, linear features of joints, and how far all may be off."""
+"""The body that motion is fitted to: bones, linear features of joints, and the scales of their errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ACCELERATION = np.array([_LIMBS.get(name.split("_")[-1], 5.5) for name in H36M_1
 
 @dataclass(frozen=True)
 class Sigmas:
-    """How far each kind of residual usually is from 0, and where that is known from.
+    """The scale of each kind of residual, and its source.
 
     keypoint: metres at the person's depth, of a keypoint of score 1; divided by the score.
     hip, head: as keypoint, for landmarks that are not the joints themselves.
@@ -77,7 +77,7 @@ class Sigmas:
     keypoint_freedom: float = 3.0
     bend_freedom: float = 2.0
     direction_freedom: float = 5.0
-    # Seconds within which errors are alike, so that more frames a second say nothing new.
+    # Seconds within which errors are correlated, so that a higher frame rate adds no information.
     keypoint_time: float = 0.15
     pose_time: float = 0.2
     acceleration_time: float = 0.1
@@ -94,8 +94,10 @@ BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)
 
 
 def _rows() -> Doubles:
-    """Rows (F, 17) such that ROWS @ joints are all joints, all bones (child minus parent), and the bends: how
-    far a knee or elbow is from the line between its neighbours."""
+    """Return rows (F, 17) such that ROWS @ joints are all joints, all bones and the bends.
+
+    A bone is child minus parent. A bend is a knee or elbow minus its place on a straight limb.
+    """
     rows = np.zeros((len(BONES) + 4, JOINTS))
     for number, (parent, child) in enumerate(BONES):
         rows[number, (parent, child)] = -1, 1

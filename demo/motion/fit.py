@@ -1,11 +1,11 @@
-"""One fit a person and stretch: a body of constant bone lengths that obeys the picture.
+"""One fit a person and stretch: a body of constant bone lengths that reprojects onto the keypoints.
 
-The lifter answers each frame by itself, so its bones change length and its skeleton does not fall on the
+The lifter predicts each frame by itself, so its bones change length and its skeleton does not fall on the
 keypoints. Here the joints of all frames, in camera axes and metres, and ten bone lengths are found together
 by robust least squares: maximum a posteriori under `body.Sigmas`.
 
 Bone lengths too short cannot explain a bone that the picture shows long, and lengths too long must be
-foreshortened in every frame; limbs are straight where nothing says how they bend. So the frames that show a
+foreshortened in every frame; limbs are straight where no observation bends them. So the frames that show a
 bone longest decide its length.
 
 Every residual but the acceleration is a function of one linear feature of a frame's joints (`body.ROWS`): a
@@ -51,7 +51,7 @@ BAND = 2 * WIDTH  # an acceleration couples a coordinate with itself two frames 
 CHUNK = 250  # frames solved at a time
 OVERLAP = 25  # frames that two chunks share; an acceleration's influence fades within a few
 LENGTH_FRAMES = 1000  # frames, spread over the stretch, that decide the bone lengths
-STEPS, STEPS_AGAIN = 8, 4  # of Gauss-Newton, from the lifter's answer and from an earlier fit
+STEPS, STEPS_AGAIN = 8, 4  # of Gauss-Newton, from the lifter's prediction and from an earlier fit
 TRUST = 0.3  # metres; joints move by less in a step, since the projection is linearised
 SETTLED = 0.002  # metres; a step that moves no joint further ends the fit
 
@@ -87,17 +87,17 @@ def fit_person(
     sigmas: Sigmas = SIGMAS,
     heights: Doubles | None = None,
 ) -> FittedPose:
-    """The most probable motion of a body of constant bone lengths.
+    """Fit the most probable motion of a body of constant bone lengths.
 
     Args:
         seen: the observations of a stretch.
-        floor: where the ground is, if that is known by now.
+        floor: the ground, or None if it is not known yet.
         start: an earlier fit to begin from.
         heights: (17,) metres of bearing joints above the floor; needed with `floor`.
 
     A long stretch is solved in chunks: first for the lengths, on chunks spread over it, then for every frame.
     """
-    with _threads().limit(limits=1):  # blocks of the band are small: threads only wait for each other
+    with _threads().limit(limits=1):  # blocks of the band are small: threads only wait
         return _fit(seen, floor, start, sigmas, heights)
 
 
@@ -134,7 +134,7 @@ def _fit(
 
 
 def _chunks(frames: int) -> list[tuple[int, int]]:
-    """(first, past-the-end) of about equal chunks that share `OVERLAP` frames."""
+    """Return (first, past-the-end) of about equal chunks that share `OVERLAP` frames."""
     count = max(1, -(-(frames - OVERLAP) // (CHUNK - OVERLAP)))
     edges = np.linspace(0, max(frames - OVERLAP, 0), count + 1).astype(int)
     return [(int(a), int(min(b + OVERLAP, frames))) for a, b in pairwise(edges)]
@@ -164,7 +164,7 @@ class _Problem:
         self.depth = np.maximum(joints[:, 0, 2], 0.3)
 
     def solve(self, chunks: Sequence[tuple[int, int]], logs: Doubles, steps: int, free: bool) -> Doubles:
-        """Gauss-Newton on these chunks of `joints`; with `free` also on the log lengths (10,), the result."""
+        """Run Gauss-Newton on chunks of `joints`, with `free` also on the log lengths (10,); return these."""
         prior = _length_prior(self.sigmas)
         start = np.log(BONE_MEAN)
         for _ in range(steps):
@@ -184,7 +184,7 @@ class _Problem:
         return logs
 
     def _step(self, part: slice, logs: Doubles, free: bool) -> tuple[Doubles, Doubles, Doubles]:
-        """A step of a chunk's joints, and what they say of the lengths: matrix (10, 10), gradient (10,)."""
+        """Solve a step of a chunk's joints, and its terms of the lengths: matrix (10, 10), gradient (10,)."""
         seen, x = self.seen[part], self.joints[part]
         frames = len(x)
         weight, pull, coupling, own, gradient = self._features(part, seen, x, logs)
@@ -218,8 +218,12 @@ class _Problem:
         return step, own, gradient
 
     def _features(self, part: slice, seen: Observations, x: Doubles, logs: Doubles) -> tuple[Any, ...]:
-        """Weights (T, F, 3, 3) and gradients (T, F, 3) of the features; for bones the mixed derivatives with
-        their log length (T, 16, 3), and the lengths' own second (10, 10) and first (10,) derivatives."""
+        """Return the derivatives of the features' residuals.
+
+        Returns:
+            Weights (T, F, 3, 3) and gradients (T, F, 3) of the features; for bones the mixed derivatives with
+            their log length (T, 16, 3), and the lengths' own second (10, 10) and first (10,) derivatives.
+        """
         s = self.sigmas
         features = ROWS @ x
         weight = np.zeros((*features.shape, 3))
@@ -263,7 +267,7 @@ class _Problem:
         return weight, pull, coupling, own, np.bincount(GROUP, first, len(logs))
 
     def _knee_limits(self, x: Doubles, bend: Doubles, pose: Doubles, weight: Doubles, pull: Doubles) -> None:
-        """Adds how far knees (T, 2) are behind the line from hip to ankle, where the pelvis looks ahead."""
+        """Add how far knees (T, 2) are behind the line from hip to ankle; the pelvis faces forwards."""
         across = x[:, _HIPS[0]] - x[:, _HIPS[1]]
         legs = x[:, _ANKLES] - x[:, _HIPS]
         ahead = np.cross(legs, across[:, None])
@@ -276,7 +280,7 @@ class _Problem:
     def _keypoints(
         self, seen: Observations, x: Doubles, depth: Doubles, often: Doubles, weight: Doubles, pull: Doubles
     ) -> None:
-        """Adds how far the projected limbs, and loosely the head, are from their keypoints."""
+        """Add how far the projected limbs, and loosely the head, are from their keypoints."""
         s = self.sigmas
         face = seen.scores[:, _FACE]
         share = face / np.maximum(face.sum(1, keepdims=True), 1e-9)
@@ -300,7 +304,7 @@ class _Problem:
     def _couple_frames(
         self, part: slice, seen: Observations, x: Doubles, view: Doubles, slope: Doubles
     ) -> None:
-        """Adds accelerations, and the speed of joints that bear on the ground."""
+        """Add accelerations, and the speed of joints that bear on the ground."""
         s, frames = self.sigmas, len(x)
         if frames < 2:
             return
@@ -330,6 +334,6 @@ class _Problem:
 
 
 def _length_prior(s: Sigmas) -> Doubles:
-    """The inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
+    """Return the inverse covariance (10, 10) of log lengths: one stature, and each bone about it."""
     covariance = np.diag(BONE_SPREAD**2) + s.stature**2
     return np.linalg.inv(covariance).astype(np.float64)

@@ -1,8 +1,8 @@
-"""Steps and cadence of somebody who walks or runs, from the contacts of the ankles.
+"""Steps and cadence of a person who walks or runs, from the contacts of the ankles.
 
 A foot is on the floor while its ankle travels more slowly than the pelvis: a stance foot rests and a swinging
-one overtakes. This needs no threshold of speed or height, but a person who gets ahead; on a treadmill there
-is none.
+one overtakes. This needs no threshold of speed or height, but a person who moves forwards: there is no gait
+on a treadmill.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Gait:
 
 
 def find_gait(joints: NDArray[np.floating], times: NDArray[np.floating]) -> Gait | None:
-    """The gait of one person, or None where there is none.
+    """Find the gait of one person, or None where there is none.
 
     Args:
         joints: (T, 17, 3) metres, world, NaN where missing. times: (T,) seconds.
@@ -50,7 +50,7 @@ def find_gait(joints: NDArray[np.floating], times: NDArray[np.floating]) -> Gait
         down = (ankle < pelvis) & (pelvis > SLOWEST)
         edges = np.flatnonzero(np.diff(np.concatenate(([False], down, [False])).astype(np.int8)))
         for first, past in zip(edges[::2], edges[1::2], strict=True):
-            # A contact that began before the person was seen has no start.
+            # A contact that began before the first pose has no start.
             if (
                 first > 0
                 and np.isfinite(pelvis[first - 1])
@@ -65,7 +65,7 @@ def find_gait(joints: NDArray[np.floating], times: NDArray[np.floating]) -> Gait
 
 
 def _longest_row(contacts: list[tuple[float, str]]) -> list[float]:
-    """The starts of the longest row in which left and right alternate without a halt."""
+    """Return the starts of the longest row in which left and right alternate without a halt."""
     best: list[float] = []
     row: list[float] = []
     last = (-np.inf, "")

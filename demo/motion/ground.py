@@ -1,8 +1,8 @@
 """One level floor for a clip: which way is up, how high the floor is, which joints bear on it.
 
 Everything is in camera axes, metres from the camera. `up` is the unit vector (3,) against gravity. It is one
-for the clip: the most probable direction under three sources, each with room for being wrong. Cameras are
-held about level; the lifter says where up is; and joints that rest lie on the floor, none under it.
+for the clip: the most probable direction under three sources, each with outliers. Cameras are held about
+level; the lifter predicts up; and resting joints lie on the floor, none under it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ RESTING_SPEED = (
 )
 RESTING_TIME = 0.2  # seconds that it is so at least
 SAME_PLACE = 0.15  # metres within which a joint rests in one place, however long
-STEP_TIME = 1.2  # seconds within which somebody on the floor touches it, jumping or not
+STEP_TIME = 1.2  # seconds within which a person on the floor touches it, jumping or not
 HEIGHT_SIGMA = 0.05  # metres, of a bearing joint's height
 DEPTH_SIGMA = 0.10  # metres, of its distance within the body
 REACH = 1.7  # metres over which resting joints that do not touch the floor are spread: a body's height
-# Probability that a resting joint bears on the floor when the lifter does not say. One joint stands for each
-# part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do, and say no more.
+# Probability that a resting joint bears on the floor, for lifters that do not predict contacts. One joint
+# stands for each part of the body: hips, spine, neck and shoulders rest where pelvis and thorax do and add
+# nothing.
 _BEARS = {
     "ankle": 0.5,
     "wrist": 0.25,
@@ -54,13 +55,13 @@ LEVEL_CAMERAS = ((0.75, 12.0, 4.0), (0.23, 25.0, 25.0))
 # of people who lie or support themselves on their hands by 20 to 40.
 LIFTER_UP = ((0.80, 4.0), (0.17, 25.0))
 LIFTER_UP_LYING = ((0.20, 4.0), (0.70, 25.0))
-# Up as from the ankles to the middle of the trunk, of lifters that do not say: off by 4 on captured takes
-# (median over 3 s), by anything on people who lie.
+# Up as from the ankles to the middle of the trunk, for lifters that do not predict it: off by 4 on captured
+# takes (median over 3 s), by anything on people who lie.
 BALANCE = ((0.60, 4.0), (0.30, 35.0))
 PLACE_SIGMA = (
-    0.08  # part of the height of the floor by which people's own floors differ: their sizes are guessed
+    0.08  # part of the height of the floor by which people's own floors differ: their sizes are estimates
 )
-UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is taken for sure
+UPRIGHT = np.cos(np.radians(45))  # cosine of the trunk's lean up to which the lifter's up is reliable
 _ANYWHERE = 1 / 41253  # a sphere has so many square degrees
 _COARSE, _FINE, _NEAR = 4.0, 1.0, 10.0  # degrees: grids of up over the sphere, then about the best
 
@@ -117,7 +118,7 @@ def resting_places(joints: Doubles, times: Doubles, contacts: Floats | None = No
 
 
 def joint_speeds(joints: Doubles, times: Doubles) -> Doubles:
-    """Speeds (T, 17) of joints (T, 17, 3), metres a second; infinite where unknown."""
+    """Return the speeds (T, 17) of joints (T, 17, 3), metres a second; infinite where unknown."""
     if len(times) < 2:
         return np.full(joints.shape[:2], np.inf)
     return np.nan_to_num(np.linalg.norm(np.gradient(joints, times, axis=0), axis=-1), nan=np.inf)
@@ -125,17 +126,24 @@ def joint_speeds(joints: Doubles, times: Doubles) -> Doubles:
 
 @dataclass(frozen=True)
 class LifterUp:
-    """What poses say of a clip: up (3,) of unit length, and (share, sigma) in degrees of its errors."""
+    """Up (3,) of unit length from the lifted poses, and (share, sigma) in degrees of its errors."""
 
     up: Doubles
     errors: tuple[tuple[float, float], ...]
 
     @staticmethod
     def of(ups: Floats | None, joints: Floats) -> LifterUp | None:
-        """The median of the lifter's up (..., T, 3) in the frames whose poses (..., T, 17, 3) stand upright
-        in it; where under a fifth do, of all frames, with larger errors.
+        """Return the median of the lifter's up over the frames with an upright pose.
 
-        Of a lifter that never says, the median of how poses keep their balance. None without any pose.
+        Where under a fifth of the frames are upright, the median is over all frames, with larger errors.
+        Without `ups` it is the median direction from the ankles to the middle of the trunk.
+
+        Args:
+            ups: (..., T, 3) predicted up, NaN where unknown; None for lifters that do not predict it.
+            joints: (..., T, 17, 3) poses, NaN where unknown.
+
+        Returns:
+            None without any pose.
         """
         posed = np.isfinite(joints).all((-1, -2))
         if not posed.any():
@@ -145,32 +153,34 @@ class LifterUp:
             trunk = body[:, (0, _THORAX)].mean(1) - body[:, _ANKLES].mean(1)
             trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-9)
             return LifterUp(unit(np.median(trunk, axis=0)), BALANCE)
-        said = np.isfinite(ups).all(-1) & posed
-        up = ups[said] / np.linalg.norm(ups[said], axis=-1, keepdims=True)
-        trunk = (joints[said][:, _THORAX] - joints[said][:, 0]).astype(np.float64)
+        valid = np.isfinite(ups).all(-1) & posed
+        up = ups[valid] / np.linalg.norm(ups[valid], axis=-1, keepdims=True)
+        trunk = (joints[valid][:, _THORAX] - joints[valid][:, 0]).astype(np.float64)
         upright = (trunk * up).sum(-1) > UPRIGHT * np.linalg.norm(trunk, axis=-1)
         if upright.mean() < 0.2:
             return LifterUp(unit(np.median(up, axis=0)), LIFTER_UP_LYING)
         return LifterUp(unit(np.median(up[upright], axis=0)), LIFTER_UP)
 
 
-def estimate_up(places: Sequence[Places], said: LifterUp | None) -> Up:
-    """Find up from where people's joints rest, the camera's own up, and what the lifter said."""
+def estimate_up(places: Sequence[Places], lifter_up: LifterUp | None) -> Up:
+    """Estimate up from people's resting joints, the prior of camera poses, and the lifter's up."""
     pitch, roll = np.meshgrid(np.arange(-88, 89, _COARSE), np.arange(-180, 180, _COARSE))
-    best = _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[0]
+    best = _most_probable(np.stack((pitch.ravel(), roll.ravel()), 1), places, lifter_up)[0]
     span = np.arange(-_NEAR, _NEAR + _FINE / 2, _FINE)
     pitch, roll = np.meshgrid(best[0] + span, best[1] + span)
-    return _best(np.stack((pitch.ravel(), roll.ravel()), 1), places, said)[1]
+    return _most_probable(np.stack((pitch.ravel(), roll.ravel()), 1), places, lifter_up)[1]
 
 
-def _best(angles: Doubles, places: Sequence[Places], said: LifterUp | None) -> tuple[Doubles, Up]:
-    """The most probable of the given pitches and rolls (N, 2), degrees, and the mean up over all of them."""
+def _most_probable(
+    angles: Doubles, places: Sequence[Places], lifter_up: LifterUp | None
+) -> tuple[Doubles, Up]:
+    """Return the most probable pitch and roll of (N, 2), degrees, and the mean up over all of them."""
     pitch, roll = np.radians(angles).T
     ups = np.stack((np.cos(pitch) * np.sin(roll), -np.cos(pitch) * np.cos(roll), np.sin(pitch)), 1)
     score = np.log(_level_density(angles)) + np.log(np.cos(pitch).clip(1e-6))
-    if said is not None:
-        off = np.degrees(np.arccos(np.clip(ups @ said.up, -1, 1)))
-        score += np.log(_lifter_density(off, said.errors))
+    if lifter_up is not None:
+        off = np.degrees(np.arccos(np.clip(ups @ lifter_up.up, -1, 1)))
+        score += np.log(_lifter_density(off, lifter_up.errors))
     bearing = [_bearing(own, ups) for own in places if len(own.poses)]
     if bearing:
         score += sum(likely for likely, _ in bearing) + _one_floor(np.array([floor for _, floor in bearing]))
@@ -182,7 +192,7 @@ def _best(angles: Doubles, places: Sequence[Places], said: LifterUp | None) -> t
 
 
 def _level_density(angles: Doubles) -> Doubles:
-    """How probable a camera's pitch and roll (N, 2) are, a square degree."""
+    """Return the probability density (N,) of a camera's pitch and roll (N, 2), per square degree."""
     density = np.full(len(angles), (1 - sum(share for share, _, _ in LEVEL_CAMERAS)) * _ANYWHERE)
     roll = (angles[:, 1] + 180) % 360 - 180
     for share, sigma_pitch, sigma_roll in LEVEL_CAMERAS:
@@ -192,7 +202,7 @@ def _level_density(angles: Doubles) -> Doubles:
 
 
 def _lifter_density(off: Doubles, errors: Sequence[tuple[float, float]]) -> Doubles:
-    """How probable it is that the lifter's up is so many degrees off, a square degree."""
+    """Return the probability density (N,) of errors (N,) of the lifter's up, per square degree."""
     density = np.full(len(off), (1 - sum(share for share, _ in errors)) * _ANYWHERE)
     for share, sigma in errors:
         density += share * np.exp(-((off / sigma) ** 2) / 2) / (2 * np.pi * sigma**2)
@@ -200,7 +210,7 @@ def _lifter_density(off: Doubles, errors: Sequence[tuple[float, float]]) -> Doub
 
 
 def _one_floor(floors: Doubles) -> Doubles:
-    """The log likelihood (N,) of people's own floors (people, N), heights from the camera, being one.
+    """Return the log likelihood (N,) that people's own floors (people, N), camera heights, are one.
 
     Student's t about their median, so that some may stand on stairs.
     """
@@ -211,7 +221,7 @@ def _one_floor(floors: Doubles) -> Doubles:
 
 
 def _bearing(own: Places, ups: Doubles) -> tuple[Doubles, Doubles]:
-    """The log likelihood (N,) of a person's resting joints for each up (N, 3), and the floor (N,) that suits.
+    """Return the log likelihood (N,) of a person's resting joints for ups (N, 3), and the best floors (N,).
 
     A resting joint bears on the floor, or is anywhere up to a body's height above it; no joint is under it.
     """
@@ -222,7 +232,7 @@ def _bearing(own: Places, ups: Doubles) -> tuple[Doubles, Doubles]:
     for part in range(0, len(ups), 500):
         reach = np.einsum("ni,mji->nmj", ups[part : part + 500], own.poses) - CLEARANCE
         lowest[part : part + 500] = np.quantile(reach.min(2), 0.1, axis=1)
-    # A joint that rests in many places counts once: its errors are alike.
+    # A joint that rests in many places counts once: its errors are correlated.
     share = 1 / np.bincount(own.joints)[own.joints]
     best, height = np.full(len(ups), -np.inf), lowest
     # The floor is at one of the lowest places, or where nothing rests.
@@ -238,7 +248,7 @@ def _bearing(own: Places, ups: Doubles) -> tuple[Doubles, Doubles]:
 
 
 def bearing_joints(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
-    """Guess the probability (T, 17) that each joint of a stretch bears on the ground: low and slow ones do.
+    """Estimate the probability (T, 17) that low and slow joints of a stretch bear on the ground.
 
     Low is meant relative to where the person touches the ground about that time (`touch_heights`).
     """
@@ -249,7 +259,7 @@ def bearing_joints(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
 
 
 def touch_heights(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
-    """The heights (T,) along `up` at which a person touches the ground about each frame of a stretch.
+    """Return the heights (T,) along `up` at which a person touches the ground about each frame of a stretch.
 
     A low percentile of the lowest joint over a good second: a jump is shorter than that.
     """
@@ -259,7 +269,7 @@ def touch_heights(joints: Doubles, times: Doubles, up: Doubles) -> Doubles:
 
 
 def touches(joints: Doubles, segments: Segments, times: Doubles, up: Doubles) -> Doubles:
-    """`touch_heights` for all stretches of a person, (T,); NaN elsewhere."""
+    """Return `touch_heights` for all stretches of a person, (T,); NaN elsewhere."""
     out = np.full(len(times), np.nan)
     for first, end in segments:
         out[first:end] = touch_heights(joints[first:end], times[first:end], up)
@@ -270,41 +280,41 @@ def common_floor(touch: Sequence[Doubles], trust: Sequence[float]) -> tuple[list
     """Find a size factor for each person, and the height of the floor they share.
 
     Args:
-        touch: for each person the heights (N,) at which it touched the ground.
-        trust: how well each one's joints were seen; who has less than half of the best does not count.
+        touch: for each person the heights (N,) metres at which they touched the ground.
+        trust: mean keypoint score of each person; one with less than half of the highest does not count.
 
-    One camera cannot distinguish a small person from a far one; that they stand on one floor can. The floor
-    is where most people stand within a fifth of its distance below the camera, the lowest such place when
-    there are several: people stand on walls and stairs, never under the floor. Who stands there gets a
-    factor, the others, and somebody alone, get 1.
+    One camera cannot distinguish a small person from a far one, but people on one floor can be compared. The
+    floor is where most people stand within a fifth of its distance below the camera, the lowest such place
+    when there are several: people stand on walls and stairs, never under the floor. People who stand there
+    get a factor. The others, and a single person, get 1.
     """
     heights = [float(np.median(own)) if len(own) else np.nan for own in touch]
     enough = max(trust, default=0.0) / 2
-    heard = [h for h, seen in zip(heights, trust, strict=True) if np.isfinite(h) and seen >= enough]
-    if not heard:
+    counted = [h for h, seen in zip(heights, trust, strict=True) if np.isfinite(h) and seen >= enough]
+    if not counted:
         return [1.0] * len(heights), 0.0
-    # A camera near the height of the floor says nothing of sizes: then everybody is only like themselves.
-    groups = [[other for other in heard if other == own or _alike(own, other)] for own in heard]
+    # At a camera near the height of the floor sizes are unknown: then each person is a group of their own.
+    groups = [[other for other in counted if other == own or _may_share_floor(own, other)] for own in counted]
     most = max(map(len, groups))
     floor = float(np.median(min((group for group in groups if len(group) == most), key=np.median)))
     alone = len(heights) == 1
-    return [floor / own if _alike(floor, own) and not alone else 1.0 for own in heights], floor
+    return [floor / own if _may_share_floor(floor, own) and not alone else 1.0 for own in heights], floor
 
 
-def _alike(a: float, b: float) -> bool:
-    """Whether two heights, measured from the camera, could be one floor under people of different size."""
+def _may_share_floor(a: float, b: float) -> bool:
+    """Return whether two heights from the camera may be one floor under people of different size."""
     return a * b > 0 and min(abs(a), abs(b)) > 0.3 and 0.8 <= a / b <= 1.25
 
 
 def axes_from_up(up: Doubles) -> Doubles:
-    """Camera-to-world rotation (3, 3): z is `up`, y looks where the camera looks, along the floor."""
+    """Return the camera-to-world rotation (3, 3): z is `up`, y the viewing direction along the floor."""
     forward = np.array((0.0, 0.0, 1.0)) - up[2] * up
-    if np.linalg.norm(forward) < 0.1:  # the camera looks straight down or up
+    if np.linalg.norm(forward) < 0.1:  # the camera points straight down or up
         forward = np.array((0.0, -1.0, 0.0)) + up[1] * up
     y = unit(forward)
     return np.stack((np.cross(y, up), y, up))
 
 
 def unit(v: Doubles) -> Doubles:
-    """v with length 1."""
+    """Scale v to length 1."""
     return v / max(float(np.linalg.norm(v)), 1e-9)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from demo.types import CameraPoses, Doubles, Floats, Segments, Status, Tracks2D
 from lifter.cameras import ASSUMED_FOCAL, ClipCamera, normalize_screen
-from lifter.gaps import LONGEST_GAP, SEEN  # trainings see joints as the program does
+from lifter.gaps import LONGEST_GAP, SEEN  # the same rules as in training
 from lifter.inference import UNKNOWN_CAMERA, LiftedSequence, lift_track
 from lifter.skeletons import coco_to_h36m
 from lifter.spec import Lifter, LifterSpec
 from lifter.windows import blocks
 
-ENOUGH = 4  # joints that must be seen in a frame
-# Frames a second that lifters know, and what others are brought to.
+ENOUGH = 4  # joints that a frame needs to be lifted
+# Frames a second that lifters are trained on, and what others are resampled to.
 SLOWEST, FASTEST, USUAL = 14.0, 61.0, 30.0
 
 
@@ -77,8 +77,11 @@ def lift_tracks(
 def fill_track(
     keypoints: Floats, times: NDArray[np.float64]
 ) -> tuple[Floats, NDArray[np.uint8], list[tuple[int, int]]]:
-    """Keypoints (T, 17, 3) with short gaps filled and nothing outside the stretches that are lifted, the
-    frames' `Status` (T,), and the stretches as `find_segments` gives them."""
+    """Fill short gaps of keypoints (T, 17, 3), and remove those outside the stretches that are lifted.
+
+    Returns:
+        Keypoints (T, 17, 3), the frames' `Status` (T,), and the stretches as from `find_segments`.
+    """
     known, seen = usable(keypoints)
     segments = find_segments(seen, times)
     filled = np.full(keypoints.shape, (np.nan, np.nan, 0), np.float32)
@@ -93,7 +96,7 @@ def fill_track(
 
 
 def usable(keypoints: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Keypoints (T, 17, 3) without the unlikely ones, and in which frames (T,) enough are left to lift."""
+    """Remove low-scoring keypoints of (T, 17, 3), and return in which frames (T,) enough are left to lift."""
     likely = keypoints[..., 2] > SEEN
     kept = keypoints.copy()
     kept[~likely] = np.nan, np.nan, 0
@@ -109,9 +112,9 @@ def lift_stretch(
     device: str,
     camera: ClipCamera = UNKNOWN_CAMERA,
 ) -> LiftedSequence:
-    """Normalised 2D without gaps, (T, 17, C) or (T, views, 17, C), to 3D at the same `times` (T,).
+    """Lift normalised 2D without gaps, (T, 17, C) or (T, views, 17, C), to 3D at the same `times` (T,).
 
-    The pelvis is exactly at 0, as in the authors' video demos: some lifters leave it millimetres away.
+    The pelvis is exactly at 0, as in the authors' video demos: some lifters place it millimetres away.
 
     Args:
         camera: what is known beside the frame rate, which is that of `times`.
@@ -132,7 +135,7 @@ def lift_stretch(
 
 
 def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """(first, past-the-end) of the stretches between gaps longer than half a second."""
+    """Return (first, past-the-end) of the stretches between gaps longer than half a second."""
     at = np.flatnonzero(seen)
     if len(at) == 0:
         return []
@@ -145,9 +148,10 @@ def find_segments(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> list[t
 
 
 def fill_gaps(keypoints: Floats, times: NDArray[np.float64]) -> Floats:
-    """Keypoints (T, 17, 3) in which a joint missing for up to half a second is interpolated in time.
+    """Interpolate keypoints (T, 17, 3) of joints missing for up to half a second.
 
-    The score falls linearly too, halved, since nobody saw the joint there. Longer gaps stay NaN, score 0.
+    The score is interpolated too, and halved, because the joint was not detected. Longer gaps stay NaN,
+    score 0.
     """
     out = keypoints.copy()
     for joint in range(keypoints.shape[1]):
@@ -162,14 +166,14 @@ def fill_gaps(keypoints: Floats, times: NDArray[np.float64]) -> Floats:
 
 
 def to_lifter_input(keypoints: Floats, spec: LifterSpec, size: tuple[int, int]) -> Floats:
-    """COCO keypoints in pixels as the spec wants them: its joints, screen-normalised, its channels.
+    """Convert COCO keypoints in pixels to the spec's joints and channels, screen-normalised.
 
-    A lifter that reads scores finds missing joints by score 0. One that does not, or knows no missing joints,
-    gets the joint's nearest known place in time, or the middle of the person where it is never seen.
+    A lifter that reads scores finds missing joints by score 0. One that does not, or supports no missing
+    joints, gets them interpolated in time, or at the middle of the person where a joint is never found.
     """
     width, height = size
     zeros = spec.channels == 3 and spec.missing == "zero"
-    points = keypoints if zeros else _without_holes(keypoints)
+    points = keypoints if zeros else _fill_all(keypoints)
     out = np.empty(points.shape, np.float32)
     for part in blocks(0, len(points)):
         known = coco_to_h36m(points[part]) if spec.joints == "h36m17" else points[part]
@@ -180,7 +184,7 @@ def to_lifter_input(keypoints: Floats, spec: LifterSpec, size: tuple[int, int]) 
     return out
 
 
-def _without_holes(keypoints: Floats) -> Floats:
+def _fill_all(keypoints: Floats) -> Floats:
     out = keypoints.copy()
     frames = np.arange(len(out))
     middle = np.nanmean(out[..., :2].reshape(-1, 2), axis=0)
@@ -195,8 +199,11 @@ def _without_holes(keypoints: Floats) -> Floats:
 
 
 def even_clock(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The times at which the lifter is asked: the frames' own when their rate is steady and 15..60 a second,
-    else 30 a second over the same span (a clip of 5 frames a second, or of variable frame rate)."""
+    """Return the times at which the lifter runs.
+
+    They are the frames' own if their rate is steady and 15 to 60 a second, else 30 a second over the same
+    span (a clip of 5 frames a second, or of variable frame rate).
+    """
     if len(times) < 2:
         return times
     steps = np.diff(times)
@@ -208,7 +215,7 @@ def even_clock(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resample(values: Floats, times: NDArray[np.float64], wanted: NDArray[np.float64]) -> Floats:
-    """Values (T, ...) known at `times`, linearly interpolated at `wanted`."""
+    """Interpolate values (T, ...) known at `times` linearly at `wanted`."""
     if times is wanted or (len(times) == len(wanted) and np.array_equal(times, wanted)):
         return values
     at = np.interp(wanted, times, np.arange(len(times)))

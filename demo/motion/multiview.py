@@ -1,7 +1,7 @@
 """Lift one person seen by several synchronised cameras, through a lifter of several views.
 
-The lifter answers in its own level world, relative to the pelvis: it knows no cameras, so there is no path
-through space, and the floor is one offset for the whole clip.
+The lifter predicts poses in its own level world, relative to the pelvis, without the cameras. So there is no
+path through space, and the floor is one offset for the whole clip.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def lift_views(
 
 
 def _joint_status(keypoints: Floats, posed: Bools, sizes: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
-    """`JointStatus` (T, 17): seen where any of the views (V, T, 17, 3) shows the joint."""
+    """Return `JointStatus` (T, 17): seen where any of the views (V, T, 17, 3) shows the joint."""
     views = [joint_status(view, posed, size) for view, size in zip(keypoints, sizes, strict=True)]
     seen = (np.stack(views) == JointStatus.SEEN).any(0)
     return np.where(seen, np.uint8(JointStatus.SEEN), views[0])
@@ -107,7 +107,7 @@ def _lift_stretch(
     flip: bool,
     device: str,
 ) -> LiftedSequence:
-    """The frames `part` of all views, each normalised by the size of its own frames, in one go."""
+    """Lift the frames `part` of all views at once, each normalised by the size of its own frames."""
     views = [
         to_lifter_input(fill_gaps(keypoints, times)[part], spec, size)
         for (keypoints, _), size in zip(usables, sizes, strict=True)

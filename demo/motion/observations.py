@@ -1,4 +1,4 @@
-"""What the fit goes by, and the motion it begins from."""
+"""The observations of a fit, and its initial joints."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def observe(
     focal: float,
     contacts: Floats | None = None,
 ) -> Observations:
-    """What the fit goes by.
+    """Collect the observations of a fit.
 
     Args:
         keypoints: (T, 17, 3) COCO-17, pixels and score, NaN where unknown.
-        joints: (T, 17, 3) the lifter's answer, root-relative metres in camera axes.
+        joints: (T, 17, 3) the lifter's prediction, root-relative metres in camera axes.
         times: (T,) seconds.
         centre: of the picture, pixels. focal: pixels.
         contacts: (T, 17) probability that a joint bears on the ground.
@@ -62,10 +62,10 @@ def observe(
 
 
 def initial_joints(seen: Observations, lengths: Doubles) -> Doubles:
-    """Joints (T, 17, 3) of bones of these lengths in the lifter's directions.
+    """Return joints (T, 17, 3) of bones of these lengths in the lifter's directions.
 
-    Each frame's body is where its limbs are nearest to their rays (linear least squares); of frames that show
-    too little, between the neighbours.
+    Each frame's body is where its limbs are nearest to their rays (linear least squares). Frames with too few
+    scored limbs are interpolated.
     """
     joints = np.zeros((len(seen.times), JOINTS, 3))
     for number, (parent, child) in enumerate(BONES):

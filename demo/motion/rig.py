@@ -41,13 +41,13 @@ OBSERVED = {
     "RightUpLeg": "right_hip", "RightLeg": "right_knee", "RightFoot": "right_ankle",
 }  # fmt: skip
 
-BENT = (10.0, 35.0)  # degrees of bend: below, the hinge says nothing about the twist; above, everything
+BENT = (10.0, 35.0)  # degrees of bend: below, the hinge does not determine the twist; above, it alone does
 COLLARBONE_START = 0.2  # of half the shoulder width: where the collarbone begins, beside the thorax
 ANKLE_WEIGHT = 4.0  # of an ankle, against 1 of the pelvis, in the root's position: planted feet slide less
 TOE = (0.0, -0.07, 0.16)  # metres from the ankle to the toes of the rest pose
 FINGERS = 0.17  # metres from the wrist to the fingertips
 
-SHORTEST = 0.01  # metres of a bone that is never seen
+SHORTEST = 0.01  # metres of a bone that is never known
 
 _X, _Y, _ = np.eye(3)
 

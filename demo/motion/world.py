@@ -1,6 +1,6 @@
 """After lifting: one fit a person to the picture, then one level floor for the whole clip.
 
-Everything here sees whole tracks, so nothing lags. A clip gets one rigid transform from camera to world:
+Everything here uses whole tracks, so nothing lags. A clip gets one rigid transform from camera to world:
 jumps leave the floor, and a rolled camera does not make people lean.
 """
 
@@ -55,7 +55,7 @@ def place_in_world(
         times: (T,) seconds.
         size: of the picture, pixels.
         focal: pixels; None assumes 0.9 of the picture's longer side.
-        smoothing: whether accelerations are held to what people do.
+        smoothing: penalise accelerations beyond those of people.
     """
     focal = focal or ASSUMED_FOCAL * max(size)
     sigmas = SIGMAS if smoothing else _UNSMOOTHED
@@ -110,7 +110,10 @@ def place_in_world(
 
 
 class _People:
-    """Everybody's fits. joints: (people, T, 17, 3) metres from the camera, NaN where there is no pose."""
+    """The fits of all people.
+
+    joints: (people, T, 17, 3) metres from the camera, NaN where there is no pose.
+    """
 
     def __init__(
         self, poses: CameraPoses, times: Doubles, size: tuple[int, int], focal: float, sigmas: Sigmas
@@ -133,7 +136,7 @@ class _People:
             self.joints[person, part] = self._fits[key].joints
 
     def touch(self, up: Doubles) -> list[Doubles]:
-        """Heights (T,) along up at which each person touches the ground."""
+        """Return the heights (T,) along up at which each person touches the ground."""
         return [
             touches(joints, segments, self.times, up)
             for joints, segments in zip(self.joints, self.poses.segments, strict=True)
@@ -150,7 +153,7 @@ class _People:
 
 
 def joint_status(keypoints: Floats, posed: Bools, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """`JointStatus` (..., T, 17) of every joint: seen where its keypoints score enough inside the picture.
+    """Return `JointStatus` (..., T, 17): seen where a joint's keypoints score enough inside the picture.
 
     keypoints: (..., T, 17, 3) COCO-17, pixels and score. posed: (..., T) whether there is a pose.
     """

@@ -8,7 +8,7 @@ lies at x1 - 0.5 in pixel centres. So a window of `w` picture pixels from its le
     crop = (picture + 0.5 - x1) * W / w - 0.5
 
 which keeps edges on edges at every zoom (`to_crop`). From heatmap cells to crop pixels there are three
-conventions in use, and a network knows the one it was trained with (`HeatmapGrid`).
+conventions in use, and a network needs the one it was trained with (`HeatmapGrid`).
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class KeypointEstimator(Protocol):
     """What the pipeline needs of a 2D keypoint stage."""
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """Keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
+        """Estimate keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
         ...
 
     def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """(n, 2, 17, 3): these keypoints, and where else each joint may be; here nowhere."""
+        """Return (n, 2, 17, 3): these keypoints, and each joint's second candidate; here none."""
         return [np.stack([found, missing_keypoints(len(found))], axis=1) for found in self.estimate(items)]
 
 
@@ -78,12 +78,12 @@ class HeatmapGrid:
         return (cells * self.stride + self.offset).astype(np.float32)
 
     def mirror_shift(self, pixels: int, cells: int) -> int:
-        """How far a mirrored crop must move left for the grid to fall on itself, cell i on cell -1 - i."""
+        """Return the pixels to move a mirrored crop left so that cell i falls on cell -1 - i."""
         return round(pixels - 1 - self.stride * (cells - 1) - 2 * self.offset)
 
 
 def crop_windows(boxes: Floats, input_size: tuple[int, int], padding: float = PADDING) -> NDArray[np.float64]:
-    """(n, 4) boxes -> (n, 4) windows left, top, width, height around the same centres.
+    """Return the windows (n, 4) left, top, width, height around the centres of boxes (n, 4).
 
     The short side grows until the window has the network's aspect, then both grow by `padding`.
     """
@@ -96,17 +96,17 @@ def crop_windows(boxes: Floats, input_size: tuple[int, int], padding: float = PA
 
 
 def to_crop(points: NDArray, windows: NDArray, input_size: tuple[int, int]) -> NDArray:
-    """Picture pixels (..., 2) -> crop pixels, for windows (..., 4)."""
+    """Convert picture pixels (..., 2) to crop pixels, for windows (..., 4)."""
     return (points + 0.5 - windows[..., :2]) * np.asarray(input_size) / windows[..., 2:] - 0.5
 
 
 def to_picture(points: NDArray, windows: NDArray, input_size: tuple[int, int]) -> NDArray:
-    """Crop pixels (..., 2) -> picture pixels, for windows (..., 4). Undoes `to_crop`."""
+    """Convert crop pixels (..., 2) to picture pixels, for windows (..., 4): the inverse of `to_crop`."""
     return (points + 0.5) * windows[..., 2:] / np.asarray(input_size) + windows[..., :2] - 0.5
 
 
 def crop(image: Image, window: NDArray, input_size: tuple[int, int]) -> Image:
-    """The window of the picture at the network's input size, black outside the picture."""
+    """Crop a window of the picture at the network's input size, black outside the picture."""
     zoom = np.asarray(input_size) / window[2:]
     shift = to_crop(np.zeros(2), window, input_size)
     affine = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
@@ -114,19 +114,19 @@ def crop(image: Image, window: NDArray, input_size: tuple[int, int]) -> Image:
 
 
 def normalise(crops: NDArray[np.uint8]) -> Floats:
-    """BGR crops (N, H, W, 3) -> what networks eat (N, 3, H, W)."""
+    """Convert BGR crops (N, H, W, 3) to the networks' normalised input (N, 3, H, W)."""
     scaled = (crops[..., ::-1] / np.float32(255) - _MEAN) / _STD
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 def denormalised(inputs: Tensor) -> Tensor:
-    """What networks eat (N, 3, H, W) -> RGB from 0 to 1."""
+    """Convert the networks' normalised input (N, 3, H, W) to RGB from 0 to 1."""
     mean, std = (inputs.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
     return inputs * std + mean
 
 
 def usable_boxes(boxes: Floats, image: Image) -> NDArray[np.bool_]:
-    """(n,) whether a box is finite, at least a pixel wide and high, and touches the picture."""
+    """Return (n,) whether a box is finite, at least a pixel wide and high, and touches the picture."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.nan_to_num(np.asarray(boxes, dtype=np.float64)).T
     inside = (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
@@ -155,18 +155,18 @@ class PoseEstimator(KeypointEstimator):
         self._decoding: Decoding = decoding
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """Keypoints (n, 17, 3) of the n boxes of each picture: x, y in picture pixels, score.
+        """Estimate keypoints (n, 17, 3) of the n boxes of each picture: x, y in picture pixels, score.
 
         Args:
             items: pairs of a BGR picture and its boxes (n, 4), n may be 0.
 
-        A joint the network does not see, and all joints of a box that is empty, not finite or outside the
-        picture, are NaN, NaN, 0.
+        Joints that the network does not find, and all joints of a box that is empty, not finite or outside
+        the picture, are NaN, NaN, 0.
         """
         return [people[:, 0] for people in self.candidates(items)]
 
     def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """(n, 2, 17, 3): what `estimate` gives, and each joint's second choice, NaN, NaN, 0 without one."""
+        """Return (n, 2, 17, 3): `estimate`'s keypoints and second candidates, NaN, NaN, 0 without one."""
         results = [missing_keypoints(len(boxes), 2) for _, boxes in items]
         for batch in self._batches(items):
             crops = np.stack([crop(items[i][0], window, self._input_size) for i, _, window in batch])
@@ -178,7 +178,7 @@ class PoseEstimator(KeypointEstimator):
     def _batches(
         self, items: Sequence[tuple[Image, Floats]]
     ) -> Iterator[list[tuple[int, int, NDArray[np.float64]]]]:
-        """All usable boxes as (item, row, window), `batch_size` at a time."""
+        """Yield all usable boxes as (item, row, window), `batch_size` at a time."""
         batch: list[tuple[int, int, NDArray[np.float64]]] = []
         for item, (image, boxes) in enumerate(items):
             boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
@@ -192,7 +192,7 @@ class PoseEstimator(KeypointEstimator):
             yield batch
 
     def _keypoints(self, crops: NDArray[np.uint8], windows: NDArray[np.float64]) -> Floats:
-        """Crops (N, H, W, 3) and their windows (N, 4) -> keypoints (N, 2, 17, 3) in their pictures."""
+        """Estimate keypoints (N, 2, 17, 3) in the pictures from crops (N, H, W, 3) and windows (N, 4)."""
         batch = normalise(crops)
         heatmaps = self._network(batch)
         columns, rows = (
@@ -210,10 +210,10 @@ class PoseEstimator(KeypointEstimator):
 
 
 def mirror(batch: Floats, shift: int) -> Floats:
-    """Crops (N, 3, H, W) mirrored left to right and moved `shift` pixels left, their last column repeated.
+    """Mirror crops (N, 3, H, W) and move them `shift` pixels left, repeating their last column.
 
     With "index" grids of stride 4 the cells of a crop and those of its mirror image interleave. The usual
-    cure moves the mirrored heatmap by one cell, which is a quarter cell too far; moving the picture by
+    correction moves the mirrored heatmap by one cell, which is a quarter cell too far; moving the picture by
     `HeatmapGrid.mirror_shift` whole pixels is exact.
     """
     flipped = batch[..., ::-1]
@@ -222,7 +222,7 @@ def mirror(batch: Floats, shift: int) -> Floats:
 
 
 def missing_keypoints(*count: int) -> Floats:
-    """(*count, 17, 3) of NaN, NaN, 0: nothing is known of these people."""
+    """Return (*count, 17, 3) of NaN, NaN, 0: keypoints of people without an estimate."""
     keypoints = np.full((*count, len(COCO_17.joints), 3), np.nan, dtype=np.float32)
     keypoints[..., 2] = 0
     return keypoints
@@ -281,7 +281,7 @@ class OnnxNetwork:
         fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4 and shape[1] == 3
         if not fits or not all(isinstance(side, int) for side in shape[2:]):
             raise WeightsError(
-                f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it anew"
+                f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it again"
             )
         if len(outputs[0].shape) != 4 or outputs[0].shape[1] not in (len(COCO_17.joints), None):
             raise WeightsError(
@@ -303,7 +303,7 @@ class OnnxNetwork:
 
 
 def load_pose(spec: str | Path, device: str, flip_test: bool = False) -> KeypointEstimator:
-    """The keypoint stage for a file of weights, or for "mmpose:CONFIG[:CHECKPOINT]".
+    """Load the keypoint stage from a file of weights, or for "mmpose:CONFIG[:CHECKPOINT]".
 
     Args:
         spec: an .onnx heatmap model, HRNet weights (.pth, .safetensors; see `demo.pose.hrnet.load_hrnet`),

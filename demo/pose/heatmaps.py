@@ -1,4 +1,4 @@
-"""Keypoints out of heatmaps, with sub-pixel precision. No loop over people or joints.
+"""Decode keypoints from heatmaps, with sub-pixel precision and without loops over people or joints.
 
 Coordinates here are heatmap cells: the centre of cell (row, column) is y = row, x = column.
 """
@@ -19,7 +19,7 @@ _SIGMA_PER_ROW = 2 / 64  # networks are trained with Gaussians of 2 cells at 64 
 
 
 def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
-    """The peak of each heatmap and its height there.
+    """Return the peak of each heatmap and its height there.
 
     Args:
         heatmaps: (N, J, h, w), about 1 at a certain joint and 0 far from it.
@@ -34,10 +34,10 @@ def decode(heatmaps: Floats, how: Decoding = "dark") -> Floats:
 
 
 def decode_candidates(heatmaps: Floats, how: Decoding = "dark") -> Floats:
-    """(N, 2, J, 3): `decode`'s peak of each heatmap, and the highest of its other summits.
+    """Return (N, 2, J, 3): `decode`'s peak of each heatmap, and the highest of its other peaks.
 
-    Joints are not seldom mixed up with those of the other side: then the second summit is the right place.
-    Where a map has but one summit, the second is missing: NaN, NaN, 0.
+    In a left/right swap the second peak is often the right place. Where a map has one peak only, the second
+    is missing: NaN, NaN, 0.
     """
     people, joints, height, width = heatmaps.shape
     flat = heatmaps.reshape(people * joints, height, width).astype(np.float32, copy=False)
@@ -59,7 +59,7 @@ def decode_candidates(heatmaps: Floats, how: Decoding = "dark") -> Floats:
 
 
 def _summits(maps: Floats) -> NDArray[np.bool_]:
-    """(M, h, w) where a cell is higher than its four neighbours; on a plateau one cell is enough."""
+    """Return (M, h, w) where a cell is higher than its four neighbours; on a plateau one cell is enough."""
     ringed = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     left, right = ringed[:, 1:-1, :-2], ringed[:, 1:-1, 2:]
     above, below = ringed[:, :-2, 1:-1], ringed[:, 2:, 1:-1]
@@ -67,7 +67,7 @@ def _summits(maps: Floats) -> NDArray[np.bool_]:
 
 
 def _quarter_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
-    """(M, 2): a quarter cell towards the higher neighbour along x and y; nothing on the border."""
+    """Return (M, 2): a quarter cell towards the higher neighbour along x and y; nothing on the border."""
     height, width = maps.shape[1:]
     inner = (columns > 0) & (columns < width - 1) & (rows > 0) & (rows < height - 1)
     each = np.arange(len(maps))
@@ -83,7 +83,7 @@ def _quarter_step(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp
 
 
 def _dark_step(hills: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
-    """(M, 2): from the highest cell of smoothed maps to the summit of the Gaussian around it.
+    """Return (M, 2): the step from the highest cell of smoothed maps to the summit of the Gaussian around it.
 
     Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020: blur
     the map with the Gaussian it was trained with, so that it has one smooth summit, and take its logarithm,
@@ -119,7 +119,7 @@ def _dark_step(hills: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp])
 
 
 def _smoothed(maps: Floats) -> Floats:
-    """(M, h, w) blurred with the Gaussian of the training.
+    """Blur maps (M, h, w) with the Gaussian of the training.
 
     The highest cell is then the top of a hill, where a raw map's may be a spike beside it.
     """
@@ -129,5 +129,5 @@ def _smoothed(maps: Floats) -> Floats:
         gaussian_filter1d(np.eye(cells, dtype=np.float32), sigma, axis=0, mode="constant", truncate=2.5)
         for cells in maps.shape[1:]
     )
-    # Networks undershoot zero by noise; a logarithm must not see that.
+    # Networks undershoot zero by noise, of which there is no logarithm.
     return np.asarray(down @ np.maximum(maps, 0) @ across.T)

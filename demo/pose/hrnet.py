@@ -1,9 +1,9 @@
-"""HRNet, the high-resolution network for human pose, and every kind of file its weights come in.
+"""HRNet, the high-resolution network for human pose, and readers of all its weight files.
 
 Source: Sun, Xiao, Liu, Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation",
 CVPR 2019. Modules are named so that the state dict is that of the authors' `pose_hrnet`. The network keeps
-up to four branches at strides 4, 8, 16 and 32 alive side by side, each twice as wide as the one above, and
-lets them exchange what they know after every module; the keypoint heatmaps come off the finest one.
+up to four parallel branches at strides 4, 8, 16 and 32, each twice as wide as the one above, and fuses their
+features after every module. The keypoint heatmaps come off the finest branch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _METADATA_KEY = "hrnet_config"
 
 @dataclass(frozen=True)
 class HRNetConfig:
-    """What the shape of an HRNet depends on, and the pictures it was trained for."""
+    """The architecture of an HRNet, and the input it was trained for."""
 
     width: int  # channels of the finest branch; branch i has width * 2**i
     modules: tuple[int, int, int] = (1, 4, 3)  # exchange modules in stages 2, 3 and 4
@@ -48,7 +48,7 @@ W16 = HRNetConfig(width=16, modules=(1, 2, 1))  # narrow, with half the modules:
 W16_SMALL = HRNetConfig(width=16, modules=(1, 2, 1), input_size=(144, 192))
 # half the blocks and half the modules of W32, heatmap cells centred on their pixels: what is trained here
 W32_SMALL = HRNetConfig(width=32, modules=(1, 2, 1), blocks=2, input_size=(144, 192), alignment="centre")
-# the same, but what all four branches say is looked at once more: left and right take a view of the whole
+# the same with a second fusion of all four branches: left and right need the context of the whole body
 W32_MEDIUM = replace(W32_SMALL, modules=(1, 2, 2))
 VARIANTS = {
     "w32-256x192": W32,
@@ -109,7 +109,7 @@ def _down(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _exchange(source: int, target: int, widths: Sequence[int]) -> nn.Module:
-    """What branch `source` says to branch `target`: upsampled when coarser, strided when finer."""
+    """Build the path from branch `source` to branch `target`: upsampled if coarser, strided if finer."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -120,7 +120,7 @@ def _exchange(source: int, target: int, widths: Sequence[int]) -> nn.Module:
 
 
 class HighResolutionModule(nn.Module):
-    """Residual blocks on each branch, then every output branch sums over what all branches say."""
+    """Residual blocks on each branch, then every output branch sums over all branches."""
 
     def __init__(self, widths: Sequence[int], blocks: int, outputs: int) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class HRNet(nn.Module):
         return [self.conv1, self.bn1, self.conv2, self.bn2, self.layer1]
 
     def stages(self, x: Tensor) -> list[list[Tensor]]:
-        """For each of the stages 2, 3 and 4 its branches, from pictures (N, 3, H, W).
+        """Return the branches of stages 2, 3 and 4 for pictures (N, 3, H, W).
 
         The first branch is (N, width, H / 4, W / 4), each further one half as fine and twice as wide.
         """
@@ -193,7 +193,7 @@ class HRNet(nn.Module):
             (self.transition2, self.stage3),
             (self.transition3, self.stage4),
         ):
-            # a branch that is new grows out of the coarsest one there is
+            # a new branch starts from the coarsest one before
             branches = [layer(branches[min(i, len(branches) - 1)]) for i, layer in enumerate(transition)]
             branches = stage(branches)
             after.append(branches)
@@ -201,7 +201,7 @@ class HRNet(nn.Module):
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
-    """From the branches of one stage to those of the next, which has one more."""
+    """Build the layers between the branches of one stage and those of the next, which has one more."""
     layers: list[nn.Module] = []
     for branch, width in enumerate(after):
         if branch >= len(before):
@@ -214,13 +214,13 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
 
 
 def _stage(widths: Sequence[int], modules: int, blocks: int, outputs: int) -> nn.Sequential:
-    """Exchange modules in a row; only the last may drop branches that nobody reads any more."""
+    """Build a row of exchange modules; only the last may drop branches without a reader."""
     counts = [len(widths)] * (modules - 1) + [outputs]
     return nn.Sequential(*(HighResolutionModule(widths, blocks, count) for count in counts))
 
 
 def build(config: HRNetConfig) -> HRNet:
-    """A network with random weights.
+    """Build a network with random weights.
 
     Raises:
         WeightsError: the input size is no multiple of 4, so heatmap cells would not line up with pixels.
@@ -231,11 +231,11 @@ def build(config: HRNetConfig) -> HRNet:
 
 
 def load_hrnet(path: Path) -> tuple[HRNet, HRNetConfig]:
-    """A network in eval mode with the weights of a checkpoint, and the configuration read off its shapes.
+    """Load a checkpoint: a network in eval mode, and the configuration inferred from its shapes.
 
     Takes the authors' files (bare, under `state_dict`, with a `module.` prefix), MMPose's of 0.x and 1.x, and
-    our own .safetensors (`save_hrnet`). What shapes cannot tell, the input size and alignment, comes from our
-    metadata, else from the file's name (`...256x192...`, `...udp...`), else from the published variants.
+    our own .safetensors (`save_hrnet`). Shapes do not determine the input size and alignment: these come from
+    our metadata, else from the file's name (`...256x192...`, `...udp...`), else from the published variants.
 
     Raises:
         WeightsError: the file is no checkpoint, or its keys or shapes are not those of an HRNet.
@@ -274,7 +274,7 @@ def _author_keys(tree: TensorTree) -> dict[str, Tensor]:
 
 
 def _config_of(weights: Mapping[str, Tensor], path: Path) -> HRNetConfig:
-    """The configuration from our metadata, or from tensor shapes and the file's name."""
+    """Infer the configuration from our metadata, or from tensor shapes and the file's name."""
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get(_METADATA_KEY)
@@ -294,7 +294,7 @@ def _config_of(weights: Mapping[str, Tensor], path: Path) -> HRNetConfig:
 
     size = re.search(
         r"(?<!\d)(\d{2,3})x(\d{2,3})(?!\d)", path.name
-    )  # height x width, as everybody names files
+    )  # height x width, as is usual in file names
     return HRNetConfig(
         width=width,
         modules=(count(r"stage2\.(\d+)\."), count(r"stage3\.(\d+)\."), count(r"stage4\.(\d+)\.")),
@@ -312,7 +312,7 @@ def _parse_config(text: str, path: Path) -> HRNetConfig:
         width, height = (int(side) for side in fields["input_size"])
         return HRNetConfig(**{**fields, "modules": (two, three, four), "input_size": (width, height)})
     except (ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path} describes its network wrongly ({error}): make it anew") from error
+        raise WeightsError(f"{path} describes its network wrongly ({error}): write it again") from error
 
 
 def _check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> None:
@@ -327,9 +327,9 @@ def _check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path
             if weights[key].shape != wanted[key].shape
         ),
     }
-    said = [f"{len(keys)} {what} ({_short_list(keys)})" for what, keys in problems.items() if keys]
-    if said:
-        raise WeightsError(f"{path} does not fit HRNet: {'; '.join(said)}: give HRNet keypoint weights")
+    causes = [f"{len(keys)} {what} ({_short_list(keys)})" for what, keys in problems.items() if keys]
+    if causes:
+        raise WeightsError(f"{path} does not fit HRNet: {'; '.join(causes)}: give HRNet keypoint weights")
 
 
 def _short_list(keys: Sequence[str], limit: int = 4) -> str:

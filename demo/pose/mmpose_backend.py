@@ -26,7 +26,7 @@ class MMPoseEstimator(KeypointEstimator):
         self._model = model
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """Keypoints (n, 17, 3) of the n boxes (n, 4) of each picture, as `demo.pose.estimator.PoseEstimator`.
+        """Estimate keypoints (n, 17, 3) of the n boxes (n, 4) of each picture, as `PoseEstimator` does.
 
         Raises:
             WeightsError: the model finds other joints than COCO's 17.
@@ -54,13 +54,13 @@ class MMPoseEstimator(KeypointEstimator):
 
 
 def load_mmpose(spec: str, device: str, flip_test: bool = False) -> KeypointEstimator:
-    """The keypoint stage for "mmpose:CONFIG[:CHECKPOINT]".
+    """Load the keypoint stage for "mmpose:CONFIG[:CHECKPOINT]".
 
     Args:
         spec: CONFIG is a path, or the name of a configuration that MMPose ships; CHECKPOINT a local file.
-            Without one the weights are random, which only tests want.
+            Without one the weights are random, for tests.
         device: as PyTorch names it.
-        flip_test: average with the mirrored picture, where the model knows how.
+        flip_test: average with the mirrored picture, where the model supports it.
 
     Raises:
         MissingExtra: MMPose is not installed.
@@ -93,7 +93,7 @@ def _find_config(name: str, shipped: Path) -> Path:
 
 
 def _load_weights(model: Any, path: Path) -> None:
-    """Strictly, and by our own reader: MMPose's would run whatever the pickle says."""
+    """Load weights strictly, by our own reader: MMPose's would execute the pickle."""
     tree = read_tensors(path)
     try:
         # non-strict towards mean and deviation of pictures only, which old files lack

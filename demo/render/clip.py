@@ -13,7 +13,7 @@ from demo.settings import RenderSettings
 from demo.types import ClipInfo, Floats, Frame, Image, Motion, Status
 
 VIEW_FRAMES = 1000  # what the 3D view is fitted to; longer clips are summed up
-MOSAIC_HEIGHT = (480, 1080)  # pixels, where the user does not say
+MOSAIC_HEIGHT = (480, 1080)  # pixels, least and most where the settings give no height
 
 
 class ClipRenderer:
@@ -82,7 +82,7 @@ class ClipRenderer:
 
 
 def _extent(world: Floats) -> Floats:
-    """(N, 17, 3): where joints are, for the view; of long clips only the bounds of short stretches."""
+    """Return joints (N, 17, 3) to fit the view to; of long clips only the bounds of short stretches."""
     parts = []
     for joints in world:
         stretch = max(1, len(joints) // VIEW_FRAMES)

@@ -86,12 +86,12 @@ class PersonPose:
 
 
 def _even(value: float) -> int:
-    """The nearest even number, at least 2: 4:2:0 video has no odd sizes."""
+    """Round to the nearest even number, at least 2: 4:2:0 video has no odd sizes."""
     return max(2, 2 * round(value / 2))
 
 
 def _ramp(value: NDArray[np.floating], zero: float, one: float) -> NDArray[np.float64]:
-    """0 at `zero`, 1 at `one`, straight between; NaN counts as 0."""
+    """Map `zero` to 0 and `one` to 1, linearly and clipped; NaN to 0."""
     return np.nan_to_num(np.clip((np.asarray(value, dtype=np.float64) - zero) / (one - zero), 0.0, 1.0))
 
 
@@ -123,7 +123,7 @@ class Renderer:
         return self._left_width + self._height, self._height
 
     def render(self, image: Image, people: Sequence[PersonPose], time: float) -> Image:
-        """One picture (H, W, 3) of `output_size`, from a frame, its people and its time in seconds."""
+        """Render one picture (H, W, 3) of `output_size` from a frame, its people and its time in seconds."""
         picture = np.empty((self._height, self._left_width + self._height, 3), dtype=np.uint8)
         left = picture[:, : self._left_width]
         # Averaging over areas is slow and only better than linear where several pixels fall into one.
@@ -137,14 +137,14 @@ class Renderer:
         return picture
 
     def panel(self, people: Sequence[PersonPose], time: float) -> Image:
-        """The 3D panel alone (height, height, 3)."""
+        """Render the 3D panel alone (height, height, 3)."""
         panel = np.empty((self._height, self._height, 3), dtype=np.uint8)
         shown = [person for person in people if person.status in (Status.MEASURED, Status.INTERPOLATED)]
         self._draw_panel(panel, shown, time)
         return panel
 
     def _furnish(self) -> Image:
-        """What never changes in the panel. An orbit moves the grid, so then only the light is kept."""
+        """Draw the constant part of the panel. An orbit moves the grid; then only the light is constant."""
         if self._orbit:
             return draw_glow(self._view, self._height, 0.0)
         room = draw_room(self._view, self._height)
@@ -152,7 +152,7 @@ class Renderer:
         return room
 
     def _caption(self, panel: Image) -> None:
-        """What the panel shows: units, the size of a floor square, and which colour is which side."""
+        """Write the units, the size of a floor square, and which colour is which side."""
         size = self._height
         left, base = _text_size(size), size - _text_size(size)
         _write(panel, "3D (metres)", (left, 2 * left), size, PAPER)
@@ -222,7 +222,7 @@ class Renderer:
                 _dot(canvas, local[joint], side_color(SIDES[joint], color), radius)
             if level < 1.0:
                 cv2.addWeighted(canvas, level, part, 1.0 - level, 0.0, part)
-        # The label hangs over the face; over the highest joint if no face was seen.
+        # The label is above the face, or above the highest joint without one.
         face = points[:5][shown[:5]]
         seen = face if len(face) else points[:17][shown]
         top = seen[np.argmin(seen[:, 1])]
@@ -231,9 +231,9 @@ class Renderer:
 
 
 def _figure(person: PersonPose) -> Figure:
-    """What the room draws of a person: uncertain joints and filled gaps are faint."""
+    """Convert a person to a figure: uncertain joints and filled gaps are faint."""
     world = np.array(person.world, dtype=np.float32)
-    # The skeleton ends at the ankles; drawn on to the soles, people do not seem to float.
+    # The skeleton ends at the ankles; it is extended to the soles, so that people do not seem to float.
     for knee, ankle in SHINS:
         shin = world[ankle] - world[knee]
         world[ankle] += SOLE * shin / max(float(np.linalg.norm(shin)), 1e-6)
@@ -253,7 +253,7 @@ def _figure(person: PersonPose) -> Figure:
 
 
 def _above_head(world: Floats) -> Floats | None:
-    """Where a person's label hangs (3,): over the head, or over the highest joint if that is missing."""
+    """Return the place (3,) of a person's label: above the head, or the highest joint without one."""
     seen = np.flatnonzero(np.isfinite(world).all(axis=1))
     if len(seen) == 0:
         return None
@@ -264,7 +264,7 @@ def _above_head(world: Floats) -> Floats | None:
 def _bounds(
     low: NDArray[np.floating], high: NDArray[np.floating], width: float, picture: Image
 ) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what strokes of `width` between `low` and `high` can touch of `picture`."""
+    """Return left, top, right, bottom of the part of `picture` that strokes from `low` to `high` touch."""
     tall, wide = picture.shape[:2]
     left, top = np.clip(np.floor(low - 3 * width - 3), 0, (wide, tall)).astype(int)
     right, bottom = np.clip(np.ceil(high + 3 * width + 4), 0, (wide, tall)).astype(int)
@@ -278,7 +278,7 @@ def _fixed(point: NDArray[np.floating]) -> tuple[int, int]:
 def _stroke(
     canvas: Image, start: NDArray[np.floating], end: NDArray[np.floating], color: Color, width: float
 ) -> None:
-    """A line with a dark rim, so that it shows on any background."""
+    """Draw a line with a dark rim, so that it shows on any background."""
     thick = max(1, round(1.5 * width))
     rim = max(2, round(0.7 * width))
     cv2.line(canvas, _fixed(start), _fixed(end), mix(color, INK, 0.8), thick + rim, cv2.LINE_AA, SHIFT)
@@ -288,29 +288,29 @@ def _stroke(
 def _dashes(
     canvas: Image, start: NDArray[np.floating], end: NDArray[np.floating], color: Color, width: float
 ) -> None:
-    """A broken line: the picture does not show what is at one of its ends."""
+    """Draw a broken line, for a limb with an unseen joint."""
     for first, last in DASHES:
         _stroke(canvas, start + first * (end - start), start + last * (end - start), color, width)
 
 
 def _dot(canvas: Image, point: NDArray[np.floating], color: Color, radius: float) -> None:
-    """A joint: a light disc in a dark ring."""
+    """Draw a joint: a light disc in a dark ring."""
     for size, tone in ((radius + 1.0, mix(color, INK, 0.8)), (radius, mix(color, PAPER, 0.55))):
         cv2.circle(canvas, _fixed(point), round(size * (1 << SHIFT)), tone, -1, cv2.LINE_AA, SHIFT)
 
 
 def _text_size(size: int) -> int:
-    """Height in pixels of the captions of a picture `size` pixels high."""
+    """Return the height in pixels of the captions of a picture `size` pixels high."""
     return max(4, round(size / 45))
 
 
 def _write(canvas: Image, text: str, corner: tuple[int, int], size: int, color: Color) -> None:
-    """A caption whose lower left corner is at `corner`."""
+    """Write a caption with its lower left corner at `corner`."""
     cv2.putText(canvas, text, corner, FONT, _text_size(size) / 28, color, 1, cv2.LINE_AA)
 
 
 def _tag(canvas: Image, text: str, middle: tuple[float, float], size: int, color: Color) -> None:
-    """A person's id on a plate in the person's colour, moved inside the picture where it would be cut off."""
+    """Draw a person's id on a plate in the person's colour, moved inside the picture if cut off."""
     if not np.isfinite(middle).all():
         return
     scale = _text_size(size) / 26

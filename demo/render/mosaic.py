@@ -25,7 +25,7 @@ class Mosaic:
 
     @staticmethod
     def of_height(sizes: Sequence[tuple[int, int]], height: int) -> Mosaic:
-        """A mosaic about `height` pixels high, its cells as wide as the widest clip needs."""
+        """Lay out a mosaic about `height` pixels high, its cells as wide as the widest clip needs."""
         rows = -(-len(sizes) // COLUMNS)
         tall = max(2, 2 * round(height / rows / 2))  # even: 4:2:0 video has no odd sizes
         wide = max(2, 2 * round(max(width / high for width, high in sizes) * tall / 2))
@@ -38,7 +38,7 @@ class Mosaic:
         return COLUMNS * wide, -(-len(self.sizes) // COLUMNS) * tall
 
     def compose(self, frames: Sequence[Image]) -> Image:
-        """One picture of `size` from a frame of every clip."""
+        """Compose one picture of `size` from a frame of every clip."""
         wide, tall = self.size
         picture = np.zeros((tall, wide, 3), np.uint8)
         for view, frame in enumerate(frames):
@@ -49,7 +49,7 @@ class Mosaic:
         return picture
 
     def move(self, view: int, keypoints: Floats) -> Floats:
-        """Keypoints (..., 3) of one clip's pixels in those of the mosaic; scores stay."""
+        """Convert keypoints (..., 3) from one clip's pixels to the mosaic's; scores stay."""
         left, top, width, height = self._place(view)
         scale = np.array((width, height)) / self.sizes[view]
         moved = np.array(keypoints, np.float32)
@@ -58,7 +58,7 @@ class Mosaic:
         return moved
 
     def _place(self, view: int) -> tuple[int, int, int, int]:
-        """Left, top, width, height of a clip's picture: as large as its cell holds, in the middle."""
+        """Return left, top, width, height of a clip's picture: as large as its cell holds, in the middle."""
         wide, tall = self.cell
         width, height = self.sizes[view]
         scale = min(wide / width, tall / height)

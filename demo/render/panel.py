@@ -39,8 +39,8 @@ PALETTE: tuple[Color, ...] = (  # one a person; none is close to RIGHT or LEFT
 SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 DASHES = ((0.0, 0.18), (0.41, 0.59), (0.82, 1.0))  # parts of a broken line
 NEAR = 0.1  # metres in front of the camera within which nothing is drawn
-ELEVATION = np.radians(17.0)  # the camera looks down by so much
-TURN = np.radians(32.0)  # three-quarter view: turned away from the filming direction by so much
+ELEVATION = np.radians(17.0)  # radians by which the camera is pitched down
+TURN = np.radians(32.0)  # radians from the filming direction to the three-quarter view
 MARGIN = 0.86  # share of the panel that the whole clip may fill
 
 
@@ -100,12 +100,12 @@ def mix(first: Color, second: Color, share: float) -> Color:
 
 
 def person_color(person_id: int) -> Color:
-    """The colour by which one person is told from the others, the same on both sides of the picture."""
+    """Return a person's colour, the same on both sides of the picture."""
     return PALETTE[person_id % len(PALETTE)]
 
 
 def side_color(side: Side, person: Color) -> Color:
-    """Right limbs are warm, left limbs cool, the torso has the person's own colour."""
+    """Return a limb's colour: right limbs are warm, left ones cool, the torso has the person's own."""
     return (person, RIGHT, LEFT)[side]
 
 
@@ -113,8 +113,8 @@ def side_color(side: Side, person: Color) -> Color:
 class View:
     """The camera of the 3D panel, one for the whole clip.
 
-    It looks at `centre` (metres) along `azimuth` (radians, 0 looks along +y, counter-clockwise from above),
-    down by `elevation` radians, from `distance` metres. `focal` is in panel heights. `orbit_distance` is far
+    It points at `centre` (metres) along `azimuth` (radians, 0 along +y, counter-clockwise from above), down
+    by `elevation` radians, from `distance` metres. `focal` is in panel heights. `orbit_distance` is far
     enough for every azimuth, `radius` is that of the floor to be drawn.
     """
 
@@ -128,16 +128,16 @@ class View:
 
     @staticmethod
     def fit(world: Floats, camera_forward: Sequence[float] | Floats | None = None) -> View:
-        """The three-quarter view, from the filming side, that holds a whole clip.
+        """Fit the three-quarter view, from the filming side, to a whole clip.
 
-        world: (people, frames, 17, 3) metres, or any (..., 3); NaN is skipped. camera_forward: the direction
-        (2 or 3 numbers, world) in which the filming camera looked; +y when not known.
+        world: (people, frames, 17, 3) metres, or any (..., 3); NaN is skipped. camera_forward: the
+        filming camera's viewing direction (2 or 3 numbers, world); +y when not known.
         """
         points = np.asarray(world, dtype=np.float64).reshape(-1, 3)
         points = points[np.isfinite(points).all(axis=1)]
         if len(points) == 0:
             return View()
-        # A joint thrown far away by a failed frame must not shrink everyone to a dot.
+        # A joint far away in a failed frame must not shrink all figures to a dot.
         typical = np.median(points, axis=0)
         points = points[(np.abs(points - typical) < 25.0).all(axis=1)]
         if len(points) == 0:
@@ -170,7 +170,7 @@ class View:
         )
 
     def _distance_for(self, points: NDArray[np.float64], turn: float) -> float:
-        """The smallest distance (metres) at which `points` (N, 3) all lie within the margin."""
+        """Return the smallest distance (metres) at which `points` (N, 3) all lie within the margin."""
         x, y, z = ((points - self.centre) @ self.axes(turn).T).T
         reach = np.maximum(np.abs(x), np.abs(y)) + 0.1
         return float(max(2.5, (reach * self.focal / (MARGIN / 2) - z).max()))
@@ -184,7 +184,7 @@ class View:
     def project(
         self, points: NDArray[np.floating], size: int, turn: float | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """World points (..., 3) metres to panel pixels (..., 2) and depth (...) metres.
+        """Project world points (..., 3) metres to panel pixels (..., 2) and depth (...) metres.
 
         Points that are missing or not in front of the camera are NaN in both. With `turn` (radians) the
         camera is that far along its orbit, at the orbit's distance; None stands still.
@@ -198,19 +198,19 @@ class View:
 
 
 def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Pixels to OpenCV's fixed point. Pixel centres are whole numbers there, so half a pixel is taken off."""
+    """Convert pixels to OpenCV's fixed point. Its pixel centres are integers: half a pixel is subtracted."""
     return np.rint((points - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
 def draw_room(view: View, size: int, turn: float | None = None) -> Image:
-    """The empty studio (size, size, 3): a lit floor with a grid that fades into the dark."""
+    """Draw the empty room (size, size, 3): a lit floor with a grid that fades into the dark."""
     room = draw_glow(view, size, turn)
     draw_grid(room, view, turn)
     return room
 
 
 def draw_glow(view: View, size: int, turn: float | None) -> Image:
-    """The light pool on the floor, ray by ray; it has no direction, so an orbit does not change it."""
+    """Draw the light on the floor, ray by ray; it is symmetric, so an orbit does not change it."""
     coarse = max(16, size // 4)  # light is smooth
     rows, columns = (np.mgrid[0:coarse, 0:coarse] + 0.5) / coarse - 0.5
     rays = np.stack([columns, rows, np.full_like(rows, view.focal)], -1) @ view.axes(turn or 0.0)
@@ -230,7 +230,7 @@ def draw_glow(view: View, size: int, turn: float | None) -> Image:
 
 
 def grid_step(view: View) -> float:
-    """Metres between two grid lines: 1, or more where a clip covers so much ground that 1 m is a blur."""
+    """Return the metres between two grid lines: 1, or more where 1 m would be too dense to read."""
     return next((step for step in (1.0, 2.0, 5.0) if view.radius / step <= 9.0), 10.0)
 
 
@@ -315,7 +315,7 @@ def _capsules(
     turn: float | None,
     layers: Sequence[tuple[float, float]],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.bool_]]:
-    """All limbs' outlines: fixed-point polygons (layers, limbs, 14, 2), depth (limbs,), visible (limbs,).
+    """Return all limbs' outlines: polygons (layers, limbs, 14, 2) in fixed point, depth and visible (limbs,).
 
     The radii follow the perspective. Each layer is (times, plus): what its radii are multiplied by, and the
     pixels that are added then.
@@ -345,7 +345,7 @@ def draw_figures(panel: Image, view: View, figures: Sequence[Figure], turn: floa
 
 
 def _limb_layers(view: View, figure: Figure, size: int, turn: float | None) -> Iterator[tuple[float, Layers]]:
-    """Depth of every limb that can be drawn, with its outlines from the lowest to the uppermost."""
+    """Yield the depth of every limb that can be drawn, with its outlines from the lowest to the uppermost."""
     rim = size / 420
     layers = ((figure.width, rim), (figure.width, 0.0), (figure.width * 0.42, 0.0))
     (outer, inner, shine), depth, keep = _capsules(view, figure.joints, size, turn, layers)
@@ -372,7 +372,7 @@ def _limb_layers(view: View, figure: Figure, size: int, turn: float | None) -> I
 
 
 def _dash(outline: NDArray[np.int32], part: tuple[float, float]) -> NDArray[np.int32]:
-    """The part of a limb's outline (14, 2) between two shares of its length, from its start: (4, 2)."""
+    """Return the part (4, 2) of a limb's outline (14, 2) between two shares of its length from its start."""
     end, start = outline[[0, len(_ARC) - 1]], outline[[-1, len(_ARC)]]
     first, last = (start + share * (end - start) for share in part)
     return np.rint(np.concatenate((first, last[::-1]))).astype(np.int32)

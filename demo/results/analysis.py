@@ -14,7 +14,7 @@ from demo.types import Analysis, Tracks2D
 
 
 def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
-    """Cache an analysis under the key of what it was made from.
+    """Cache an analysis under a key that is derived from its inputs.
 
     Raises:
         OutputError: the file cannot be written.

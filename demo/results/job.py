@@ -1,4 +1,4 @@
-"""One run's outputs: what they are made from, whether they are finished, and who may write them."""
+"""The outputs of one run: the keys of their inputs, whether they are finished, and the lock to write them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from demo.models import ResolvedModels
 from demo.results.outputs import ClipPaths, fsync, lock_outputs
 from demo.settings import VERSION, Settings
 
-VIEWS = Path("views")  # what the outputs of several synchronised clips are named after
+VIEWS = Path("views")  # the outputs of several synchronised clips are named after this
 
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What became of one clip, or of several views of one person.
+    """The report on one clip, or on several views of one person.
 
-    files: the outputs. notes: lines for the user. damage: why the clip ended early, or None. models: names of
-    the networks.
-    from_cache: everything was there already.
+    Attributes:
+        files: the outputs.
+        notes: lines for the user.
+        damage: why the clip ended early, or None.
+        models: names of the networks.
+        from_cache: the outputs were finished before this run.
     """
 
     clip: Path
@@ -42,9 +45,12 @@ class ClipReport:
 
 @dataclass(frozen=True)
 class ClipJob:
-    """The outputs of one clip, or of several synchronised ones, and the keys of what they are made from.
+    """The outputs of one clip, or of several synchronised ones, and the keys of their inputs.
 
-    clip_hashes: SHA-256 of each clip. analysis_keys: of each clip's analysis. fingerprint: of all outputs.
+    Attributes:
+        clip_hashes: SHA-256 of each clip.
+        analysis_keys: the cache key of each clip's analysis.
+        fingerprint: the key of all outputs.
     """
 
     clips: tuple[Path, ...]
@@ -71,7 +77,7 @@ class ClipJob:
 
     @property
     def name(self) -> Path:
-        """The clip, or a name for several."""
+        """Name of the clip, or a common name of several."""
         return self.clips[0] if len(self.clips) == 1 else VIEWS
 
     def load_finished(self) -> ClipReport | None:
@@ -86,7 +92,7 @@ class ClipJob:
             return None
 
     def lock(self, wait: float) -> AbstractContextManager[None]:
-        """Return the right to write the outputs; see `demo.results.outputs.lock_outputs`."""
+        """Return the lock to write the outputs; see `demo.results.outputs.lock_outputs`."""
         return lock_outputs(self.paths, wait)
 
     def begin(self, overwrite: bool) -> None:
@@ -101,11 +107,11 @@ class ClipJob:
                 f"{self.paths.folder}: holds results made with other settings, weights or another clip; "
                 "use --overwrite or another --output"
             )
-        # Results are only whole together with their summary: an old one must not vouch for new files.
+        # The summary marks the outputs as complete: an old one must not stand beside new files.
         self.paths.summary.unlink(missing_ok=True)
 
     def finish(self, summary: dict[str, Any], files: Sequence[Path]) -> ClipReport:
-        """Write the summary last, once all files are on the disk: it vouches for them.
+        """Write the summary last, once all files are on the disk: it marks them as complete.
 
         Raises:
             OutputError: a file cannot be written.

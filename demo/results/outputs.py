@@ -18,7 +18,7 @@ _LONGEST_STEM = 150  # bytes; file systems allow 255, and temporary names are lo
 
 
 class InUse(OutputError):
-    """Another run is writing the outputs of this clip at this moment."""
+    """Another run is writing the outputs of this clip."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ClipPaths:
     lock: Path
 
     def analysis(self, view: int, views: int) -> Path:
-        """The cached analysis of one of `views` clips."""
+        """Return the path of the cached analysis of one of `views` clips."""
         number = f".{view + 1}" if views > 1 else ""
         return self.folder / f".{self.summary.stem}{number}.analysis.npz"
 
     @staticmethod
     def of(clip: Path, folder: Path) -> ClipPaths:
-        """Their names, from the clip's."""
+        """Derive the paths from the clip's name."""
         stem = _short(clip.stem or "clip")
         return ClipPaths(
             folder,
@@ -51,9 +51,9 @@ class ClipPaths:
 
 @contextmanager
 def lock_outputs(paths: ClipPaths, wait: float = 0.0) -> Iterator[None]:
-    """Hold the right to write the outputs, for one process at a time; remove what a killed run left.
+    """Lock the outputs for one process at a time; remove temporary files of a killed run.
 
-    The lock is the operating system's, so it ends with the process that holds it, however that ends.
+    The lock is the operating system's, so it is released even when its process is killed.
 
     Args:
         wait: seconds to wait for another run to finish this clip; below 0 for as long as it takes.
@@ -76,7 +76,7 @@ def lock_outputs(paths: ClipPaths, wait: float = 0.0) -> Iterator[None]:
         with suppress(OSError):  # Windows does not remove open files: an empty hidden file stays
             paths.lock.unlink()
         lock.release()
-        with suppress(OSError):  # only an empty folder goes: one in which nothing came about
+        with suppress(OSError):  # only an empty folder is removed
             paths.folder.rmdir()
 
 
@@ -95,7 +95,7 @@ def fsync(files: Sequence[Path]) -> None:
 
 
 def _remove_leftovers(paths: ClipPaths) -> None:
-    """Temporary files of this clip. The lock is held, so nobody is writing them."""
+    """Remove the temporary files of this clip. The lock is held, so no other process is writing them."""
     stem = re.escape(paths.summary.stem)
     # As `common.files.replace_file` and `demo.video.writer.VideoWriter` name them.
     mine = [rf"\.(\.{stem}(\.\d+)?\.analysis|{stem})\.\d+\.part\.\w+"]
@@ -112,7 +112,7 @@ def _remove_leftovers(paths: ClipPaths) -> None:
 
 
 def _short(stem: str) -> str:
-    """The stem, or one that fits file systems: its beginning and a hash of all of it."""
+    """Return the stem, or its beginning and a hash of the whole where it is too long for file systems."""
     encoded = os.fsencode(stem)
     if len(encoded) <= _LONGEST_STEM:
         return stem

@@ -49,9 +49,10 @@ AXES = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a result file holds; see the module's description for units and axes.
+    """The content of a result file; see the module's description for units and axes.
 
-    keypoints_2d_views, boxes_views: only of several synchronised clips.
+    Attributes:
+        keypoints_2d_views, boxes_views: only of several synchronised clips.
     """
 
     joints_world: Float32[np.ndarray, "people frames 17 3"]
@@ -87,7 +88,7 @@ class Result:
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Writes the npz, whole or not at all. The same result always gives the same bytes.
+    """Write the npz, whole or not at all. The same result always gives the same bytes.
 
     Raises:
         OutputError: the file cannot be written.
@@ -108,7 +109,7 @@ def write_result(path: Path, result: Result) -> None:
 
 
 def read_result(path: Path | str) -> Result:
-    """Reads a result file and checks that it is one.
+    """Read a result file and check its arrays.
 
     Raises:
         InputMissing: there is no such file.

@@ -1,4 +1,4 @@
-"""What the summary (JSON) and the result's meta say of a run."""
+"""The content of the summary (JSON) and of the result's meta."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNSURE = 0.3  # likeness (correlation, at most 1) below which views may show dif
 
 
 def source_meta(job: ClipJob, info: ClipInfo, models: ModelLoader, settings: Settings) -> dict[str, Any]:
-    """Return what a result was made from."""
+    """Return the inputs of a result: clip, weights, settings."""
     hashes = job.clip_hashes
     return {
         "version": VERSION,
@@ -56,7 +56,7 @@ def scene_meta(scene: SceneTransform, focal_is_assumed: bool) -> dict[str, Any]:
 
 
 def clip_notes(motion: Motion, analysis: Analysis, models: ModelLoader) -> list[str]:
-    """Return what the user should know about the result of one clip."""
+    """Return the notes for the user on the result of one clip."""
     notes = [] if len(motion) else ["nobody was found in the picture, so there is no skeleton"]
     for number, status in zip(motion.ids.tolist(), motion.status, strict=True):
         known = int(np.isin(status, SHOWN).sum())
@@ -68,12 +68,12 @@ def clip_notes(motion: Motion, analysis: Analysis, models: ModelLoader) -> list[
 
 
 def view_notes(motion: Motion, likeness: float, damage: Sequence[str], models: ModelLoader) -> list[str]:
-    """Return what the user should know about the result of several views of one person."""
+    """Return the notes for the user on the result of several views of one person."""
     notes = ["without calibrated cameras there is no path through space: the pelvis stays in its place"]
     if likeness < UNSURE:
         notes.append(
             f"the views are little alike ({likeness:.2f} of 1): see in the video that they show the "
-            "same person at the same time, and name somebody with --person if not"
+            "same person at the same time, and choose a person with --person if not"
         )
     known, frames = int(np.isin(motion.status, SHOWN).sum()), motion.status.shape[1]
     if known < frames:

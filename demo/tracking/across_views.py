@@ -1,10 +1,11 @@
 """The same person in several synchronised views, found by how it moves; no calibration is needed.
 
-A camera that is held about level sees every joint rise and fall as all other cameras do, whatever side it
-looks from. So each candidate is described by the heights of its limb joints over the pelvis, in its own
-size, over time; two candidates of two views are as alike as these heights, each less its mean over time,
-correlate. Chosen is the combination, one candidate a view, that is most alike over all pairs of views.
-Somebody who hardly moves has nothing to compare: there, and among equals, the more prominent one wins.
+In the pictures of cameras held about level, every joint rises and falls alike, whatever their azimuth. So
+each candidate is described by the heights of its limb joints over the pelvis, in parts of its own size, over
+time. The likeness of two candidates of two views is the correlation of these heights, each less its mean over
+time. The combination of one candidate a view with the highest mean likeness over all pairs of views is
+selected. A person who hardly moves has nothing to correlate: there, and among equals, the most prominent one
+is selected.
 """
 
 from __future__ import annotations

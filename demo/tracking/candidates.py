@@ -1,4 +1,7 @@
-"""What the first pass sees, frame by frame, kept small: half an hour of people is millions of joints."""
+"""Boxes and keypoint candidates of the first pass, frame by frame, in little memory.
+
+Half an hour of people is millions of joints.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ _NUMBERS = 2 * 17 * 3  # of a person's keypoints: both candidates of every joint
 
 
 class CandidateStore(Sequence[list[TrackedBox]]):
-    """Everybody's boxes and keypoints in flat arrays that only grow: 450 bytes a person and frame.
+    """Boxes and keypoint candidates of all people, in flat arrays that only grow.
 
-    Reads like a list of `TrackedBox` lists, which are made anew each time they are asked for.
+    They take 450 bytes a person and frame. A sequence of `TrackedBox` lists, one a frame, which are created
+    on each access.
     """
 
     def __init__(self) -> None:
@@ -28,7 +32,7 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         self._keypoints = array("f")
 
     def add(self, people: Sequence[TrackedBox], keypoints: Floats) -> None:
-        """The next frame: its people and their keypoints (people, 2, 17, 3)."""
+        """Append a frame: its people and their keypoint candidates (people, 2, 17, 3)."""
         for person in people:
             self._ids.append(person.person_id)
             self._boxes.extend(person.box.tolist())
@@ -62,7 +66,7 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         ]
 
     def keypoints(self) -> Iterator[Floats]:
-        """Each frame's keypoints (people, 2, 17, 3)."""
+        """Yield each frame's keypoint candidates (people, 2, 17, 3)."""
         for first, end in zip(self._ends[:-1], self._ends[1:], strict=True):
             part = self._keypoints[first * _NUMBERS : end * _NUMBERS]
             yield np.array(part, np.float32).reshape(-1, 2, 17, 3)

@@ -1,18 +1,16 @@
-"""Left or right: decided over time, where a single frame does not tell.
+"""Left/right swaps and occluded joints of one person, corrected over time.
 
-A keypoint network finds a foot more easily than it tells whose side it is of. So both feet are not seldom
-found on the same one, and in the next frame on the other. The second summits of the heatmaps hold the foot
-that was overlooked: of the candidates of both sides, those are taken over the whole clip that the network
-believes in, that move little, and that share a place only where it insists (Viterbi 1967).
+A keypoint network localises a foot more reliably than its side. So it may find both feet on the same foot,
+and on the other one in the next frame. The second peak of each heatmap then holds the missed foot. One
+candidate a side is selected over the whole clip by Viterbi (1967): with a high score, little motion, and a
+cost where left and right share a place.
 
-Then sides are exchanged where bodies would leap otherwise. Who looks down or whose face is covered may be
-taken for somebody seen from behind, and surely so, for a second on end: what the network says in a frame it
-says in the next ones, errors included. So all frames of a second count little more than one look, whereas
-a shoulder that leaps to the other one's place counts in full.
+Then sides are swapped where joints would jump otherwise. When the face is hidden the network can swap left
+and right, confidently and for a second or more. Its errors are correlated over time, so per-frame scores are
+scaled by dt / 1.6 s, while a jump is charged in full.
 
-Where left and right stay in one place all the same, one of them is hidden, or was overlooked: the one that
-came there from elsewhere, and that leaves it again. Its score is lowered, and it does not leap: from where it
-was seen last it goes behind its counterpart in half a second's time, and comes out again likewise.
+Where left and right still share a place, one of them is occluded or was missed. Of a pair that collapses onto
+one point, the joint that jumped there is occluded. It is moved there and back over 0.5 s, with a lower score.
 """
 
 from __future__ import annotations
@@ -26,25 +24,25 @@ from lifter.skeletons import COCO_17
 _LEFT, _RIGHT = np.array(COCO_17.left[2:]), np.array(COCO_17.right[2:])  # from the shoulders down
 _FACE = np.arange(5)
 _LEFT_CHOICE, _RIGHT_CHOICE = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # candidates in four states
-_EXCHANGED, _HIDDEN = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # side that is hidden, in four states
+_SWAPPED, _OCCLUDED = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # swap, occluded side in four states
 
 # in units of a joint's score, which is its heatmap's height
 _JUMP_COST = 1.0  # of a joint that moves from frame to frame by _JUMP or more; in proportion below
 _JUMP = 0.2  # of the box's longer side
 _SHARING_COST = 0.4  # of the higher score, where left and right are within _SAME_PLACE
 _SAME_PLACE = 0.03  # of the box's longer side
-_NO_CANDIDATE = 1e3
-_HIDING_COST = 0.3  # of a joint that goes behind its counterpart, or comes out again, wherever that is
-_HIDDEN_SCORE = 0.4  # what is left of its score meanwhile
-_LEAP = 0.1  # of the box's longer side: nearer, it went there by itself
-_WAY = 0.5  # seconds that it takes where it would leap
+_MISSING_COST = 1e3  # of a candidate that is not there
+_OCCLUSION_COST = 0.3  # of a joint that becomes occluded or visible again, at any distance
+_OCCLUDED_SCORE_FACTOR = 0.4  # what an occluded joint keeps of its score
+_MIN_OFFSET = 0.1  # of the box's longer side: a joint nearer to its counterpart is not interpolated
+_OCCLUSION_SECONDS = 0.5  # seconds in which an interpolated joint reaches its counterpart
 
-_LOOK = 1.6  # seconds of frames that count as one look at a person
-_LONGEST_STEP = 0.1  # seconds from frame to frame, after which a body may be anywhere
+_CORRELATION_SECONDS = 1.6  # seconds over which the network's errors are correlated
+_MAX_STEP_SECONDS = 0.1  # seconds from frame to frame, after which a body may be anywhere
 
 
 def fix_left_right(candidates: Floats, boxes: Floats, times: NDArray[np.float64]) -> Floats:
-    """One person's keypoints over a clip of T frames.
+    """Return one person's keypoints over a clip of T frames, with consistent sides.
 
     Args:
         candidates: (T, 2, 17, 3) COCO-17 x, y in pixels and score: each joint's first and second choice,
@@ -54,93 +52,104 @@ def fix_left_right(candidates: Floats, boxes: Floats, times: NDArray[np.float64]
 
     Returns:
         (T, 17, 3): of shoulders, elbows, wrists, hips, knees and ankles one candidate of either side each, of
-        eyes and ears the first of either side. Joints hidden by their counterparts have a lower score and
-        are between where they were seen and their counterparts.
+        eyes and ears the first of either side. Joints occluded by their counterparts have a lower score and
+        lie between their last or next visible place and their counterparts.
     """
     if len(candidates) == 0:
         return candidates[:, 0].copy()
     size = np.nan_to_num(np.max(boxes[:, 2:] - boxes[:, :2], axis=1), nan=1.0)
-    return _without_leaps(_believed(candidates, size[:, None, None]), size[:, None], times)
+    return _remove_swaps(_select_candidates(candidates, size[:, None, None]), size[:, None], times)
 
 
-def _believed(candidates: Floats, size: Floats) -> Floats:
-    """(T, 17, 3) of candidates (T, 2, 17, 3), for boxes of sizes (T, 1, 1)."""
+def _select_candidates(candidates: Floats, size: Floats) -> Floats:
+    """Select (T, 17, 3) of candidates (T, 2, 17, 3), for boxes of sizes (T, 1, 1)."""
     keypoints = candidates[:, 0].copy()
     left, right = candidates[:, :, _LEFT], candidates[:, :, _RIGHT]  # (T, 2, pairs, 3)
-    shared = _apart(left[:, _LEFT_CHOICE], right[:, _RIGHT_CHOICE]) < _SAME_PLACE * size
+    shared = _distance(left[:, _LEFT_CHOICE], right[:, _RIGHT_CHOICE]) < _SAME_PLACE * size
     higher = np.maximum(left[:, :1, :, 2], right[:, :1, :, 2])
     cost: Floats = np.where(shared, np.float32(_SHARING_COST) * higher, np.float32(0))
     change = np.zeros((len(cost) - 1, 4, 4, len(_LEFT)), np.float32)
     for side, choice in ((left, _LEFT_CHOICE), (right, _RIGHT_CHOICE)):
         known = side[..., 2].copy()
-        known[:, 1][np.isnan(side[:, 1, :, 0])] = -_NO_CANDIDATE
+        known[:, 1][np.isnan(side[:, 1, :, 0])] = -_MISSING_COST
         cost -= known[:, choice]
-        change += _effort(side[:-1, :, None], side[1:, None], size[1:, None])[:, choice][:, :, choice]
-    best = _cheapest(cost, change)[:, None]
+        change += _motion_cost(side[:-1, :, None], side[1:, None], size[1:, None])[:, choice][:, :, choice]
+    best = _viterbi(cost, change)[:, None]
     for side, joints, choice in ((left, _LEFT, _LEFT_CHOICE), (right, _RIGHT, _RIGHT_CHOICE)):
         keypoints[:, joints] = np.take_along_axis(side, choice[best][..., None], axis=1)[:, 0]
     return keypoints
 
 
-def _without_leaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) -> Floats:
-    """(T, 17, 3) with left and right exchanged here and there, for boxes of sizes (T, 1)."""
+def _remove_swaps(keypoints: Floats, size: Floats, times: NDArray[np.float64]) -> Floats:
+    """Swap left and right of keypoints (T, 17, 3) where that removes jumps, for boxes of sizes (T, 1)."""
     sides = np.stack([keypoints[:, _LEFT], keypoints[:, _RIGHT]], axis=1)  # (T, 2, pairs, 3)
-    scores, shared = sides[..., 2], _apart(sides[:, 0], sides[:, 1]) < _SAME_PLACE * size
+    scores, shared = sides[..., 2], _distance(sides[:, 0], sides[:, 1]) < _SAME_PLACE * size
     steps = np.diff(times)
-    looks = np.clip(np.append(steps, steps[-1:] if len(steps) else _LOOK) / _LOOK, 0, 1)[:, None, None]
-    cost = np.asarray(looks * _EXCHANGED[:, None] * scores.sum(axis=1, keepdims=True), np.float32)
-    effort = _effort(sides[:-1, :, None], sides[1:, None], size[1:, :, None, None])
+    durations = np.append(steps, steps[-1:] if len(steps) else _CORRELATION_SECONDS)
+    weights = np.clip(durations / _CORRELATION_SECONDS, 0, 1)[:, None, None]
+    cost = np.asarray(weights * _SWAPPED[:, None] * scores.sum(axis=1, keepdims=True), np.float32)
+    motion = _motion_cost(sides[:-1, :, None], sides[1:, None], size[1:, :, None, None])
     change = np.zeros((len(steps), 4, 4, len(_LEFT)), np.float32)
     for side in (0, 1):
-        place = side ^ _EXCHANGED  # whose joint this side has, in each state
-        hidden = shared[:, None] & np.equal(_HIDDEN, side)[:, None]  # (T, 4, pairs)
-        cost += looks * hidden * scores[:, place]
-        before, after = hidden[:-1, :, None], hidden[1:, None]
-        moves = np.where(before | after, np.float32(_HIDING_COST), effort[:, place][:, :, place])
+        source = side ^ _SWAPPED  # the side that this side's joint was labelled as, in each state
+        occluded = shared[:, None] & np.equal(_OCCLUDED, side)[:, None]  # (T, 4, pairs)
+        cost += weights * occluded * scores[:, source]
+        before, after = occluded[:-1, :, None], occluded[1:, None]
+        moves = np.where(before | after, np.float32(_OCCLUSION_COST), motion[:, source][:, :, source])
         change += np.where(before & after, np.float32(0), moves)
-    change[steps > _LONGEST_STEP] = 0
-    best = _cheapest(cost, change)
-    exchanged = np.empty(keypoints.shape[:2], bool)
-    exchanged[:, _LEFT] = exchanged[:, _RIGHT] = _EXCHANGED[best] == 1
-    exchanged[:, _FACE] = exchanged[:, _LEFT[:1]]  # too small to leap, it goes with the shoulders
-    chosen = np.where(exchanged[..., None], keypoints[:, COCO_17.mirror], keypoints)
+    change[steps > _MAX_STEP_SECONDS] = 0
+    best = _viterbi(cost, change)
+    swapped = np.empty(keypoints.shape[:2], bool)
+    swapped[:, _LEFT] = swapped[:, _RIGHT] = _SWAPPED[best] == 1
+    swapped[:, _FACE] = swapped[:, _LEFT[:1]]  # too small to jump, so the face is swapped with the shoulders
+    chosen = np.where(swapped[..., None], keypoints[:, COCO_17.mirror], keypoints)
     for side, joints, others in ((0, _LEFT, _RIGHT), (1, _RIGHT, _LEFT)):
-        hidden = shared & (_HIDDEN[best] == side)
-        chosen[:, joints, 2] *= np.where(hidden, np.float32(_HIDDEN_SCORE), 1)
-        apart = chosen[:, joints, :2] - chosen[:, others, :2]
-        leaps = _apart(chosen[:, joints], chosen[:, others]) > _LEAP * size
-        chosen[:, joints, :2] += _ways(np.where(leaps[..., None], apart, 0), hidden, times)
+        occluded = shared & (_OCCLUDED[best] == side)
+        chosen[:, joints, 2] *= np.where(occluded, np.float32(_OCCLUDED_SCORE_FACTOR), 1)
+        offsets = chosen[:, joints, :2] - chosen[:, others, :2]
+        far = _distance(chosen[:, joints], chosen[:, others]) > _MIN_OFFSET * size
+        chosen[:, joints, :2] += _occlusion_offsets(np.where(far[..., None], offsets, 0), occluded, times)
     return chosen
 
 
-def _ways(apart: Floats, hidden: NDArray[np.bool_], times: NDArray[np.float64]) -> Floats:
-    """(T, P, 2): how far joints that are hidden in some frames (T, P) still are from their counterparts, or
-    are again; `apart` (T, P, 2) is how far they are where they are seen."""
-    ways = np.zeros_like(apart)
-    for pair in range(hidden.shape[1]):
-        edges = np.flatnonzero(np.diff(hidden[:, pair].astype(int), prepend=0, append=0))
+def _occlusion_offsets(offsets: Floats, occluded: NDArray[np.bool_], times: NDArray[np.float64]) -> Floats:
+    """Interpolate the offsets (T, P, 2) of occluded joints from their counterparts, in pixels.
+
+    Args:
+        offsets: (T, P, 2) pixels from the counterpart to the joint, used in the visible frames at both ends.
+        occluded: (T, P).
+        times: (T,) seconds.
+    """
+    interpolated = np.zeros_like(offsets)
+    for pair in range(occluded.shape[1]):
+        edges = np.flatnonzero(np.diff(occluded[:, pair].astype(int), prepend=0, append=0))
         for first, end in edges.reshape(-1, 2):
-            seen = [frame for frame in (first - 1, end) if 0 <= frame < len(times)]
-            lasting = times[min(end, len(times) - 1)] - times[max(first - 1, 0)]
-            lasting = np.clip(lasting, 1e-6, _WAY)  # clocks of broken clips stand still
-            for frame in seen:
-                left = np.clip(1 - np.abs(times[first:end] - times[frame]) / lasting, 0, 1)
-                ways[first:end, pair] += left[:, None] * apart[frame, pair]
-    return ways
+            visible = [frame for frame in (first - 1, end) if 0 <= frame < len(times)]
+            duration = times[min(end, len(times) - 1)] - times[max(first - 1, 0)]
+            duration = np.clip(duration, 1e-6, _OCCLUSION_SECONDS)  # times of broken clips may not grow
+            for frame in visible:
+                share = np.clip(1 - np.abs(times[first:end] - times[frame]) / duration, 0, 1)
+                interpolated[first:end, pair] += share[:, None] * offsets[frame, pair]
+    return interpolated
 
 
-def _effort(before: Floats, after: Floats, size: Floats) -> Floats:
-    """Of moving from one place (..., 3) to another, for boxes of a size (...,); 0 if either is unknown."""
-    return np.asarray(_JUMP_COST * np.nan_to_num(np.minimum(_apart(before, after) / (_JUMP * size), 1)))
+def _motion_cost(before: Floats, after: Floats, size: Floats) -> Floats:
+    """Return the cost of moving between places (..., 3), for box sizes (...,); 0 if either is unknown."""
+    return np.asarray(_JUMP_COST * np.nan_to_num(np.minimum(_distance(before, after) / (_JUMP * size), 1)))
 
 
-def _apart(first: Floats, second: Floats) -> Floats:
-    """Distances (...,) of points (..., 3), in pixels."""
+def _distance(first: Floats, second: Floats) -> Floats:
+    """Return the distances (...,) of points (..., 3), in pixels."""
     return np.asarray(np.linalg.norm(first[..., :2] - second[..., :2], axis=-1))
 
 
-def _cheapest(cost: Floats, change: Floats) -> NDArray[np.intp]:
-    """The states (T, P) of P chains whose costs (T, S, P) and changes (T - 1, S, S, P) add up to least."""
+def _viterbi(cost: Floats, change: Floats) -> NDArray[np.intp]:
+    """Return the states (T, P) of P chains with the least total cost (Viterbi 1967).
+
+    Args:
+        cost: (T, S, P) of each of S states.
+        change: (T - 1, S, S, P) of going from one state to another.
+    """
     total = cost[0]
     before = np.empty((len(change), *cost.shape[1:]), np.int8)
     for step, (own, moving) in enumerate(zip(cost[1:], change, strict=True)):

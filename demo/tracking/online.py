@@ -1,7 +1,7 @@
-"""Boxes -> ids, frame by frame: what goes with the decoder and sees the past only.
+"""Online tracking: ids for the boxes of each frame, from the frames before only.
 
-Every frame's boxes get an id at once, so that keypoints can be found in the same pass.
-`demo.tracking.tracklets` then sees the whole clip and merges these ids into people.
+Every frame's boxes get an id at once, so that keypoints can be estimated in the same pass.
+`demo.tracking.tracklets` then merges these ids into people over the whole clip.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from demo.types import Detections, Floats, TrackedBox
 Doubles = NDArray[np.float64]
 
 MIN_SCORE = 0.1  # the library drops detections that are no stronger
-SAME_PLACE = 0.5  # IoU with where somebody was lost: above, a weak detection is this person
-SAME_PERSON_OVERLAP = 0.75  # of the smaller of two boxes within the other: above, they show the same person
+LOST_TRACK_IOU = 0.5  # with the box of a lost track: above, a weak detection continues it
+SAME_PERSON_OVERLAP = 0.75  # of the smaller of two boxes: above, they show the same person
 
 
 @dataclass
-class _Seen:
-    """Where an online track was seen last, and how fast its centre moved (pixels per second)."""
+class _OnlineTrack:
+    """An online track at its last detection.
+
+    time: seconds. box: (4,) pixels. velocity: (2,) of the centre, pixels a second. clear: seconds of the last
+    detection that scored above `MIN_SCORE`.
+    """
 
     time: float
     box: Doubles
     velocity: Doubles
-    clear: float  # when they were last seen more than faintly
+    clear: float
 
     def at(self, time: float) -> Floats:
         """The box moved on to `time`, at constant velocity and size."""
@@ -40,16 +44,16 @@ class _Seen:
 class PersonTracker:
     """Online ids by C-BIoU (Yang et al., WACV 2023: Kalman boxes matched by the IoU of enlarged boxes).
 
-    Enlarged boxes still overlap when somebody jumps or is filmed at 5 frames a second, where plain IoU
-    loses people. Times, not frame counts, drive the filter: variable frame rates are fine.
+    Enlarged boxes still overlap when a person jumps or is filmed at 5 frames a second, where plain boxes do
+    not. The filter runs on times, not frame counts, so frame rates may vary.
 
     Args:
         fps: average frame rate.
         detect_every: the detector runs on every n-th frame (`update` gets None on the others).
-        start: a detection below this score never starts a person; weaker ones only continue one, or find one
-            again where they were lost.
-        lost: seconds after which the id of a person who is not seen, or but faintly, is given up.
-        coast: seconds for which an unseen person still gets a box, moved on at constant velocity.
+        start: a detection below this score never starts a track; it can only continue one, or recover a lost
+            one near its last box.
+        lost: seconds without a detection above `MIN_SCORE` after which a track ends.
+        coast: seconds for which an undetected person still gets a box, extrapolated at constant velocity.
     """
 
     def __init__(
@@ -70,12 +74,14 @@ class PersonTracker:
         self._coast = coast
         self._time = -np.inf
         self._detected = -np.inf  # when the detector ran last
-        self._seen: dict[int, _Seen] = {}
+        self._tracks: dict[int, _OnlineTrack] = {}
         self._ids: dict[int, int] = {}  # the library's id -> ours
-        self._unnumbered: set[int] = set()  # our ids of the last frame that the library has no number for
+        self._unnumbered: set[int] = set()  # our ids of the last frame without an id of the library
 
     def update(self, detections: Detections | None, time: float) -> list[TrackedBox]:
-        """Ids for one frame's detections, and moved-on boxes (`observed` False) for people not seen in it.
+        """Assign ids to one frame's detections.
+
+        Undetected people get extrapolated boxes, `observed` False.
 
         Args:
             detections: None when the detector did not run on this frame.
@@ -84,7 +90,7 @@ class PersonTracker:
         self._time = time if time > self._time else self._time + self._step
         boxes = [] if detections is None else self._observe(detections)
         seen_now = {box.person_id for box in boxes}
-        for person, seen in list(self._seen.items()):
+        for person, seen in list(self._tracks.items()):
             if person in seen_now:
                 continue
             if self._time - seen.time <= self._coast or seen.time >= self._detected:
@@ -92,7 +98,7 @@ class PersonTracker:
         return boxes
 
     def _observe(self, detections: Detections) -> list[TrackedBox]:
-        """Feed the library; every detection that continues or starts a person comes back with our id."""
+        """Update the library's tracker; return detections that continue or start a track, with our ids."""
         import supervision as sv
 
         self._detected = self._time
@@ -109,63 +115,68 @@ class PersonTracker:
         boxes: dict[int, TrackedBox] = {}
 
         def add(person: int, box: Doubles, score: float) -> None:
-            self._remember(person, box, score)
+            self._update_track(person, box, score)
             boxes[person] = TrackedBox(person, box.astype(np.float32), score, True)
 
         for index in np.flatnonzero(ids >= 0).tolist():
             box = tracked.xyxy[index]
-            add(self._known(int(ids[index]), box, unnumbered), box, float(scores[index]))
+            add(self._person_id(int(ids[index]), box, unnumbered), box, float(scores[index]))
         for index in np.flatnonzero(ids < 0).tolist():
-            # The library finds lost people again by sure detections only, but who is in a pose that the
-            # detector hardly knows is still about where they were lost.
+            # The library recovers lost tracks by strong detections only. In a rare pose a person scores low
+            # but is still near the last box.
             sure = scores[index] >= self._start
-            person = self._lost_at(tracked.xyxy[index], unnumbered if sure else self._seen, boxes)
+            person = self._find_lost(tracked.xyxy[index], unnumbered if sure else self._tracks, boxes)
             if person is None:
                 if not sure:
                     continue
-                person = self._new_id()  # the library holds its id back until somebody is seen twice
+                person = self._new_id()  # the library assigns an id after two detections only
             self._unnumbered.add(person)
             add(person, tracked.xyxy[index], float(scores[index]))
-        # A detector that hardly sees somebody is still right about the place, where they were a moment ago.
+        # A faint detection is reliable where a track had a clear one a moment ago.
         faint = detections.scores <= MIN_SCORE
-        clear = [person for person, seen in self._seen.items() if self._time - seen.clear <= self._lost]
+        clear = [person for person, seen in self._tracks.items() if self._time - seen.clear <= self._lost]
         for box, score in zip(
             detections.boxes[faint].astype(np.float64), detections.scores[faint], strict=True
         ):
-            person = self._lost_at(box, clear, boxes)
+            person = self._find_lost(box, clear, boxes)
             if person is not None:
                 self._unnumbered.add(person)
                 add(person, box, float(score))
         return list(boxes.values())
 
-    def _lost_at(self, box: Doubles, people: Iterable[int], there: Mapping[int, TrackedBox]) -> int | None:
-        """Who of some people was lost a moment ago where the box is, unless it shows one who is there."""
-        if any(within(box, other.box.astype(np.float64)) > SAME_PERSON_OVERLAP for other in there.values()):
+    def _find_lost(
+        self, box: Doubles, people: Iterable[int], present: Mapping[int, TrackedBox]
+    ) -> int | None:
+        """Return the lost one of `people` whose box overlaps this one most, None without enough overlap.
+
+        None also if the box is within one of the `present` people.
+        """
+        if any(within(box, other.box.astype(np.float64)) > SAME_PERSON_OVERLAP for other in present.values()):
             return None
         overlap = {
             person: max(iou(seen.box, box), iou(seen.at(self._time).astype(np.float64), box))
-            for person, seen in ((person, self._seen[person]) for person in people)
-            if person not in there and self._time - seen.time <= self._lost
+            for person, seen in ((person, self._tracks[person]) for person in people)
+            if person not in present and self._time - seen.time <= self._lost
         }
         nearest = max(overlap, key=lambda person: overlap[person], default=None)
-        return nearest if nearest is not None and overlap[nearest] > SAME_PLACE else None
+        return nearest if nearest is not None and overlap[nearest] > LOST_TRACK_IOU else None
 
-    def _known(self, number: int, box: Doubles, unnumbered: set[int]) -> int:
-        """Our id for the library's; a number met for the first time belongs to the nearest without one."""
+    def _person_id(self, number: int, box: Doubles, unnumbered: set[int]) -> int:
+        """Return our id for the library's; a new number belongs to the nearest track without one."""
         if number not in self._ids:
-            nearest = max(unnumbered, key=lambda person: iou(self._seen[person].box, box), default=None)
+            nearest = max(unnumbered, key=lambda person: iou(self._tracks[person].box, box), default=None)
             if nearest is not None:
                 unnumbered.remove(nearest)
-                # they may have been lost by the library under another number
+                # the library may have lost this track under another number
                 self._ids = {other: person for other, person in self._ids.items() if person != nearest}
             self._ids[number] = self._new_id() if nearest is None else nearest
         return self._ids[number]
 
     def _new_id(self) -> int:
-        return len(self._seen) + 1
+        return len(self._tracks) + 1
 
-    def _remember(self, person: int, box: Doubles, score: float) -> None:
-        last = self._seen.get(person)
+    def _update_track(self, person: int, box: Doubles, score: float) -> None:
+        last = self._tracks.get(person)
         clear = self._time if last is None or score > MIN_SCORE else last.clear
         velocity = np.zeros(2)
         if last is not None:
@@ -173,4 +184,4 @@ class PersonTracker:
             measured = (centre(box) - centre(last.box)) / elapsed
             weight = 1 - np.exp(-elapsed / 0.1)  # a tenth of a second evens out the detector's jitter
             velocity = last.velocity + weight * (measured - last.velocity)
-        self._seen[person] = _Seen(self._time, box.astype(np.float64), velocity, clear)
+        self._tracks[person] = _OnlineTrack(self._time, box.astype(np.float64), velocity, clear)

@@ -1,7 +1,7 @@
 """Merge online ids into people in one pass over the whole clip.
 
 `merge_tracklets` joins consecutive tracklets of a person, bridges short gaps, drops false positives and
-numbers people by saliency. Its `mapping` goes from online ids to people. `choose_people` selects those that
+numbers people by saliency. Its `mapping` goes from online ids to people. `select_person` selects those that
 the user asked for.
 """
 
@@ -37,9 +37,9 @@ class BoxTrack:
 
 @dataclass(frozen=True)
 class MergedTracks:
-    """People by prominence (ids 1, 2, ...), and the person that each kept online id belongs to.
+    """People by saliency (ids 1, 2, ...), and the person that each kept online id belongs to.
 
-    Where two online ids of one person have a box in a frame, the observed one is right, the other a guess.
+    Where two online ids of one person have a box in a frame, the observed one counts.
     """
 
     tracks: tuple[BoxTrack, ...]
@@ -97,15 +97,15 @@ def merge_tracklets(
         size: width and height of the frame in pixels.
         detect_every: as given to `PersonTracker`: the frames between two detections are always bridged.
         bridge: gaps of up to so many seconds get boxes by linear interpolation, `observed` False.
-        join: a tracklet that goes on, at most so many seconds later, where another one ended (same place
-            or same course, like size) is the same person.
+        join: a tracklet that starts at most so many seconds after another one ended, at the same place or on
+            the same course and with a similar size, is the same person.
         shortest: a person must be in the picture for so many seconds, or for an eighth of a shorter clip.
-        weakest: who never scored so much and is there for less than half of the clip was no person.
+        weakest: a track that never scores so much and covers less than half of the clip is a false positive.
     """
     at = np.asarray(times, np.float64)
     step = float(np.median(np.diff(at))) if len(at) > 1 else 1.0
     bridge = max(bridge, 1.5 * detect_every * step)
-    people = _join(_absorb(_collect(frames), at, bridge), at, join)
+    people = _join(_merge_duplicates(_collect(frames), at, bridge), at, join)
     length = len(at) * step
 
     def real(person: _Tracklet) -> bool:
@@ -113,10 +113,10 @@ def merge_tracklets(
         seen_well = person.scores.max() >= weakest or span >= length / 2
         return bool(seen_well and span >= min(shortest, length / 8) - 1e-9)
 
-    people = sorted(filter(real, people), key=lambda person: (-_prominence(person, size), person.ids))
+    people = sorted(filter(real, people), key=lambda person: (-_saliency(person, size), person.ids))
     tracks = []
     for number, person in enumerate(people, 1):
-        boxes = _spread(person, at, bridge)
+        boxes = _bridge_gaps(person, at, bridge)
         if len(at) - 1 - person.frames[-1] < detect_every:
             boxes[person.frames[-1] + 1 :] = person.boxes[
                 -1
@@ -161,19 +161,20 @@ def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:
     return tracklets
 
 
-def _absorb(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
-    """Dissolve second boxes of one person: detectors box a bent body once whole and once without a leg.
+def _merge_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
+    """Merge second boxes of one person: detectors box a bent body once whole and once without a leg.
 
-    Such a tracklet is shorter than the person's own, lies inside it while both are there and shares edges
-    with it. Frames with only the second box go to the person. Somebody standing in front of or behind
-    another lives as long, or was elsewhere before, and is left alone.
+    A duplicate is shorter than the person's own tracklet, lies inside it where both exist, and shares edges
+    with it. Frames with only the second box go to the person. The tracklet of a person in front of or behind
+    another lasts as long, or starts elsewhere, and is kept.
     """
     people: list[_Tracklet] = []
     for tracklet in sorted(tracklets, key=lambda tracklet: -len(tracklet.frames)):
         for index, person in enumerate(people):
-            boxes = _spread(person, times, bridge)[tracklet.frames]
+            boxes = _bridge_gaps(person, times, bridge)[tracklet.frames]
             both = np.isfinite(boxes[:, 0])
-            if not 0 < both.sum() <= len(person.frames) / 2 or not _same(boxes[both], tracklet.boxes[both]):
+            brief = 0 < both.sum() <= len(person.frames) / 2
+            if not brief or not _is_partial_box(boxes[both], tracklet.boxes[both]):
                 continue
             if not both.all():
                 people[index] = _merge([person, tracklet.only(~both)])
@@ -183,15 +184,15 @@ def _absorb(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_
     return people
 
 
-def _same(whole: Doubles, part: Doubles) -> bool:
-    """Whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two or more of its edges."""
+def _is_partial_box(whole: Doubles, part: Doubles) -> bool:
+    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two or more edges."""
     scale = np.tile(whole[:, 2:] - whole[:, :2], 2)
     shared = (np.abs(whole - part) <= 0.15 * scale).sum(1)
     return bool(np.median(within(whole, part)) >= 0.75 and np.median(shared) >= 2)
 
 
 def _merge(parts: list[_Tracklet]) -> _Tracklet:
-    """One tracklet of several that have no frame in common."""
+    """Concatenate tracklets that have no frame in common."""
     frames = np.concatenate([part.frames for part in parts])
     order = np.argsort(frames)
     return _Tracklet(
@@ -203,7 +204,7 @@ def _merge(parts: list[_Tracklet]) -> _Tracklet:
 
 
 def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_Tracklet]:
-    """Chain tracklets end to start, the assignment of least total cost first settling rival claims."""
+    """Chain tracklets end to start, by the assignment of least total cost."""
     from scipy.optimize import linear_sum_assignment
 
     if not tracklets:
@@ -221,10 +222,10 @@ def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_T
 
 
 def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> float:
-    """How badly `then` continues `first`: 0 perfect, at most about 2 when plausible, infinite when not.
+    """Return the cost of `then` continuing `first`: 0 perfect, about 2 at most when plausible, else infinite.
 
     Distances are in long sides of the boxes, because a person near the camera moves more pixels. Sizes are
-    compared by area: whoever bends, jumps or turns a somersault keeps it better than height or width.
+    compared by area: in bends, jumps and somersaults it changes less than height and width.
     """
     gap = float(times[then.frames[0]] - times[first.frames[-1]])
     if not 0 < gap <= longest:
@@ -232,7 +233,7 @@ def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> 
     before, after = first.boxes[-1], then.boxes[0]
     growth = abs(float(np.log(then.side(times, end=False) / first.side(times, end=True))))
     step = centre(after) - centre(before)
-    # it stood still, went on as before, or had come the way it goes now
+    # standing still, at the velocity before the gap, or at the velocity after it
     courses = (np.zeros(2), first.velocity(times, end=True), then.velocity(times, end=False))
     scale = np.mean([(box[2:] - box[:2]).max() for box in (before, after)])
     miss = min(float(np.linalg.norm(step - gap * course)) for course in courses) / float(scale)
@@ -241,16 +242,16 @@ def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> 
     return miss + growth + gap / longest
 
 
-def _prominence(person: _Tracklet, size: tuple[int, int]) -> float:
-    """Area of the boxes summed over frames, each weighted by how near the middle of the frame it is."""
+def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
+    """Return the area of the boxes summed over frames, weighted by nearness to the middle of the frame."""
     width, height = size
     offset = centre(person.boxes) / (width, height) - 0.5
     prior = np.exp(-0.5 * ((offset / 0.35) ** 2).sum(-1))
     return float((area(person.boxes) * prior).sum())
 
 
-def _spread(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
-    """A person's boxes (T, 4) over all frames: gaps of up to `bridge` seconds filled, NaN elsewhere."""
+def _bridge_gaps(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
+    """Interpolate a person's boxes (T, 4) in gaps of up to `bridge` seconds; NaN elsewhere."""
     boxes = np.full((len(times), 4), np.nan)
     boxes[person.frames] = person.boxes
     for before, after in pairwise(person.frames):

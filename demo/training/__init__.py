@@ -1,15 +1,17 @@
-"""Training of the two networks that look at pictures.
+"""Training of the person detector and of the 2D keypoint network.
 
-labels      people's crops with keypoints, as they lie on disk
-augment     a crop as it might have been photographed
-targets     heatmaps to learn, and how far a network is from them
-muon        the optimiser
-ahead       batches drawn while the networks work
-pose        the training of HRNet
-teacher     what another keypoint network sees in the same crops
-hints       what HRNet may borrow from a detector's features
-relabel     more crops: a teacher's keypoints on the detector's pictures
-detector    the training of the person detector, by ultralytics' own trainer
-collage     pictures put together from others
-imitation   a detector learns to answer like another in collages
+crops_dataset          crops of people with keypoints, on disk
+augment                augmentation of crops
+heatmap_loss           target heatmaps, and the losses on them
+muon                   the optimiser
+ahead                  batches drawn while the networks run
+pose                   the training of HRNet
+pose_distillation      heatmaps and features of a teacher keypoint network
+feature_distillation   a detector's features as hints for HRNet
+net2net                growing, freezing and averaging of HRNet
+batch_norm             batch normalisation statistics of averaged weights
+pseudo_labels          further crops: a teacher's keypoints on the detector's pictures
+detector               the training of the person detector, by ultralytics' own trainer
+mosaics                pictures composed of others
+detector_distillation  a detector distilled from another on mosaics
 """

@@ -11,12 +11,14 @@ from common.command_line import run
 from common.errors import UserError
 
 app = typer.Typer(
-    help="Train the networks that look at pictures.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Train the person detector and the 2D keypoint network.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
 _Data = Annotated[Path, typer.Option(help="Folder of the labelled pictures.")]
 _Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the weights.")]
-_Seed = Annotated[int, typer.Option(help="Everything drawn depends on it.")]
+_Seed = Annotated[int, typer.Option(help="Of all random numbers.")]
 _Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
@@ -49,7 +51,7 @@ def pose(
         bool, typer.Option("--keep-start", help="Train from stage 2 on only: a third less time a step.")
     ] = False,
     gentle: Annotated[
-        bool, typer.Option("--gentle", help="Change the pictures less, to end a training with.")
+        bool, typer.Option("--gentle", help="Augment less, for the end of a training.")
     ] = False,
     seed: _Seed = 1,
     device: _Device = "cpu",
@@ -94,8 +96,8 @@ def pose(
     )
     with Progress(disable=not team.first) as bars:
         task = bars.add_task("training", total=steps)
-        looking = Teacher(teacher) if teacher else None
-        for state in train(model, config, people, held_out, out, settings, detector, looking, team):
+        teaching = Teacher(teacher) if teacher else None
+        for state in train(model, config, people, held_out, out, settings, detector, teaching, team):
             bars.update(task, completed=state.step, description=f"loss {state.loss:.3f}")
             if state.pck is not None:
                 bars.console.print(f"step {state.step}: PCK@0.1 of held-out people {state.pck:.3f}")
@@ -110,7 +112,7 @@ def pose(
 @app.command()
 def blend(
     first: Annotated[Path, typer.Option(help="Weights of HRNet that a training began from.")],
-    second: Annotated[Path, typer.Option(help="Weights that it ended with.")],
+    second: Annotated[Path, typer.Option(help="Weights at the end of that training.")],
     out: Annotated[Path, typer.Option(help="File for the weights between them.")],
     share: Annotated[float, typer.Option(min=0, max=1, help="0 is the first, 1 the second.")] = 0.5,
     data: Annotated[
@@ -149,22 +151,22 @@ def relabel(
     out: Annotated[Path, typer.Option(help="Folder for the crops and their labels.")],
     teacher: Annotated[Path, typer.Option(help="Weights of a keypoint network.")],
     smallest: Annotated[
-        int, typer.Option(min=1, help="Pixels of a box's long side: of smaller people nobody sees elbows.")
+        int, typer.Option(min=1, help="Pixels of a box's long side; elbows of smaller people are invisible.")
     ] = 48,
     device: _Device = "cpu",
 ) -> None:
-    """Let a keypoint network label the people in a detector's pictures, for `pose --data`."""
+    """Label the people in a detector's pictures by a keypoint network, for `pose --data`."""
     from rich.progress import Progress
 
     from demo.pose.estimator import load_pose
     from demo.training.pseudo_labels import label_people
 
-    looking = load_pose(teacher, device, flip_test=True)
+    network = load_pose(teacher, device, flip_test=True)
     with Progress() as bars:
         task = bars.add_task("the teacher labels", total=None)
         count = label_people(
             pictures,
-            looking,
+            network,
             out,
             smallest,
             lambda done, total: bars.update(task, completed=done, total=total),
@@ -181,7 +183,7 @@ def detector(
     image_size: Annotated[int, typer.Option(min=64, help="Long side in pixels.")] = 320,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Weights of a detector that labels people whom nobody labelled, and is imitated."),
+        typer.Option(help="Weights of a detector that labels unlabelled people, and is imitated."),
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make the pictures.")] = 1,
@@ -195,7 +197,7 @@ def detector(
     from demo.training.detector import DetectorTraining, prepare, train
 
     settings = DetectorTraining(epochs, batch, image_size, seed=seed, device=device, workers=workers)
-    looking = load_detector(teacher, device) if teacher else None
+    labeller = load_detector(teacher, device) if teacher else None
     with Progress() as bars:
         task = bars.add_task("unpacking", total=None)
 
@@ -205,7 +207,7 @@ def detector(
         def epochs_done(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
 
-        description = prepare(data, out / "pictures", looking, pictures)
+        description = prepare(data, out / "pictures", labeller, pictures)
         bars.update(task, completed=0, total=epochs, description="training, epochs")
         target = train(description, out, settings, epochs_done, teacher=teacher, init=init)
     typer.echo(str(target))
@@ -226,7 +228,7 @@ def imitate(
     seed: _Seed = 1,
     device: _Device = "cpu",
 ) -> None:
-    """Let a YOLO of one class answer like its teacher in any pictures, and write OUT/yolo-person.pt."""
+    """Distil a teacher into a YOLO of one class on any pictures, and write OUT/yolo-person.pt."""
     import torch
     from rich.progress import Progress
 
@@ -255,7 +257,7 @@ def imitate(
             bars.update(task, completed=step, description=f"loss {loss:.3f}")
             if measured is not None:
                 bars.console.print(f"step {step}: loss of held-out pictures {measured:.3f}")
-    save_detector(model, int(1.2 * max(sizes)), out / "yolo-person.pt")  # the program's are larger pictures
+    save_detector(model, int(1.2 * max(sizes)), out / "yolo-person.pt")  # the program's pictures are larger
     draw_log(out / "log.csv", out / "log.png")
     typer.echo(str(out / "yolo-person.pt"))
 

@@ -1,4 +1,4 @@
-"""What the next step needs, drawn while the networks work on this one."""
+"""Draw the batch of the next step while the networks run on this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Drawn = TypeVar("_Drawn")
 
 
 def drawn_ahead(draw: Callable[[int], _Drawn], first: int, steps: int) -> Iterator[_Drawn]:
-    """What `draw` gives for the steps `first` to `steps` - 1."""
+    """Yield the results of `draw` for the steps `first` to `steps` - 1."""
     with ThreadPoolExecutor(1) as ahead:
         drawn = ahead.submit(draw, first)
         for step in range(first, steps):

@@ -1,10 +1,10 @@
-"""A labelled person as another camera might have seen them, cut out for the network.
+"""Augmentation of a labelled person's crop.
 
-The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, turns up to 45 degrees, mirror
-images, and now and then only the upper or the lower half of a body (Wang et al. 2018), or any other part of
-it, as where the picture ends or somebody is half hidden. Boxes that are off by some pixels, as detectors'
-are, things in front, other people around, and the light and blur of video come on top. Pictures of sports
-are full of people upside down, whom videos show more rarely: most of them are set upright.
+The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, rotation up to 45 degrees,
+mirroring, and sometimes only the upper or the lower half of a body (Wang et al. 2018). Further augmentations:
+truncation to any part of the box, as at the picture's edge or behind an object; boxes that are off by some
+pixels, like a detector's; occluding objects and people; light and blur of video. Pictures of sports show
+people upside down more often than videos: most of them are rotated upright.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
 _UPPER = np.arange(17) < 11  # face, shoulders, arms
-_PART_JOINTS = 3  # a part of a box without as many is no person
-_NOWHERE = -1e4  # pixels: out of every picture
+_PART_JOINTS = 3  # least labelled joints in a part of a box
+_NOWHERE = -1e4  # pixels: outside of every picture
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much people vary; chances are in 0..1."""
+    """Strength of the augmentation; chances are in 0..1."""
 
     scale: tuple[float, float] = (0.65, 1.35)
     turn_degrees: float = 45.0
     turn_chance: float = 0.35
-    upright_chance: float = 0.6  # that somebody who lies or hangs upside down is set upright
+    upright_chance: float = 0.6  # that a person far from upright is rotated upright
     shift: float = 0.08  # of the box, standard deviation
     half_body_chance: float = 0.15
-    half_body_joints: int = 8  # no half of fewer labelled joints
-    part_chance: float = 0.4  # that only a part of the box is in the picture
+    half_body_joints: int = 8  # least labelled joints for a half body
+    part_chance: float = 0.4  # that the person is truncated to a part of the box
     grey_chance: float = 0.1
-    light_chance: float = 0.5  # that light and colours are others
+    light_chance: float = 0.5  # that light and colours are changed
     blur_chance: float = 0.4
-    coarse: tuple[float, float] = (0.15, 0.8)  # of the pixels' number a side, where that is the blur
+    coarse: tuple[float, float] = (0.15, 0.8)  # scale of a low-resolution copy, if that is the blur
     hole_chance: float = 0.25
-    surrounded_chance: float = 0.6  # that another picture goes on where the own one ends
-    crowd_chance: float = 0.25  # that a part of another picture lies over this one
+    surrounded_chance: float = 0.6  # that another picture fills the area beyond the picture's edge
+    crowd_chance: float = 0.25  # that a part of another picture covers this one
     covered_head_chance: float = 0.3
 
 
-# Closer to what videos show, for the last steps of a training: with milder changes a network settles on
-# people as they are, not as they are made for practice (so do RTMPose's last epochs, Jiang et al. 2023).
+# Weaker augmentation for the last steps of a training: the network converges on the distribution of videos
+# (as in RTMPose's last epochs, Jiang et al. 2023).
 GENTLE = Augmentation(
     scale=(0.8, 1.25),
     turn_degrees=30.0,
@@ -75,10 +75,10 @@ def augmented(
     how: Augmentation | None,
     around: Image | None = None,
 ) -> tuple[Image, Floats]:
-    """One draw: the network's input (h, w, 3) BGR and keypoints (17, 3) in its pixels and confidence.
+    """Draw the network's input (h, w, 3) BGR, and keypoints (17, 3) in its pixels and confidence.
 
-    Where the picture ends, that of `around` goes on. Without `how`, the plain crop that the program itself
-    would make of the box.
+    The area beyond the picture's edge is filled with `around`. Without `how` the input is the plain crop that
+    the program makes of the box.
     """
     ground = np.zeros((input_size[1], input_size[0], 3), np.uint8)
     if how is None:
@@ -111,9 +111,9 @@ def augmented(
 def _part(
     picture: Image, keypoints: Floats, box: Floats, generator: np.random.Generator
 ) -> tuple[Image, Floats, Floats]:
-    """As if the picture, or what is to be seen of somebody, ended within the box.
+    """Truncate the picture, or only the box, to a part of the box.
 
-    Joints beyond are moved far out of the picture: it is known that they are not to be seen.
+    When the picture is truncated, the joints beyond its edge are moved far outside: they are invisible.
     """
     size = (box[2:] - box[:2]) * generator.uniform((0.4, 0.2), (1.0, 0.8))
     low = box[:2] + generator.uniform(0, 1, 2) * (box[2:] - box[:2] - size)
@@ -141,9 +141,9 @@ def _cut(
     mirrored: bool,
     ground: Image,
 ) -> tuple[Image, Floats]:
-    """The window (left, top, width, height) of the picture, turned by degrees about its middle.
+    """Crop the window (left, top, width, height), rotated by `turn` degrees about its middle.
 
-    It is drawn on `ground`, which is changed.
+    The crop is drawn on `ground`, in place.
     """
     input_size = (ground.shape[1], ground.shape[0])
     size = np.asarray(input_size, dtype=np.float64)
@@ -174,7 +174,7 @@ def _cut(
 
 
 def _hidden(image: Image, generator: np.random.Generator) -> Image:
-    """Something before the person: one colour, or another place of the picture."""
+    """Occlude a rectangle of the image by one colour, or by another part of the image."""
     height, width = image.shape[:2]
     h, w = (int(generator.uniform(0.08, 0.4) * side) for side in (height, width))
     (y, x), (v, u) = generator.integers(0, (height - h + 1, width - w + 1), (2, 2))
@@ -185,7 +185,7 @@ def _hidden(image: Image, generator: np.random.Generator) -> Image:
 
 
 def crowded(pictures: Sequence[Image], generator: np.random.Generator, chance: float) -> list[Image]:
-    """Pictures of one size, over which now and then a part of the next one lies."""
+    """Cover a part of some pictures, all of one size, by a part of the next picture."""
     height, width = pictures[0].shape[:2]
     crowd = []
     for picture, other in zip(pictures, [*pictures[1:], pictures[0]], strict=True):
@@ -201,9 +201,9 @@ def crowded(pictures: Sequence[Image], generator: np.random.Generator, chance: f
 def with_covered_heads(
     pictures: Sequence[Image], keypoints: Floats, generator: np.random.Generator, chance: float
 ) -> list[Image]:
-    """Pictures in which now and then a head wears a cap or a hood, or its face is made unknowable.
+    """Cover some heads by a cap or a hood, or hide the face by blur or coarse cells.
 
-    Who sees no face is to tell by the body whether somebody is seen from the front or from behind.
+    Without a face the network must infer from the body whether it is seen from the front or from behind.
     """
     covered = []
     for picture, points in zip(pictures, keypoints, strict=True):
@@ -213,7 +213,7 @@ def with_covered_heads(
 
 
 def _head(keypoints: Floats, size: tuple[int, ...]) -> tuple[Floats, float] | None:
-    """Middle (2,) and radius of a head, if two joints of the face and both shoulders are in the picture.
+    """Return middle (2,) and radius of a head; None unless two face joints and both shoulders are in view.
 
     `size` is the picture's (width, height).
     """
@@ -228,7 +228,7 @@ def _head(keypoints: Floats, size: tuple[int, ...]) -> tuple[Floats, float] | No
 
 
 def _covered(picture: Image, middle: Floats, radius: float, generator: np.random.Generator) -> Image:
-    """The square around a head in coarse cells or blurred, or a disc of one colour over it or its top."""
+    """Pixelate or blur the square around a head, or draw a disc of one colour over it or over its top."""
     height, width = picture.shape[:2]
     middle, radius = middle.copy(), radius * float(generator.uniform(0.8, 1.2))
     kind = generator.choice(["cells", "blur", "hood", "cap"])
@@ -255,7 +255,7 @@ def _covered(picture: Image, middle: Floats, radius: float, generator: np.random
 
 
 def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) -> Image:
-    """Now and then less sharpness, something in front, other light and other colours."""
+    """Apply blur, occlusion, and changes of light and colours, each at random."""
     height, width = image.shape[:2]
     if generator.random() < how.blur_chance:
         if generator.random() < 0.5:
@@ -271,7 +271,7 @@ def recoloured(image: Image, generator: np.random.Generator, how: Augmentation) 
         image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if generator.random() >= how.light_chance:
         return image
-    # gain and offset per channel and a gamma, as one table look-up
+    # gain and offset per channel and a gamma, as one lookup table
     gain = generator.uniform(0.7, 1.3) * generator.uniform(0.9, 1.1, 3)
     offset = generator.uniform(-0.1, 0.1)
     gamma = np.exp(generator.uniform(-0.3, 0.3))

@@ -1,8 +1,8 @@
-"""Means and variances of a network's batch normalisations, measured anew.
+"""Recompute the means and variances of a network's batch normalisations.
 
-A network keeps those of its features while it was trained. Between two networks' weights lie other features,
-with others (Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018,
-section 3.2).
+The stored statistics are those of the features during training. Averaged weights give different features, and
+need new statistics (Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI
+2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def recompute_batch_norm(
 ) -> None:
     """Set the means and variances of all normalisations in `model` to those over people as in a training.
 
-    `report` is told how many of the batches are done.
+    `report` is called with the number of batches done and in all.
     """
 
     def inputs() -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ labels.npz   name (N,), keypoints (N, 17, 3) x, y in crop pixels and confidence 
              box (N, 4) x1 y1 x2 y2 in crop pixels, split (N,) "train" or "val",
              and if known source (N,), the set a picture is from
 
-Several such folders may be learnt from together.
+Several such folders may be combined.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ class LabelledPeople:
     pictures: tuple[bytes, ...]
     keypoints: Floats  # (N, 17, 3)
     boxes: Floats  # (N, 4)
-    chances: NDArray[np.float64]  # (N,) of being drawn, together 1
+    chances: NDArray[np.float64]  # (N,) probability of being drawn; the sum is 1
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def picture(self, index: int) -> Image:
-        """The crop, BGR (h, w, 3)."""
+        """Decode a crop, BGR (h, w, 3)."""
         return np.asarray(cv2.imdecode(np.frombuffer(self.pictures[index], np.uint8), cv2.IMREAD_COLOR))
 
 
 def load_people(folders: Sequence[Path], split: str) -> LabelledPeople:
-    """One split of the crops in all folders.
+    """Load one split of the crops in all folders.
 
     Raises:
-        InputMissing: `crops.zip` or `labels.npz` is not there, or nobody is in the split.
-        DataError: they are not what the module says, or do not fit each other.
+        InputMissing: `crops.zip` or `labels.npz` does not exist, or the split is empty.
+        DataError: the files are not of the format above, or do not fit each other.
     """
     parts = [_load(folder, split) for folder in folders]
     pictures, keypoints, boxes, sources = zip(*parts, strict=True)
-    everybody = tuple(picture for part in pictures for picture in part)
-    if not everybody:
-        raise InputMissing(f"{', '.join(map(str, folders))}: nobody in the split {split!r}")
+    crops = tuple(picture for part in pictures for picture in part)
+    if not crops:
+        raise InputMissing(f"{', '.join(map(str, folders))}: no person in the split {split!r}")
     return LabelledPeople(
-        everybody, np.concatenate(keypoints), np.concatenate(boxes), _chances(np.concatenate(sources))
+        crops, np.concatenate(keypoints), np.concatenate(boxes), _chances(np.concatenate(sources))
     )
 
 
 def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, NDArray[np.str_]]:
-    """Pictures, keypoints, boxes and sources of one folder."""
+    """Load pictures, keypoints, boxes and sources of one folder."""
     for name in ("crops.zip", "labels.npz"):
         if not (folder / name).is_file():
             raise InputMissing(f"{folder / name} does not exist: give the folder of the keypoint crops")
@@ -80,8 +80,10 @@ def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, 
 
 
 def _chances(sources: NDArray[np.str_]) -> NDArray[np.float64]:
-    """How often each person is drawn: a set counts by the root of its size, so that the largest does not
-    drown what the small ones show."""
+    """Return each person's probability of being drawn.
+
+    A set has the weight of the square root of its size, so that the largest does not dominate.
+    """
     _, which, sizes = np.unique(sources, return_inverse=True, return_counts=True)
     weights = 1 / np.sqrt(sizes[which])
     return np.asarray(weights / weights.sum())

@@ -1,9 +1,9 @@
 """The training of the person detector, by ultralytics' own trainer.
 
-People whom nobody labelled, small ones mostly, are in many pictures, and a detector that is told they are
-background learns to miss them. So a teacher may look first: whom it finds beside the labels is labelled too.
-It may also teach all along: the features that the new network sees where the teacher sees something are
-drawn to the teacher's (ultralytics' distillation).
+Many pictures contain unlabelled people, most of them small. Trained on them as background, a detector learns
+to miss them. A teacher can therefore label them before the training. It can also be distilled during the
+training: the new network's features are drawn to the teacher's where the teacher detects an object
+(ultralytics' distillation).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from common.files import replace_file
 from demo.detection.detector import PersonDetector, check_checkpoint, ultralytics_offline
 from demo.types import Floats
 
-_SIZE = 1.5  # of the training's pictures: the program's, which are larger than those of the training
+_SIZE = 1.5  # size of the program's pictures, over that of the training's
 _SURE = 0.45  # a teacher's box below this score is no label
 _SAME = 0.4  # a teacher's box that overlaps a label as much (IoU) is that person
 
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """Every knob of the training that is not ultralytics' default."""
+    """The settings of the training that differ from ultralytics' defaults."""
 
     epochs: int = 60
     batch: int = 16
@@ -49,11 +49,11 @@ def prepare(
     """Unpack `images.zip` (ultralytics' layout: images/{train,val}, labels/{train,val}) into `folder`.
 
     Args:
-        teacher: adds the people that it finds in the training pictures and that have no label.
-        done: is told (pictures looked at, of how many).
+        teacher: labels the unlabelled people that it finds in the training pictures.
+        done: called with the number of pictures labelled and in all.
 
     Returns:
-        The file that tells ultralytics where all is.
+        The file that describes the data set to ultralytics.
 
     Raises:
         InputMissing, DataError: `images.zip` is missing or damaged.
@@ -81,7 +81,7 @@ def prepare(
 
 
 def read_boxes(labels: Path) -> Floats:
-    """ultralytics' labels (class, x and y of the middle, width, height) -> (n, 4), parts of the picture."""
+    """Read ultralytics' labels (class, x, y of the middle, width, height) as (n, 4), parts of the picture."""
     rows = [line.split()[1:5] for line in labels.read_text("utf-8").splitlines()]
     return np.array(rows, np.float32).reshape(-1, 4)
 
@@ -101,7 +101,7 @@ def _add_labels(picture: Path, labels: Path, teacher: PersonDetector) -> None:
 
 
 def _iou(box: Floats, others: Floats) -> Floats:
-    """One box (4,) against (M, 4), all x, y of the middle, width, height -> (M,)."""
+    """Return the IoU (M,) of one box (4,) with (M, 4), all x, y of the middle, width, height."""
     low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
     high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
     shared = np.clip(high - low, 0, None).prod(-1)
@@ -117,15 +117,16 @@ def train(
     teacher: Path | None = None,
     init: Path | None = None,
 ) -> Path:
-    """Train, or go on where an interrupted run in `folder` was; returns the weights.
+    """Train, or resume an interrupted run in `folder`, and return the weights.
 
     Args:
-        done: is told (epochs done, of how many) after each.
-        teacher: a detector of ultralytics whose features are taught.
+        done: called with the number of epochs done and in all, after each.
+        teacher: a detector of ultralytics whose features are distilled.
         init: weights of an earlier training to start from, instead of random ones.
 
     Raises:
-        InputMissing, WeightsError: `init` is not there, or is no checkpoint that may be opened.
+        InputMissing: `init` does not exist.
+        WeightsError: `init` is not a checkpoint that can be opened safely.
     """
     if init is not None and not init.is_file():
         raise InputMissing(f"{init}: no such detector file")
@@ -168,7 +169,7 @@ def train(
 
 
 def export(checkpoint: Path, target: Path) -> Path:
-    """The averaged weights of a training's checkpoint alone, in half precision, for the program to load."""
+    """Extract the averaged weights of a training's checkpoint, in half precision, for the program to load."""
     ultralytics = ultralytics_offline()
     shutil.copyfile(checkpoint, target)
     stripped = ultralytics.utils.torch_utils.strip_optimizer(target)
@@ -177,21 +178,24 @@ def export(checkpoint: Path, target: Path) -> Path:
 
 
 def save_detector(model: Any, image_size: int, target: Path) -> None:
-    """Write a network, and how large its pictures are to be, as ultralytics' checkpoints hold them."""
+    """Write a network and the size of its pictures in the layout of ultralytics' checkpoints."""
     size = image_size // 32 * 32
-    model.args = {"task": "detect", "imgsz": size}  # instead of all settings with our folders
+    model.args = {"task": "detect", "imgsz": size}  # only these: the full settings contain local paths
     model.pt_path = target.name
     checkpoint = {
         "model": model.half(),
         "train_args": model.args,
         "version": ultralytics_offline().__version__,
     }
-    with replace_file(target) as temporary, temporary.open("wb") as file:  # a file: torch would keep its name
+    with (
+        replace_file(target) as temporary,
+        temporary.open("wb") as file,
+    ):  # a file object: torch stores a path's name
         torch.save(checkpoint, file)
 
 
 class _LossInFloat32:
-    """ultralytics' loss outside of autocast: boxes of whole pixels are too coarse to learn from."""
+    """Ultralytics' loss outside of autocast: bfloat16 rounds boxes to whole pixels."""
 
     def __init__(self, loss: Callable[[Any, Any], Any]) -> None:
         self.loss = loss
@@ -205,7 +209,7 @@ class _LossInFloat32:
 
 
 def _trainer(threads: int) -> type:
-    """ultralytics' trainer, which on a CPU computes in bfloat16: half the time."""
+    """Return ultralytics' trainer, changed to compute in bfloat16 on a CPU, in half the time."""
     from ultralytics.models.yolo.detect import DetectionTrainer
 
     class Trainer(DetectionTrainer):

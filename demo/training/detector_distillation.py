@@ -1,10 +1,10 @@
-"""A small detector learns to answer as a larger or better trained one does, wherever it looks.
+"""Distil a larger or better trained detector into a small one.
 
-Labels say where the people are in a few thousand pictures, and no more. A teacher can be asked about any
-picture, also one put together from four others, and its answer is dense: a score and a box in every cell, and
-the features from which it drew them, which know much more than people. So no labels are needed here, and
-pictures of anything serve (Romero et al., "FitNets", 2015, for the features; Beyer et al., "Knowledge
-distillation: a good teacher is patient and consistent", 2022, for asking both about the very same pixels).
+Labels exist for a few thousand pictures only. A teacher gives targets for any picture, also for one composed
+of four others, and they are dense: a score and a box in every cell, and features, which describe more than
+people. Therefore no labels are needed, and the pictures may show anything. Sources: Romero et al., "FitNets",
+2015 (features); Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", 2022
+(identical pixels as input of teacher and student).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from demo.training.muon import Muon
 from demo.types import Image
 from lifter.training.state import TrainingState, warmup_cosine
 
-_HINTS = 3.0  # weight of the features against that of the answers
-_HELD_OUT, _HELD_OUT_BATCH = 64, 16  # collages to measure on, and how many at a time: the loss is per batch
+_HINTS = 3.0  # weight of the loss on features, relative to that on scores and boxes
+_HELD_OUT, _HELD_OUT_BATCH = 64, 16  # mosaics to measure on, and how many at a time: the loss is per batch
 _HELD_OUT_SIZE = 320
 
 
 @dataclass(frozen=True)
 class DetectorDistillation:
-    """Every knob of the training."""
+    """The settings of the training."""
 
     steps: int = 10_000
     batch: int = 16
@@ -51,15 +51,15 @@ class DetectorDistillation:
 
 @dataclass(frozen=True)
 class DetectorOutput:
-    """What a YOLO says about a batch, and from what it says it. One entry a level of the pyramid each."""
+    """The output of a YOLO for a batch, and the features it is computed from; one entry per pyramid level."""
 
     scores: list[Tensor]  # (N, classes, h, w), logits
     sides: list[Tensor]  # (N, 4 * bins, h, w), logits of the distances to a box's sides
-    features: list[Tensor]  # (N, c, h, w), of the layers that others come back to and of the head's branches
+    features: list[Tensor]  # (N, c, h, w), of the layers with skip connections and of the head's branches
 
 
 def predict(network: Any, inputs: Tensor) -> DetectorOutput:
-    """Run ultralytics' layers one by one, and keep what the network looked at on the way."""
+    """Run ultralytics' layers one by one, and keep the features between them."""
     kept: dict[int, Tensor] = {}
     x: Any = inputs
     *layers, head = network.model
@@ -81,7 +81,7 @@ def predict(network: Any, inputs: Tensor) -> DetectorOutput:
 
 
 class Student(nn.Module):
-    """The network that learns, and what brings its features to the teacher's numbers of channels."""
+    """The network that is trained, and 1x1 convolutions from its features to the teacher's channels."""
 
     def __init__(self, network: nn.Module, teacher: nn.Module) -> None:
         super().__init__()
@@ -98,10 +98,10 @@ class Student(nn.Module):
 
 
 def distillation_loss(found: DetectorOutput, wanted: DetectorOutput, person: int) -> Tensor:
-    """How far a student with one class is from its teacher, whose class number `person` it learns.
+    """Return the loss of a student with one class against its teacher's class number `person`.
 
-    Per person: the divergence of the scores in every cell, and of the boxes' sides where the teacher sees
-    somebody. To that comes the part of the variance of the teacher's features that is not met.
+    It is the divergence of the scores in every cell, and of the boxes' sides weighted by the teacher's score,
+    over the sum of the teacher's scores; plus the unexplained variance of the teacher's features.
     """
     seen = [scores[:, person].float() for scores in wanted.scores]
     people = torch.stack([logits.sigmoid().sum() for logits in seen]).sum().clamp(min=1.0)
@@ -120,23 +120,23 @@ def distillation_loss(found: DetectorOutput, wanted: DetectorOutput, person: int
 
 
 def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
-    """Of two Bernoulli distributions, from their logits: 0 where they are the same."""
+    """Return the Kullback-Leibler divergence of two Bernoulli distributions from their logits."""
     chance = wanted.sigmoid()
-    surprise = functional.binary_cross_entropy_with_logits(found, chance, reduction="none")
-    return surprise - functional.binary_cross_entropy_with_logits(wanted, chance, reduction="none")
+    cross_entropy = functional.binary_cross_entropy_with_logits(found, chance, reduction="none")
+    return cross_entropy - functional.binary_cross_entropy_with_logits(wanted, chance, reduction="none")
 
 
 def unexplained_variance(found: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error of (N, c, h, w) by the variance of each channel: 1 for who knows the mean alone."""
+    """Return the squared error of (N, c, h, w) over each channel's variance; predicting the mean gives 1."""
     variance = wanted.var((0, 2, 3))
     error = ((found - wanted) ** 2).mean((0, 2, 3))
     return (error / (variance + 0.01 * variance.mean())).mean()
 
 
 def zeroed_projections(own: Sequence[int], wanted: Sequence[int]) -> nn.ModuleList:
-    """What brings a network's features to the wanted numbers of channels.
+    """Return 1x1 convolutions from a network's features to the wanted numbers of channels.
 
-    They are 0 at first: nothing is asked of a trained network before it is known what it has to offer.
+    Their weights are 0 at first, so that the loss does not change a trained network before they are learnt.
     """
     layers = nn.ModuleList(nn.Conv2d(mine, theirs, 1) for mine, theirs in zip(own, wanted, strict=True))
     for each in layers.parameters():
@@ -147,7 +147,7 @@ def zeroed_projections(own: Sequence[int], wanted: Sequence[int]) -> nn.ModuleLi
 def mean_unexplained_variance(
     layers: nn.ModuleList, own: Sequence[Tensor], wanted: Sequence[Tensor]
 ) -> Tensor:
-    """`unexplained_variance` of features through their projections, on average."""
+    """Return the mean `unexplained_variance` of projected features."""
     left = [
         unexplained_variance(layer(mine).float(), theirs.float())
         for layer, mine, theirs in zip(layers, own, wanted, strict=True)
@@ -164,17 +164,17 @@ def train(
     folder: Path,
     settings: DetectorDistillation,
 ) -> Iterator[tuple[int, float, float | None]]:
-    """Trains `network`, a YOLO of one class, in place; at the end it holds the averaged weights.
+    """Train `network`, a YOLO of one class, in place; at the end it holds the averaged weights.
 
     Writes `state.pt` (to resume from) and `log.csv` into `folder`.
 
     Args:
-        teacher: with the same levels of resolution and any number of classes, of which `person` is taught.
-        pool: sets of JPEG files; each is drawn from as often as any other.
+        teacher: with the same levels of resolution and any number of classes; `person` is the one to learn.
+        pool: sets of JPEG files; all sets are drawn equally often.
         held_out: JPEG files to measure on.
 
     Yields:
-        After each step its number, the loss, and where it was measured that of the held-out pictures.
+        After each step its number, the loss, and the loss of the held-out pictures if it was measured.
 
     Raises:
         UserError: the teacher has other levels of resolution.

@@ -1,8 +1,8 @@
-"""A keypoint network borrows what a detector has learnt to see.
+"""Distil a detector's features into HRNet.
 
-Whoever learnt to tell people, dogs and chairs apart in many pictures has features that a few thousand crops
-of people cannot teach. HRNet's branches after stage 3 are to hold, linearly, what the detector sees at the
-same resolutions in the same crop (Romero et al., "FitNets: hints for thin deep nets", 2015).
+A detector trained on many pictures and classes has features that a few thousand crops of people do not give.
+A linear map of HRNet's branches after stage 3 is trained to predict the detector's features of the same crop
+at the same resolutions (Romero et al., "FitNets: hints for thin deep nets", 2015).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from demo.training.detector_distillation import mean_unexplained_variance, predi
 _STAGE = 1  # of those that HRNet.stages gives: stage 3, with strides 4, 8 and 16
 _ENLARGED = 2  # crops for the detector: its strides are 8, 16 and 32
 _CELL = 32 // _ENLARGED  # pixels of a crop
-_EVERY = 2  # every second crop of a batch is asked about: the detector takes its time
+_EVERY = 2  # only every second crop of a batch is used: the detector is slow
 
 
 class FeatureHints(nn.Module):
-    """What brings HRNet's branches to the detector's features, which are learnt with HRNet.
+    """Projections of HRNet's branches to the detector's features, trained with HRNet.
 
     Args:
-        network: whose branches.
-        detector: layers of ultralytics; not a part of this module.
-        input_size: width and height of the crops.
+        network: the HRNet with these branches.
+        detector: layers of ultralytics; not a submodule.
+        input_size: width and height of the crops, pixels.
 
     Raises:
-        UserError: crops of this size have no whole number of the cells that the detector looks at.
+        UserError: the size is not a multiple of the detector's largest stride.
     """
 
     def __init__(self, network: HRNet, detector: nn.Module, input_size: tuple[int, int]) -> None:
@@ -57,7 +57,7 @@ class FeatureHints(nn.Module):
         return [torch.cat(each, 1) for each in fitting]
 
     def forward(self, crops: Tensor, stages: Sequence[Sequence[Tensor]]) -> Tensor:
-        """The part of the detector's features that HRNet's stages for the same crops do not explain."""
+        """Return the share of the variance of the detector's features that HRNet's stages do not explain."""
         own = [branch[::_EVERY] for branch in stages[_STAGE]]
         with torch.no_grad():
             wanted = self._wanted(crops[::_EVERY], own)

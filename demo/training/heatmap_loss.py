@@ -1,4 +1,4 @@
-"""What HRNet is to draw, and how far it is from it."""
+"""Target heatmaps of HRNet, and the losses on heatmaps."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import Tensor
 from demo.pose.estimator import HeatmapGrid
 from demo.pose.hrnet import HRNetConfig
 
-# The slope of the softmax over cells. A perfect heatmap, 1 at its peak and 0 far away, then puts e^12 times
-# more trust in the peak than in a far cell.
+# Inverse temperature of the softmax over cells. A perfect heatmap, 1 at its peak and 0 far away, then gives
+# the peak e^12 times the probability of a far cell.
 _SHARPNESS = 12.0
 _PLACE_WEIGHT = 0.02  # of the cross-entropy, against the squared error
-_TAUGHT_PLACE_WEIGHT = 0.05  # a teacher's places are softer
+_TEACHER_PLACE_WEIGHT = 0.05  # larger, since a teacher's distributions are softer
 
 
 def sigma(config: HRNetConfig) -> float:
-    """The Gaussians' deviation in cells: 2 for 64 rows, as the paper, and as much of a person for others."""
+    """Return the Gaussians' deviation in cells: 2 for 64 rows, as in the paper, in proportion for others."""
     return max(config.input_size[1] / 4 / 32, 1.0)
 
 
 def heatmaps(keypoints: Tensor, config: HRNetConfig) -> Tensor:
-    """Gaussians of peak 1 at keypoints (N, 17, 2 or 3) in input pixels -> (N, 17, h, w)."""
+    """Draw Gaussians of peak 1 at keypoints (N, 17, 2 or 3) in input pixels, as (N, 17, h, w)."""
     deviation = sigma(config)
     axes = []
     for axis, pixels in enumerate(config.input_size):
@@ -33,11 +33,11 @@ def heatmaps(keypoints: Tensor, config: HRNetConfig) -> Tensor:
 
 
 def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tensor:
-    """Squared error of heatmaps (N, 17, h, w), plus the cross-entropy of where they place each joint.
+    """Return the squared error of heatmaps (N, 17, h, w) plus the cross-entropy of the joints' cells.
 
-    The squared error of the paper alone is small for an empty heatmap, and a fresh network rests there for
-    a long time; the cross-entropy over cells pulls it to the joints from the first step. Both are weighted
-    by the labels' confidence. A joint outside the picture is to leave its heatmap empty.
+    The squared error of the paper is small for an empty heatmap, where a new network stays for long. The
+    cross-entropy over cells has a gradient towards the joints from the first step. Both are weighted by the
+    labels' confidence. The target of a joint outside the picture is an empty heatmap.
     """
     size = keypoints.new_tensor(config.input_size)
     weight = keypoints[..., 2]
@@ -51,17 +51,17 @@ def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tenso
     return squared.sum() / total * 100 + _PLACE_WEIGHT * (surprise * weight * inside).sum() / total
 
 
-def heatmap_distillation_loss(found: Tensor, taught: Tensor) -> Tensor:
-    """How far heatmaps (N, 17, h, w) are from a teacher's.
+def heatmap_distillation_loss(found: Tensor, target: Tensor) -> Tensor:
+    """Return the loss of heatmaps (N, 17, h, w) against a teacher's.
 
-    Squared error and the cross-entropy of where the joints are, as in `heatmap_loss`; what the teacher does
-    not know, it spreads over the cells.
+    It is the squared error and the cross-entropy over cells, as in `heatmap_loss`, with the softmax of the
+    teacher's heatmap as the target distribution.
     """
-    squared = ((found - taught) ** 2).mean()
-    places = torch.softmax(taught.flatten(-2) * _SHARPNESS, -1)
-    return squared * 100 + _TAUGHT_PLACE_WEIGHT * _cross_entropy(found, places).mean()
+    squared = ((found - target) ** 2).mean()
+    places = torch.softmax(target.flatten(-2) * _SHARPNESS, -1)
+    return squared * 100 + _TEACHER_PLACE_WEIGHT * _cross_entropy(found, places).mean()
 
 
 def _cross_entropy(found: Tensor, places: Tensor) -> Tensor:
-    """The cross-entropy (N, 17) of heatmaps (N, 17, h, w) to chances of places (N, 17, h * w)."""
+    """Return the cross-entropy (N, 17) of heatmaps (N, 17, h, w) to probabilities of cells (N, 17, h * w)."""
     return -(places * torch.log_softmax(found.flatten(-2) * _SHARPNESS, -1)).sum(-1)

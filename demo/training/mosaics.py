@@ -1,4 +1,4 @@
-"""Pictures for a detector to look at, put together from other pictures."""
+"""Mosaics: training pictures of a detector, composed of other pictures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from demo.training.augment import Augmentation, recoloured
 from demo.types import Image
 
 _GREY = 114  # around pictures, as ultralytics pads them
-_SCALES = 0.5, 1.4  # of what would fill the place
-_LARGEST = 2.5  # pictures are enlarged no further: there is nothing in them to be seen
-_ALONE = 0.4  # chance of one picture; else four
+_SCALES = 0.5, 1.4  # relative to the scale that fills the place
+_LARGEST = 2.5  # largest enlargement: beyond it pictures have no detail
+_ALONE = 0.4  # chance of a single picture; otherwise four
 
 
 def read_pictures(archive: Path, split: str) -> list[bytes]:
-    """The JPEG files of a zip; where it holds folders train/ and val/, those of one split.
+    """Read the JPEG files of a zip; if it has folders train/ and val/, those of one split.
 
     Raises:
-        InputMissing, DataError: it is missing, damaged or holds no such pictures.
+        InputMissing: the file does not exist.
+        DataError: it is damaged or holds no such pictures.
     """
     if not archive.is_file():
         raise InputMissing(f"{archive} does not exist: give a zip of pictures")
@@ -43,9 +44,9 @@ def read_pictures(archive: Path, split: str) -> list[bytes]:
 
 
 def compose(pool: Sequence[Sequence[bytes]], size: int, generator: np.random.Generator) -> Image:
-    """One picture, or four side by side, each cut and scaled as it comes: (size, size, 3) BGR.
+    """Compose one picture, or four in a grid, each cropped and scaled at random: (size, size, 3) BGR.
 
-    Every set of the pool is drawn from as often as any other.
+    All sets of the pool are drawn equally often.
     """
     canvas = np.full((size, size, 3), _GREY, np.uint8)
     x, y = (0, 0) if generator.random() < _ALONE else generator.integers(size // 4, size - size // 4, 2)
@@ -66,7 +67,7 @@ def _decoded(file: bytes) -> Image:
 
 
 def _placed(picture: Image, width: int, height: int, generator: np.random.Generator) -> Image:
-    """Somewhere in (height, width), of any of the scales, mirrored or not."""
+    """Place a picture at random in (height, width): its position, scale and mirroring."""
     h, w = picture.shape[:2]
     size = np.exp(generator.uniform(*np.log(_SCALES)))
     scale = min(max(width / w, height / h) * size, _LARGEST)
@@ -80,6 +81,6 @@ def _placed(picture: Image, width: int, height: int, generator: np.random.Genera
 
 
 def as_input(pictures: Sequence[Image]) -> Tensor:
-    """BGR pictures of one size -> (N, 3, H, W) RGB in 0..1, as ultralytics feeds them."""
+    """Convert BGR pictures of one size to (N, 3, H, W) RGB in 0..1, ultralytics' input."""
     rgb = np.stack(pictures)[..., ::-1].transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(rgb)).float().div_(255)

@@ -1,9 +1,9 @@
-"""Muon: each kernel moves by its gradient's momentum, made orthogonal.
+"""Muon: each kernel is updated by its gradient's momentum, made orthogonal.
 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, and Liu et al., "Muon
 is scalable for LLM training", 2025 (equation 4: scaled to the step that AdamW would make, so that learning
 rates carry over). torch.optim.Muon takes matrices only; kernels of convolutions are taken here as matrices
-(outputs, inputs * height * width). Whatever is no kernel is stepped by Adam.
+(outputs, inputs * height * width). All other weights are updated by Adam.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Over the weights of a convolutional network. Weight decay is of kernels only."""
+    """Muon for the weights of a convolutional network. Weight decay applies to kernels only."""
 
     def __init__(
         self, weights: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every weight that has a gradient."""
+        """Update every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -67,7 +67,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """(m, n) -> about U V^T of its singular value decomposition U S V^T, by Newton and Schulz's iteration."""
+    """Approximate U V^T of the singular value decomposition U S V^T of (m, n), by Newton-Schulz iteration."""
     a, b, c = _POLYNOMIAL
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).bfloat16()

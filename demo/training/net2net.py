@@ -1,7 +1,7 @@
-"""A trained HRNet made deeper, trained in part, or averaged with what became of it.
+"""Grow a trained HRNet, freeze a part of it, or average it with its further training.
 
 Net2Net (Chen, Goodfellow, Shlens, "Net2Net: accelerating learning via knowledge transfer", 2016): a network
-that is grown by layers which change nothing yet starts where the smaller one ended.
+that is grown by layers that are the identity at first computes the same function as the smaller one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from demo.pose.hrnet import BasicBlock, HighResolutionModule, HRNet, HRNetConfig
 
 
 def grow_network(path: Path, config: HRNetConfig, like: HRNet | None = None) -> HRNet:
-    """A network of `config` that gives what the one in a file gives; its new exchange modules come first.
+    """Return a network of `config` with the function of the one in a file; new exchange modules come first.
 
-    What has no effect yet in the new modules is random, or that of `like`.
+    Weights of the new modules that have no effect at first are random, or those of `like`.
 
     Raises:
         WeightsError: the file's network differs in more than its input size, or has more modules.
@@ -48,25 +48,25 @@ def grow_network(path: Path, config: HRNetConfig, like: HRNet | None = None) -> 
 
 @torch.no_grad()
 def _pass_on(module: nn.Module) -> None:
-    """Let an exchange module give what it gets, which is never negative."""
+    """Make an exchange module the identity; its inputs are never negative."""
     assert isinstance(module, HighResolutionModule)
     blocks = [block for block in module.branches.modules() if isinstance(block, BasicBlock)]
     exchanges = [exchange for target in module.fuse_layers for exchange in target.children()]
     for part in (*blocks, *exchanges):
         norms = [layer for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)]
-        for last in norms[-1:]:  # nothing in a branch's exchange with itself
+        for last in norms[-1:]:  # none in a branch's exchange with itself
             last.weight.zero_()
             last.bias.zero_()
 
 
 def interpolate_weights(first: Path, second: Path, share: float) -> tuple[HRNet, HRNetConfig]:
-    """`second`'s network, its weights a `share` of the way from `first`'s, which it was trained from.
+    """Interpolate from `first`'s weights to those of `second`, which was trained from it, by `share` in 0..1.
 
-    Between a network and what further training made of it, weights are often better than both at what
-    neither was trained for (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    The average of a network before and after fine-tuning is often better than both on other data (Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Raises:
-        WeightsError: `first` is another network, and none with fewer exchange modules either.
+        WeightsError: `first` is another network, and not one with fewer exchange modules either.
     """
     model, config = load_hrnet(second)
     old, new = grow_network(first, config, model).state_dict(), model.state_dict()
@@ -80,6 +80,6 @@ def interpolate_weights(first: Path, second: Path, share: float) -> tuple[HRNet,
 
 
 def freeze_stem(model: HRNet) -> None:
-    """Leave the layers before stage 2 as they are in a training, also their running means."""
+    """Exclude the layers before stage 2 from a training, their running means included."""
     for layer in model.start():
         layer.requires_grad_(False).eval()

@@ -1,8 +1,8 @@
 """The training of HRNet on crops of people.
 
-Small pictures first: at half the size a step costs a quarter, and where arms and legs are is learnt there as
-well; the last part of the training sharpens it at the full size. Every draw depends on the seed and the
-number of the step alone, so a run that was killed and resumed ends like one that was not.
+Small pictures first: at half the size a step costs a quarter, and the network learns the rough places of
+limbs. The last part of the training, at the full size, makes them precise. Random numbers depend on the seed
+and the number of the step only, so an interrupted and resumed run gives the same result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FULL_SIZE = ((1.0, 1.0),)
 
 @dataclass(frozen=True)
 class PoseTraining:
-    """Every knob of the training. `sizes` are (part of the steps, share of the input size)."""
+    """The settings of the training. `sizes` are (part of the steps, share of the input size)."""
 
     steps: int = 20_000
     batch: int = 64
@@ -49,8 +49,8 @@ class PoseTraining:
     ema: float = 0.998
     hint_weight: float = 0.2
     seed: int = 1
-    freeze_stem: bool = False  # the layers before stage 2 stay as they are: a third less time a step
-    gentle: bool = False  # pictures are changed less, as a training should end
+    freeze_stem: bool = False  # the layers before stage 2 are not trained: a third less time a step
+    gentle: bool = False  # weaker augmentation, for the end of a training
     bf16: bool = True
     device: str = "cpu"
     compiled: bool = False  # through torch.compile: a third less time a step, minutes at the start
@@ -60,7 +60,7 @@ class PoseTraining:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is reported after each step; `pck`, of the held-out people, only where it was measured."""
+    """The report after each step; `pck` of the held-out people, None if it was not measured."""
 
     step: int
     loss: float
@@ -68,7 +68,7 @@ class Progress:
 
 
 def size_at(step: int, config: HRNetConfig, settings: PoseTraining) -> HRNetConfig:
-    """The configuration with the input size of a step."""
+    """Return the configuration with the input size of a step."""
     parts, shares = zip(*settings.sizes, strict=True)
     phase = int(np.searchsorted(np.cumsum(parts) * settings.steps, step, side="right"))
     share = shares[min(phase, len(shares) - 1)]
@@ -83,7 +83,7 @@ def draw(
     generator: np.random.Generator,
     how: Augmentation,
 ) -> tuple[list[Image], Floats]:
-    """Crops (h, w, 3) BGR and keypoints (batch, 17, 3) in their pixels."""
+    """Draw crops (h, w, 3) BGR, and keypoints (batch, 17, 3) in their pixels."""
     pictures, keypoints = [], []
     for index in generator.choice(len(people), batch, p=people.chances):
         surrounded = generator.random() < how.surrounded_chance
@@ -106,11 +106,11 @@ def train(
     teacher: Teacher | None = None,
     team: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Progress]:
-    """Trains `model` in place and yields after each step; at the end it holds the averaged weights.
+    """Train `model` in place and yield after each step; at the end it holds the averaged weights.
 
-    With `hints`, it also learns what they ask for. With a `teacher`, it learns what that one sees instead of
-    the labels. Writes `state.pt` (to resume from) and `log.csv` into `folder`. Each process of a team draws
-    its own batches; the first one measures.
+    `hints` adds a loss on a detector's features. A `teacher` replaces labels by its heatmaps and features.
+    Writes `state.pt` (to resume from) and `log.csv` into `folder`. Each process of a team draws its own
+    batches; the first one measures.
 
     Raises:
         WeightsError: the folder holds the state of another training.
@@ -119,9 +119,9 @@ def train(
     learning = nn.ModuleDict({"network": model})
     if hints is not None:
         learning["hints"] = hints
-    listener = FeatureAdapter(model, teacher.channels) if teacher is not None else None
-    if listener is not None:
-        learning["listener"] = listener
+    adapter = FeatureAdapter(model, teacher.channels) if teacher is not None else None
+    if adapter is not None:
+        learning["listener"] = adapter
     learning.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if settings.freeze_stem:
         freeze_stem(model)
@@ -130,7 +130,7 @@ def train(
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
     def batch(step: int) -> tuple[Tensor, Tensor | Targets]:
-        """Inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or the teacher's lesson."""
+        """Draw inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or `Targets`."""
         generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
         size = now.input_size if teacher is None else teacher.input_size
@@ -141,7 +141,7 @@ def train(
         inputs = torch.from_numpy(normalise(np.stack(seen).astype(np.uint8, copy=False)))
         if teacher is None:
             return inputs, torch.from_numpy(keypoints)
-        return inputs, on_grid(teacher(pictures), size, now)  # the teacher sees the faces
+        return inputs, on_grid(teacher(pictures), size, now)  # the teacher's crops have uncovered heads
 
     for inputs, target in drawn_ahead(batch, state.step, settings.steps):
         now = size_at(state.step, config, settings)
@@ -150,8 +150,8 @@ def train(
             seen = stages(inputs)
             found = model.final_layer(seen[-1][0])
             unlike = hints(inputs, seen) if hints is not None else 0.0
-            if listener is not None and isinstance(target, Targets):
-                unlike = unlike + listener(seen, [each.to(device) for each in target.features])
+            if adapter is not None and isinstance(target, Targets):
+                unlike = unlike + adapter(seen, [each.to(device) for each in target.features])
         if isinstance(target, Targets):
             loss = heatmap_distillation_loss(found.float(), target.heatmaps.to(device))
         else:
@@ -175,7 +175,7 @@ def train(
 
 
 def held_out_pck(model: HRNet, config: HRNetConfig, people: LabelledPeople, settings: PoseTraining) -> float:
-    """PCK@0.1 of the box's longer side, through the very stage that the program runs."""
+    """Return PCK@0.1 of the box's longer side, measured through the program's own keypoint stage."""
 
     def network(crops: Floats) -> Floats:
         batch = torch.from_numpy(crops).to(settings.device, memory_format=torch.channels_last)

@@ -1,8 +1,9 @@
-"""A keypoint network that is there already teaches another, in any crop of anybody.
+"""Distil a trained keypoint network into HRNet, on any crops of people.
 
-Its heatmaps say where it sees a joint and how sure it is, in every crop that augmentation makes, and its
-features say what it saw on the way. Both are richer than labels (Hinton, Vinyals, Dean, "Distilling the
-knowledge in a neural network", 2015; Romero et al., "FitNets: hints for thin deep nets", 2015).
+The teacher's heatmaps give a distribution over places for every joint of every augmented crop, and its
+features give intermediate targets. Both contain more information than labels (Hinton, Vinyals, Dean,
+"Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets: hints for thin deep nets",
+2015).
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ from demo.training.detector_distillation import mean_unexplained_variance, zeroe
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
-_STRIDES = (4, 8, 16)  # of the features that are learnt
-_AT_ONCE = 1  # crops: more fall out of the cache of a processor
+_STRIDES = (4, 8, 16)  # of the features to learn
+_AT_ONCE = 1  # crops a call: more exceed the processor's cache
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What a teacher sees in N crops."""
+    """A teacher's heatmaps and features of N crops."""
 
     heatmaps: Tensor  # (N, 17, h, w), the mean of those of the crop and of its mirror image
     features: tuple[Tensor, ...]  # (N, c, H / stride, W / stride) for the strides 4, 8 and 16
 
 
 class Teacher:
-    """An ONNX heatmap network that also tells its last activations at the strides 4, 8 and 16.
+    """An ONNX heatmap network that also returns its last activations at the strides 4, 8 and 16.
 
     Args:
         path: a top-down network for COCO-17: ImageNet's mean and deviation, heatmap cell i at pixel 4 i.
 
     Raises:
         MissingExtra: onnx is not installed.
-        WeightsError: the file is no such network.
+        WeightsError: the file is not such a network.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +53,7 @@ class Teacher:
             import onnxruntime
         except ImportError as error:
             raise MissingExtra("a teacher needs onnx: pip install -r requirements-train.txt") from error
-        self.input_size = OnnxNetwork(path, "cpu").input_size  # and whether it is a keypoint network at all
+        self.input_size = OnnxNetwork(path, "cpu").input_size  # also checks that it is a keypoint network
         width, height = self.input_size
         model = onnx.shape_inference.infer_shapes(onnx.load(path))
         graph = model.graph
@@ -65,29 +66,31 @@ class Teacher:
         last = {shapes[node.output[0]][2:]: node.output[0] for node in graph.node if node.op_type == "Relu"}
         wanted = [(height // stride, width // stride) for stride in _STRIDES]
         if any(size not in last for size in wanted):
-            raise WeightsError(f"{path} has no activations of {wanted} cells: it cannot teach HRNet")
+            raise WeightsError(
+                f"{path} has no activations of {wanted} cells: it cannot be a teacher of HRNet"
+            )
         self._outputs = [graph.output[0].name, *(last[size] for size in wanted)]
         self.channels = [shapes[name][1] for name in self._outputs[1:]]
         graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in self._outputs[1:])
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # it works beside the network that learns
+        options.intra_op_num_threads = 1  # it runs in parallel with the student
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=onnxruntime.get_available_providers()
         )
         self._input = graph.input[0].name
 
     def __call__(self, crops: Sequence[Image]) -> Targets:
-        """Crops (h, w, 3) BGR of `input_size`."""
+        """Return the targets of crops (h, w, 3) BGR of `input_size`."""
         batch = normalise(np.stack(crops))
-        heatmaps, *features = self._seen(self._outputs, batch)
+        heatmaps, *features = self._run(self._outputs, batch)
         width = self.input_size[0]
         shift = HeatmapGrid.of("index", width, heatmaps.shape[3]).mirror_shift(width, heatmaps.shape[3])
-        (mirrored,) = self._seen(self._outputs[:1], mirror(batch, shift))
+        (mirrored,) = self._run(self._outputs[:1], mirror(batch, shift))
         heatmaps = np.float32(0.5) * (heatmaps + mirrored[:, COCO_17.mirror, :, ::-1])
         return Targets(torch.from_numpy(heatmaps), tuple(torch.from_numpy(each) for each in features))
 
-    def _seen(self, outputs: list[str], batch: Floats) -> list[Floats]:
-        """What the network answers to inputs (N, 3, H, W)."""
+    def _run(self, outputs: list[str], batch: Floats) -> list[Floats]:
+        """Return the network's outputs for inputs (N, 3, H, W)."""
         parts = [
             self._session.run(outputs, {self._input: batch[first : first + _AT_ONCE]})
             for first in range(0, len(batch), _AT_ONCE)
@@ -95,10 +98,10 @@ class Teacher:
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
-def on_grid(lesson: Targets, taught: tuple[int, int], config: HRNetConfig) -> Targets:
-    """The lesson on crops of `taught` (width, height) pixels, on the cells of a network of another size."""
+def on_grid(targets: Targets, crop_size: tuple[int, int], config: HRNetConfig) -> Targets:
+    """Resample targets of crops of `crop_size` (width, height) pixels to the cells of another network."""
     places = []
-    for pixels, own, cells in zip(taught, config.input_size, lesson.heatmaps.shape[:1:-1], strict=True):
+    for pixels, own, cells in zip(crop_size, config.input_size, targets.heatmaps.shape[:1:-1], strict=True):
         grid = HeatmapGrid.of(config.alignment, own, own // 4)
         on_own = grid.to_crop(np.arange(own // 4, dtype=np.float32))
         theirs = HeatmapGrid.of("index", pixels, cells)
@@ -107,33 +110,33 @@ def on_grid(lesson: Targets, taught: tuple[int, int], config: HRNetConfig) -> Ta
     x, y = places
     where = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     heatmaps = functional.grid_sample(
-        lesson.heatmaps,
-        where.expand(len(lesson.heatmaps), -1, -1, -1),
+        targets.heatmaps,
+        where.expand(len(targets.heatmaps), -1, -1, -1),
         padding_mode="border",
         align_corners=True,
     )
     width, height = config.input_size
     features = tuple(
         functional.interpolate(each, (-(-height // stride), -(-width // stride)), mode="bilinear")
-        for each, stride in zip(lesson.features, _STRIDES, strict=True)
+        for each, stride in zip(targets.features, _STRIDES, strict=True)
     )
     return Targets(heatmaps, features)
 
 
 class FeatureAdapter(nn.Module):
-    """What brings HRNet's branches to a teacher's features; it is learnt with HRNet."""
+    """Projections of HRNet's branches to a teacher's features, trained with HRNet."""
 
     def __init__(self, network: HRNet, channels: Sequence[int]) -> None:
         super().__init__()
         with torch.no_grad():
-            own = _told(network.eval().stages(torch.zeros(1, 3, 64, 64)))
+            own = _last_branches(network.eval().stages(torch.zeros(1, 3, 64, 64)))
         self.towards = zeroed_projections([each.shape[1] for each in own], channels)
 
     def forward(self, stages: Sequence[Sequence[Tensor]], features: Sequence[Tensor]) -> Tensor:
-        """The part of the teacher's features that HRNet's stages for the same crops do not explain."""
-        return mean_unexplained_variance(self.towards, _told(stages), features)
+        """Return the share of the variance of the teacher's features that HRNet's stages do not explain."""
+        return mean_unexplained_variance(self.towards, _last_branches(stages), features)
 
 
-def _told(stages: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """HRNet's branches of the strides 4, 8 and 16 that know most."""
+def _last_branches(stages: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Return HRNet's last branches of the strides 4, 8 and 16."""
     return [stages[-1][0], *stages[-2][1:]]

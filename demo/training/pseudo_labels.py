@@ -1,7 +1,7 @@
-"""More people to learn from: a teacher's keypoints on the people of pictures made for detectors.
+"""Pseudo-labels: a teacher's keypoints on the people in pictures for detectors.
 
-Pictures for detectors show people as videos do: small, cut off by the picture's edge, behind each other. They
-have boxes only, so a keypoint network that is there already names their joints, and its scores become the
+People in pictures for detectors resemble those in videos: small, truncated by the picture's edge, occluded by
+each other. They have boxes only. A trained keypoint network estimates their joints, and its scores become the
 labels' confidence.
 """
 
@@ -20,10 +20,10 @@ from demo.pose.estimator import KeypointEstimator, crop_windows, to_crop
 from demo.training.detector import read_boxes
 from demo.types import Floats, Image
 
-_ROOM = 1.4  # a crop's size over its box, which augmentation may look around in
-_LONG_SIDE = 400  # pixels of a crop: a half of somebody close is sharp still
+_ROOM = 1.4  # a crop's size over its box: room for augmentation
+_LONG_SIDE = 400  # pixels of a crop: sharp enough for a half-body crop
 _MIN_SCORE = 0.2  # a joint below this score has no label
-_JOINTS = 4  # fewer seen joints make no person
+_JOINTS = 4  # people with fewer seen joints are left out
 
 
 def label_people(
@@ -37,9 +37,9 @@ def label_people(
 
     Args:
         pictures: ultralytics' layout, images/train and labels/train.
-        teacher: names the joints.
+        teacher: estimates the joints.
         smallest: pixels of a box's long side; smaller people are left out.
-        done: is told (pictures looked at, of how many).
+        done: called with the number of pictures labelled and in all.
 
     Returns:
         How many people were labelled.
@@ -88,7 +88,7 @@ def label_people(
 
 
 def _boxes(labels: Path, image: Image, smallest: int) -> Floats:
-    """The labelled boxes that are large enough, (n, 4) corners in pixels."""
+    """Read the labelled boxes that are large enough, (n, 4) corners in pixels."""
     boxes = read_boxes(labels)
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     corners = np.concatenate([low, high], axis=1) * np.array(image.shape[1::-1] * 2, np.float32)
@@ -96,7 +96,7 @@ def _boxes(labels: Path, image: Image, smallest: int) -> Floats:
 
 
 def _crop(image: Image, keypoints: Floats, box: Floats) -> tuple[Image, Floats, Floats]:
-    """The box, brought to 3:4 and enlarged, cut out of the picture as far as that goes."""
+    """Crop the box, extended to 3:4 and enlarged, within the picture."""
     window = crop_windows(box[None], (3, 4), _ROOM)[0]
     size = np.array(image.shape[1::-1])
     low = np.clip(np.floor(window[:2]), 0, size - 1).astype(int)

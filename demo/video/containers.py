@@ -1,4 +1,4 @@
-"""Media files as files: opening them safely, and what their bytes say about kind and completeness."""
+"""Media containers: open them safely, and detect their kind and completeness from their bytes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from av.container import InputContainer
 from common.errors import DamagedVideo, EmptyFile, InputMissing, NotAVideo, UserError
 from common.text import printable
 
-# Every demuxer that may be asked. Play lists (HLS, concat), text and devices are left out on purpose:
-# a file that says "open that address" must not be obeyed.
+# Every demuxer that may be used. Play lists (HLS, concat), text and devices are excluded on purpose: a file
+# must not make the program open another address.
 _FORMATS = (
     "mov,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,live_flv,asf,ogg,rm,mxf,nut,dv,"
     "yuv4mpegpipe,apng,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif_pipe,jpegxl_pipe,"
@@ -39,13 +39,14 @@ _SIGNATURES = {
 def open_media(path: Path) -> InputContainer:
     """Open a local media file.
 
-    Raises InputMissing, EmptyFile, NotAVideo, or DamagedVideo when the file starts like a video but its
-    structure cannot be read.
+    Raises:
+        InputMissing, EmptyFile, NotAVideo: the file is missing, empty or of another kind.
+        DamagedVideo: the file starts like a video, but its structure cannot be read.
     """
     name = printable(path)
     try:
         found = path.stat()
-        # Checked before opening: opening a FIFO would wait for a writer for ever.
+        # Checked before opening: opening a FIFO would block.
         if not stat.S_ISREG(found.st_mode):
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise InputMissing(f"{name} is {kind}: give the path of a video file")
@@ -71,7 +72,7 @@ def open_media(path: Path) -> InputContainer:
 
 
 def unreadable(path: Path) -> UserError:
-    """The error for a file that FFmpeg cannot open, told apart by its first bytes."""
+    """Return the error for a file that FFmpeg cannot open, chosen by its first bytes."""
     with path.open("rb") as file:
         kind = _claimed_kind(file.read(64))
     if kind is None:
@@ -84,7 +85,7 @@ def unreadable(path: Path) -> UserError:
 
 
 def _claimed_kind(head: bytes) -> str | None:
-    """The kind of media file that the first bytes announce, in words, or None."""
+    """Return the kind of media file that the first bytes declare, in words, or None."""
     if head[4:8] in _MP4_BOXES:
         return "an MP4 or QuickTime video"
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WEBP"):
@@ -93,7 +94,7 @@ def _claimed_kind(head: bytes) -> str | None:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether the file ends before its own structure says so (MP4, AVI, Matroska/WebM, GIF)."""
+    """Return whether the file is shorter than its structure declares (MP4, AVI, Matroska/WebM, GIF)."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -110,7 +111,7 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _mp4_cut(file: BinaryIO, size: int) -> bool:
-    """Walk the top-level boxes (ISO/IEC 14496-12, 4.2): one that holds media reaches past the end."""
+    """Return whether a top-level box (ISO/IEC 14496-12, 4.2) that holds media extends past the end."""
     position = 0
     while position + 8 <= size:
         file.seek(position)
@@ -127,7 +128,7 @@ def _mp4_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _matroska_cut(file: BinaryIO, size: int) -> bool:
-    """The segment after the EBML header declares more bytes than the file has (RFC 8794, RFC 9559)."""
+    """Return whether the segment declares more bytes than the file has (RFC 8794, RFC 9559)."""
     file.seek(4)
     header = _vint(file)
     if header is None:
@@ -140,7 +141,7 @@ def _matroska_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """An EBML variable-size integer (RFC 8794, section 4), None when unknown (all ones) or invalid."""
+    """Read an EBML variable-size integer (RFC 8794, section 4); None when unknown (all ones) or invalid."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -1,4 +1,4 @@
-"""Stages in threads of their own, joined by bounded queues."""
+"""Run pipeline stages in their own threads, connected by bounded queues."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Prefetch(Generic[T], Iterator[T]):
             self._put(None)
 
     def _put(self, item: tuple[T] | None) -> bool:
-        """Queue the item; False when the consumer has left."""
+        """Queue the item. Return False when the consumer has left."""
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.05)

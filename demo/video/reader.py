@@ -1,7 +1,7 @@
-"""Frames in: any clip or picture that FFmpeg knows becomes upright BGR frames with exact time stamps.
+"""Read any clip or picture that FFmpeg supports as upright BGR frames with exact time stamps.
 
-Damage is expected: what can be decoded is delivered, what could not is told by `VideoReader.damage`.
-Reading never leaves the one local file: play lists and network protocols are shut out.
+Damage is expected: what can be decoded is delivered, and `VideoReader.damage` describes the rest.
+Only the one local file is read: play lists and network protocols are disabled.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from common.text import printable
 from demo.types import ClipInfo, Frame, Image
 from demo.video.containers import is_cut_short, open_media, unreadable
 
-_MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below what a broken header asks for
-_TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values whose conversion swscale knows
+_MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below the sizes of a corrupt header
+_TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values that swscale converts correctly
 _GIVE_UP_AFTER = 32  # read errors in a row
-_LONGEST_PAUSE = 1800  # seconds between two frames; more is a broken clock, and mp4 could not hold it
-_FASTEST_RATE = 100_000  # frames a second; more is a broken header
-_SLOWEST_CLOCK = 60  # seconds a tick; more is a broken header
-_IMAGE_SECONDS = 1  # how long a still image is shown
+_LONGEST_PAUSE = 1800  # seconds between two frames; more is a corrupt clock, and mp4 cannot store it
+_FASTEST_RATE = 100_000  # frames a second; more is a corrupt header
+_SLOWEST_CLOCK = 60  # seconds a tick; more is a corrupt header
+_IMAGE_SECONDS = 1  # duration of a still image
 
 
 def probe(path: Path) -> ClipInfo:
-    """Describe a clip. The first frame is decoded, so what is reported can be read.
+    """Describe a clip. The first frame is decoded, so a described clip can be read.
 
-    Raises InputMissing, EmptyFile, NotAVideo, NoVideoStream or DamagedVideo.
+    Raises:
+        InputMissing, EmptyFile, NotAVideo, NoVideoStream, DamagedVideo: see `VideoReader`.
     """
     with VideoReader(path) as reader:
         return reader.info
@@ -49,12 +50,14 @@ def probe(path: Path) -> ClipInfo:
 class VideoReader:
     """Iterate over the upright BGR frames of a clip or picture; a context manager.
 
-    Time 0 is the clip's first frame. `start` and `end` (seconds) cut the frames with start <= time < end;
-    times keep counting from the clip's first frame, indexes count the frames returned. Time stamps
-    strictly increase. After the iteration `damage` says in a line what could not be read, or is None.
+    Time 0 is the clip's first frame. `start` and `end` (seconds) select the frames with start <= time < end;
+    times keep counting from the clip's first frame, indexes count the frames returned. Time stamps strictly
+    increase. After the iteration `damage` is a line on what could not be read, or None.
 
-    Raises InputMissing, EmptyFile, NotAVideo, NoVideoStream, DamagedVideo (not one frame decodes), and
-    UserError when the cut is empty.
+    Raises:
+        InputMissing, EmptyFile, NotAVideo, NoVideoStream: the file is missing or holds no video.
+        DamagedVideo: no frame can be decoded.
+        UserError: the cut is empty.
     """
 
     def __init__(self, path: Path, start: float | None = None, end: float | None = None) -> None:
@@ -147,7 +150,7 @@ class VideoReader:
             )
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Decoded frames as they come; damaged packets and frames are counted and skipped."""
+        """Yield decoded frames; damaged packets and frames are counted and skipped."""
         packets = self._container.demux(self._stream)
         failures = 0
         while failures < _GIVE_UP_AFTER:
@@ -155,7 +158,7 @@ class VideoReader:
                 packet = next(packets)
                 failures = 0
             except (StopIteration, IndexError):
-                return  # IndexError: PyAV's flush at the end trips over a stream that appeared late
+                return  # IndexError: PyAV's flush at the end fails for a stream that appeared late
             except av.error.FFmpegError:
                 failures += 1
                 self._skipped += 1
@@ -173,7 +176,7 @@ class VideoReader:
                     yield frame
 
     def _seek(self, start: float) -> None:
-        """Jump to the last key frame before `start`; where the file cannot do that, nothing is skipped."""
+        """Seek to the last key frame before `start`; nothing is skipped in a file that cannot seek."""
         target = self._origin + int(start / self.info.time_base)
         try:
             self._container.seek(target, stream=self._stream)
@@ -190,16 +193,16 @@ class VideoReader:
         self._frames = frames
 
     def _image(self, raw: av.VideoFrame) -> Image:
-        """The upright BGR picture, square pixels, (info.height, info.width, 3)."""
+        """Convert to the upright BGR picture, square pixels, (info.height, info.width, 3)."""
         matrix = None
         if raw.colorspace not in _TRUSTED_MATRICES:
-            # Players' habit for untagged clips: BT.601 for standard definition, BT.709 above.
+            # Players' convention for untagged clips: BT.601 for standard definition, BT.709 above.
             large = raw.width >= 1280 or raw.height > 576
             matrix = Colorspace.ITU709 if large else Colorspace.ITU601
         if raw.color_range > 2:
             raw.color_range = 0
         alpha = any(component.is_alpha for component in raw.format.components) or raw.format.has_palette
-        # A stream may change its size on the way; every frame of a clip gets the first one's.
+        # A stream may change its size; every frame of a clip is scaled to the first frame's size.
         width, height = self._coded_size
         scaled = self._reformatter.reformat(
             raw,
@@ -215,7 +218,7 @@ class VideoReader:
         return _upright(image, self.info.rotation, self._mirrored)
 
     def _diagnose(self, frames: int) -> str | None:
-        """What a file read to its end turned out to lack."""
+        """Describe what could not be read, after the end of the file."""
         if not is_cut_short(self.path):
             return None
         if not self.start and frames < self.info.frame_count:
@@ -224,7 +227,7 @@ class VideoReader:
 
 
 class _Clock:
-    """Turns a stream's raw time stamps into strictly increasing ones that start at 0."""
+    """Converts a stream's raw time stamps to strictly increasing ones that start at 0."""
 
     def __init__(self, origin: int, info: ClipInfo) -> None:
         self._origin = origin
@@ -234,14 +237,14 @@ class _Clock:
         self._longest = max(1, int(_LONGEST_PAUSE / info.time_base))
 
     def stamp(self, raw: int | None) -> int:
-        """The pts of the next frame: repaired if missing, not increasing or absurd."""
+        """Return the pts of the next frame, repaired if missing, not increasing or implausible."""
         if self._last is None:
             self._last = 0 if raw is None else max(0, raw - self._origin)
             return self._last
         expected = self._last + self._step
         pts = expected if raw is None else raw - self._origin
         if raw is not None and (pts <= self._last - self._second or pts > self._last + self._longest):
-            # The clock was reset (joined recordings): it goes on from here.
+            # The clock was reset (joined recordings): continue from here.
             self._origin = raw - expected
             pts = expected
         self._last = max(pts, self._last + 1)
@@ -249,7 +252,7 @@ class _Clock:
 
 
 def _pick_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The video stream to read: the default one, then the largest. Cover art does not count."""
+    """Choose the video stream to read: the default one, then the largest. Cover art is ignored."""
     hidden = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [s for s in container.streams.video if not s.disposition & hidden]
     if not streams:
@@ -266,8 +269,8 @@ def _pick_stream(container: InputContainer, path: Path) -> VideoStream:
         key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index),
     )
     if best.width * best.height > _MAX_PIXELS:
-        raise DamagedVideo(f"{printable(path)} claims frames of {best.width}x{best.height}: not believable")
-    # Not "AUTO": with threads a frame, what a damaged clip decodes to changes from run to run.
+        raise DamagedVideo(f"{printable(path)} claims frames of {best.width}x{best.height}: implausible")
+    # Not "AUTO": with frame threading the decoded frames of a damaged clip differ from run to run.
     best.thread_type = "SLICE"
     best.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return best
@@ -276,7 +279,7 @@ def _pick_stream(container: InputContainer, path: Path) -> VideoStream:
 def _describe(
     path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame
 ) -> tuple[ClipInfo, bool, tuple[int, int]]:
-    """ClipInfo, whether frames are mirrored, and the (width, height) to scale decoded frames to."""
+    """Return the ClipInfo, whether frames are mirrored, and the (width, height) to scale frames to."""
     rotation, mirrored = _orientation(first)
     width, height = _square_pixels(first.width, first.height, stream.sample_aspect_ratio)
     is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
@@ -288,7 +291,7 @@ def _describe(
     time_base = stream.time_base or 1 / rate
     declared = stream.average_rate or Fraction(0)
     if declared > _FASTEST_RATE:
-        time_base *= declared / rate  # a broken clock: its steps are kept, at a rate that can be
+        time_base *= declared / rate  # a corrupt clock: its steps are kept, at a plausible rate
     if not 0 < time_base <= _SLOWEST_CLOCK:
         rate, time_base = Fraction(25), Fraction(1, 25)
     upright = (height, width) if rotation in (90, 270) else (width, height)
@@ -308,7 +311,7 @@ def _describe(
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds of the video stream as declared, 0.0 when unknown."""
+    """Return the declared length of the video stream in seconds, 0.0 when unknown."""
     if stream.duration and stream.time_base:
         return max(0.0, float(stream.duration * stream.time_base))
     try:  # Matroska's tag of one stream; the container's length would include longer audio
@@ -319,14 +322,14 @@ def _duration(container: InputContainer, stream: VideoStream) -> float:
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise degrees (a multiple of 90) that make the frame upright, after mirroring it left-right.
+    """Return clockwise degrees (a multiple of 90) to make the frame upright, and whether to mirror it first.
 
     The display matrix maps a stored point to the shown one: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12,
     8.5.3, y down), so a turn by t clockwise has a = cos t, b = sin t.
     """
     try:
         data = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
-    except ValueError:  # PyAV does not know another entry's type (a photo's EXIF): only the turn is told
+    except ValueError:  # PyAV cannot read another entry's type (a photo's EXIF): only the rotation is known
         return round(-frame.rotation / 90) % 4 * 90, False
     if data is None or data.buffer_size < 36:
         return 0, False
@@ -338,14 +341,14 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """Size with square pixels; the side that is too short grows, so no detail is lost."""
-    if not aspect or not Fraction(1, 4) <= aspect <= 4:  # beyond that it is a broken header
+    """Return the size with square pixels; the shorter side is enlarged, so no detail is lost."""
+    if not aspect or not Fraction(1, 4) <= aspect <= 4:  # beyond that it is a corrupt header
         return width, height
     return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
 
 def _on_black(image: Image) -> Image:
-    """BGRA (H, W, 4), straight alpha, laid on black: BGR (H, W, 3)."""
+    """Blend BGRA (H, W, 4), straight alpha, onto black: BGR (H, W, 3)."""
     alpha = image[..., 3]
     colour = np.ascontiguousarray(image[..., :3])
     if alpha.min() == 255:
@@ -354,7 +357,7 @@ def _on_black(image: Image) -> Image:
 
 
 def _upright(image: Image, rotation: int, mirrored: bool) -> Image:
-    """Mirror left-right if asked, then turn clockwise by `rotation` degrees."""
+    """Mirror left-right if `mirrored`, then rotate clockwise by `rotation` degrees."""
     if mirrored:
         image = np.asarray(cv2.flip(image, 1), np.uint8)
     turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}

@@ -1,4 +1,4 @@
-"""Frames out: H.264 in mp4 with the source's exact time stamps and its sound."""
+"""Write H.264 in mp4 with the source's exact time stamps and its sound."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 6400
 _PREROLL = 0.1  # seconds of sound kept before the picture: decoders warm up on it, players skip it
 _MAX_SIDE = 16384  # libx264's limit
 _MAX_TICKS = 1_000_000  # a second; mp4 stores steps in 32 bits, so finer clocks could not hold a pause
-_MAX_LAST = 60  # seconds that a last frame may be shown
-_AHEAD = 0.5  # seconds that the sound is written ahead of the picture
+_MAX_LAST = 60  # longest duration of the last frame, seconds
+_AHEAD = 0.5  # lead of the sound over the picture in the file, seconds
 
 
 class VideoWriter:
@@ -44,9 +44,11 @@ class VideoWriter:
     `info` describes the source: its time base is kept so that time stamps survive exactly, and its length
     gives the last frame's. The first frame written becomes time 0, and the sound of `audio_from` (the
     source clip) is aligned to it; `end` (seconds of the source) cuts the sound with the frames. Odd sizes
-    are padded by a pixel. The file appears under its name when the block ends well, else not at all.
+    are padded by a pixel. The file appears under its name when the block ends without an error, else not at
+    all.
 
-    Raises OutputError when the file cannot be written.
+    Raises:
+        OutputError: the file cannot be written.
     """
 
     def __init__(
@@ -64,10 +66,10 @@ class VideoWriter:
         self.info = info
         self._audio_from = audio_from if info.has_audio else None
         self._end = end
-        # x264's macroblock tree reads memory that nobody wrote: its choices, and so the bytes of the file,
-        # change from run to run. Without it files are a quarter larger at the same crf.
+        # x264's macroblock tree reads uninitialised memory, so the bytes of the file differ from run to run.
+        # Without it files are a quarter larger at the same crf.
         self._options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0"}
-        # Within the 255 bytes of a file name whatever the script of the stem is.
+        # Within the 255 bytes of a file name in every script of the stem.
         self._partial = path.absolute().with_name(f".{path.stem[:50]}-{uuid4().hex[:8]}.part")
         self._reformatter = VideoReformatter()
         self._pending: tuple[av.VideoFrame, int] | None = None  # waits for its duration
@@ -142,7 +144,7 @@ class VideoWriter:
         return stream
 
     def _convert(self, image: Image) -> av.VideoFrame:
-        """BGR to limited-range BT.709 4:2:0, padded to even sides."""
+        """Convert BGR to limited-range BT.709 4:2:0, padded to even sides."""
         height, width = image.shape[:2]
         if width % 2 or height % 2:
             image = np.asarray(
@@ -160,7 +162,7 @@ class VideoWriter:
         return frame
 
     def _encode(self, duration: int) -> None:
-        """Encode the pending frame, shown for `duration` ticks of the source."""
+        """Encode the pending frame with a duration in ticks of the source."""
         assert self._pending is not None
         frame, pts = self._pending
         scale = self.info.time_base / cast(Fraction, self._stream.time_base)
@@ -173,7 +175,7 @@ class VideoWriter:
             self._audio.write_until(float((pts - self._first) * self.info.time_base) + _AHEAD)
 
     def _last_duration(self, pts: int) -> int:
-        """Ticks that the last frame is shown: to the clip's declared end, where that can be meant."""
+        """Return the last frame's duration in ticks: to the clip's declared end, if that is plausible."""
         step = max(1, round(1 / (self.info.fps * self.info.time_base)))
         left = round(Fraction(self.info.duration) / self.info.time_base) - pts
         if self._count == self.info.frame_count:
@@ -197,13 +199,13 @@ class VideoWriter:
             self._audio.finish()
 
     def _discard(self) -> None:
-        """Close what is open and remove the temporary file, if it is still there."""
+        """Close the open files and remove the temporary file, if it still exists."""
         if self._audio is not None:
             self._audio.close()
         with suppress(av.error.FFmpegError, OSError):  # an unfinished file, removed in any case
             if hasattr(self, "_container"):
                 self._container.close()
-        with suppress(OSError):  # the folder may be gone; that is told by the error under way
+        with suppress(OSError):  # the folder may be missing; the error that led here reports it
             self._partial.unlink(missing_ok=True)
 
     def _failure(self, error: Exception) -> OutputError:
@@ -212,9 +214,9 @@ class VideoWriter:
 
 
 class _Audio:
-    """The source's sound on its way into the output: packets copied, or decoded and encoded as AAC.
+    """The source's sound for the output: packets copied, or decoded and encoded as AAC.
 
-    Sound that turns out to be damaged ends early; it never costs the picture.
+    Damaged sound ends early and does not affect the picture.
     """
 
     def __init__(self, source: Path, output: OutputContainer, start: float, end: float | None) -> None:
@@ -241,7 +243,7 @@ class _Audio:
 
     @classmethod
     def open(cls, source: Path, output: OutputContainer, start: float, end: float | None) -> _Audio | None:
-        """The sound of `source`, or None when it has none that can be read."""
+        """Open the sound of `source`, or return None if it has none that can be read."""
         try:
             return cls(source, output, start, end)
         except (UserError, av.error.FFmpegError, StopIteration, ValueError):
@@ -259,7 +261,7 @@ class _Audio:
             self._next = None
 
     def finish(self) -> None:
-        """Nothing more to write."""
+        """Write the rest of the sound."""
         self._packets.close()
 
     def close(self) -> None:
@@ -324,14 +326,14 @@ class _Audio:
 
 
 def _readable_audio(container: InputContainer) -> AudioStream | None:
-    """The first sound stream that has a decoder."""
+    """Return the first sound stream that has a decoder."""
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
 def _can_copy(source: Path) -> bool:
-    """Whether mp4 holds this sound as it is.
+    """Return whether mp4 can hold this sound unchanged.
 
-    Tried out in memory with the first packet: a damaged header would spoil the whole file at its end.
+    The first packet is written to memory as a test: a damaged header would make the whole file unreadable.
     """
     with open_media(source) as container:
         stream = _readable_audio(container)

@@ -1,9 +1,9 @@
-"""Checkpoints of lifters: our safetensors, and every file that the authors' own code writes.
+"""Checkpoints of lifters: our safetensors, and every file that the authors' code writes.
 
 Our files are safetensors with the name of the lifter and its configuration in the metadata. Authors' files
-are read as they are: a bare state dict or one under `model_pos` or `state_dict`, a first stage under
-`jt_state_dict`, `module.` before every name or not, optimisers and random states beside the tensors. What
-they do not say, the sizes of the network, is read off the shapes.
+are read unchanged: a bare state dict or one under `model_pos` or `state_dict`, a first stage under
+`jt_state_dict`, with or without `module.` before every name, with or without optimisers and random states.
+The sizes of the network, which they lack, are inferred from the shapes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ State = dict[str, Tensor]
 WRAPPERS = ("model_pos", "state_dict", "model")  # where files keep the state dict, in this order
 FIRST_STAGE = "jt_state_dict"
 SHOWN = 6  # keys of each kind in a message
-# What shapes and configurations that fit no network raise while sizes are inferred and modules built.
+# Errors of inference and building, for shapes and configurations that fit no network.
 MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError, AssertionError, RuntimeError, TypeError)
-# Fields that change nothing once training is over.
+# Fields that have no effect after training.
 TRAINING_ONLY = {"drop_path", "encoder_dropout", "pred_dropout", "dropout"}
-# Fields that say how the authors' code treats what goes in and comes out, by its own settings.
+# Fields for the authors' pre- and post-processing, which are settings of their code and not in the file.
 TREATMENT = {"root_relative", "normalisation"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Misfit:
-    """How a state dict differs from what a network holds. Empty means that it fits."""
+    """Differences between a state dict and a network. Empty if the state dict fits."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -59,18 +59,18 @@ class Misfit:
 def load_checkpoint(
     path: Path, name: str | None = None, first_stage: Path | None = None
 ) -> tuple[Lifter, ModelEntry, Any]:
-    """The lifter in a file, in evaluation mode on the CPU, with its entry and its configuration.
+    """Load the lifter in a file, in evaluation mode on the CPU, with its entry and its configuration.
 
     Args:
         path: our safetensors, or a file written by the authors' code.
-        name: `NAME` or `NAME:VARIANT` of the registry; None finds out from the weights. A variant is
-            needed where neither shapes nor the file's name tell it (ESMformer's self-supervised mode).
-        first_stage: file with the JointFormer that a refinement file without its first stage goes with.
+        name: `NAME` or `NAME:VARIANT` of the registry; None infers it from the weights. A variant is needed
+            if neither shapes nor the file name determine it (ESMformer's self-supervised mode).
+        first_stage: JointFormer file for a refinement file without its first stage.
 
     Raises:
         InputMissing: there is no such file.
-        WeightsError: the file is no checkpoint, or fits no lifter or not the one named; the message lists
-            what is missing, unexpected and mis-shaped, and what the file looks like.
+        WeightsError: the file is no checkpoint, or fits no lifter or not the one named. The message lists
+            missing, unexpected and mis-shaped weights, and the closest lifter.
     """
     path = Path(path)
     metadata = read_metadata(path)
@@ -95,14 +95,14 @@ def load_checkpoint(
 
 
 def _complete(found: ModelEntry, config: Any, written: str, state: State) -> Any:
-    """The configuration with fields that the file is older than read off the shapes of its weights."""
+    """Infer the fields that an older file lacks from the shapes of its weights."""
     absent = {field.name for field in dataclasses.fields(config)} - json.loads(written).keys()
     if not absent:
         return config
     try:
         inferred = found.infer(state, config)
     except MISFITS:
-        return config  # the comparison that follows says what is wrong
+        return config  # the comparison that follows reports the misfit
     return dataclasses.replace(config, **{name: getattr(inferred, name) for name in absent})
 
 
@@ -127,7 +127,7 @@ def save_official(path: Path, model: Lifter, found: ModelEntry, config: Any) -> 
     """Write the file that the authors' code loads.
 
     Raises:
-        WeightsError: the configuration is one that the authors' code would run differently.
+        WeightsError: the authors' code would run this configuration differently.
         OutputError: the file cannot be written.
     """
     state: State = {key: weight.detach().cpu() for key, weight in model.state_dict().items()}
@@ -145,7 +145,7 @@ def save_official(path: Path, model: Lifter, found: ModelEntry, config: Any) -> 
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; nothing for any other kind of file.
+    """Read the metadata of a safetensors file; empty for any other kind of file.
 
     Raises `InputMissing` or `WeightsError`.
     """
@@ -161,7 +161,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def config_from_json(kind: type, text: str, path: Path) -> Any:
-    """A configuration from the metadata of `path`. Raises `WeightsError` for what `kind` does not have."""
+    """Parse a configuration in the metadata of `path`. Raises `WeightsError` for unknown fields."""
     try:
         return _config(kind, json.loads(text))
     except (TypeError, ValueError) as error:
@@ -169,12 +169,12 @@ def config_from_json(kind: type, text: str, path: Path) -> Any:
 
 
 def published(found: ModelEntry) -> Any:
-    """The configuration that authors' files are taken for until shapes say otherwise."""
+    """Return the default configuration of authors' files, before inference from shapes."""
     return next(iter(found.variants.values()))
 
 
 def describe(found: ModelEntry, config: Any) -> str:
-    """`NAME:VARIANT` if it is a published configuration, else the name and its sizes."""
+    """Return `NAME:VARIANT` if it is a published configuration, else the name and its sizes."""
     for variant, known in found.variants.items():
         if not _differences(config, known):
             return f"{found.name}:{variant}"
@@ -184,7 +184,7 @@ def describe(found: ModelEntry, config: Any) -> str:
 
 
 def compare(state: Mapping[str, Tensor], model: torch.nn.Module) -> Misfit:
-    """Keys and shapes of a state dict against those of a network."""
+    """Compare keys and shapes of a state dict with those of a network."""
     wanted = model.state_dict()
     return Misfit(
         missing=tuple(key for key in wanted if key not in state),
@@ -198,7 +198,7 @@ def compare(state: Mapping[str, Tensor], model: torch.nn.Module) -> Misfit:
 
 
 def _unwrap(tree: Mapping[str, Any], path: Path, first_stage: Path | None) -> State:
-    """The flat state dict inside whatever the authors' code saved."""
+    """Return the flat state dict in an authors' file, of both stages if there are two."""
     key = next((key for key in WRAPPERS if isinstance(tree.get(key), dict)), None)
     state = _flat(tree if key is None else tree[key], path)
     first = tree.get(FIRST_STAGE)
@@ -218,7 +218,7 @@ def _unwrap(tree: Mapping[str, Any], path: Path, first_stage: Path | None) -> St
 
 
 def _renamed(state: State, path: Path) -> State:
-    """A state dict under the authors' names, whoever published it."""
+    """Rename weights from other publishers' keys to the authors'."""
     for found in REGISTRY.values():
         state = found.rename(state, path)
     return state
@@ -231,7 +231,7 @@ def is_second_stage(state: Mapping[str, Tensor]) -> bool:
 
 
 def _flat(tree: Mapping[str, Any], path: Path) -> State:
-    """A state dict without `module.` in front. Raises `WeightsError` if it has parts of its own."""
+    """Return a state dict without the prefix `module.`. Raises `WeightsError` if it is nested."""
     if inner := [key for key, value in tree.items() if not isinstance(value, Tensor)]:
         known = ", ".join(WRAPPERS)
         raise WeightsError(f"{path} holds {_shorten(inner)}, and no weights under {known} or at its top")
@@ -240,14 +240,14 @@ def _flat(tree: Mapping[str, Any], path: Path) -> State:
 
 
 def _identify(state: State, name: str | None, path: Path) -> tuple[ModelEntry, Any]:
-    """The lifter that a state dict without metadata is of, and its configuration."""
+    """Return the entry and the configuration for a state dict without metadata."""
     if name is not None:
         found, config = resolve(name)
         base = config if ":" in name else published(found)
         try:
             config = found.infer(state, base)
         except MISFITS:
-            return found, base  # the comparison that follows says what is wrong
+            return found, base  # the comparison that follows reports the misfit
         return found, config if ":" in name else found.complete(config, path)
     best = _closest(state, REGISTRY.values())
     if best is None:
@@ -258,7 +258,7 @@ def _identify(state: State, name: str | None, path: Path) -> tuple[ModelEntry, A
 
 
 def _closest(state: State, entries: Iterable[ModelEntry]) -> tuple[ModelEntry, Any] | None:
-    """The entry whose network differs least from the state dict, if any shares most of its keys."""
+    """Return the entry whose network differs least from the state dict, if one shares most of its keys."""
     best: tuple[int, ModelEntry, Any] | None = None
     for found in entries:
         try:
@@ -275,14 +275,14 @@ def _closest(state: State, entries: Iterable[ModelEntry]) -> tuple[ModelEntry, A
 
 
 def _guess(state: State, asked: ModelEntry) -> str:
-    """What a state dict that does not fit may be instead; "" if nobody knows."""
+    """Return the closest lifter for a state dict that does not fit, as text; "" if none is close."""
     closest = _closest(state, REGISTRY.values())
     if closest is None:
         return ""
     found, config = closest
     if found is asked:
         return f". It is closest to {describe(found, config)}: it may be damaged or changed"
-    return f". It looks like {describe(found, config)}"
+    return f". It is closest to {describe(found, config)}"
 
 
 def _try_build(found: ModelEntry, config: Any) -> Lifter | None:
@@ -293,7 +293,7 @@ def _try_build(found: ModelEntry, config: Any) -> Lifter | None:
 
 
 def _config(kind: type, values: Mapping[str, Any]) -> Any:
-    """A configuration from plain values, in which nested configurations are dicts and tuples are lists."""
+    """Build a configuration from JSON values: nested configurations are dicts, tuples are lists."""
     default = kind()
     read: dict[str, Any] = {}
     for key, value in values.items():
@@ -305,7 +305,7 @@ def _config(kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def _differences(ours: Any, theirs: Any, ignored: Set[str] = TRAINING_ONLY) -> list[str]:
-    """Names and both values of the fields that differ."""
+    """Return names and both values of the fields that differ."""
     a, b = dataclasses.asdict(ours), dataclasses.asdict(theirs)
     return [f"{key} {a[key]} / {b[key]}" for key in a if key not in ignored and a[key] != b[key]]
 

@@ -1,4 +1,4 @@
-"""Lifters as ONNX files, checked against the network they came from."""
+"""Export lifters to ONNX, checked against PyTorch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOLERANCE = 1e-4  # metres, largest difference from PyTorch in float32
 
 
 class LiftOnly(nn.Module):
-    """`lift` as a forward pass: joints, then error, up and contacts where the lifter gives them."""
+    """`lift` as a forward pass: joints, then error, up and contacts if the lifter predicts them."""
 
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class LiftOnly(nn.Module):
 
 
 def example(spec: LifterSpec, batch: int, seed: int = 0) -> Tensor:
-    """Random keypoints in the form a lifter reads: (B, F[, V], 17, C), scores in [0, 1]."""
+    """Return random input of a lifter: (B, F[, V], 17, C), scores in [0, 1]."""
     views = (spec.views,) if spec.views > 1 else ()
     shape = (batch, spec.frames, *views, 17, spec.channels)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
@@ -50,12 +50,12 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
     """Write `lifter` to an ONNX file and return the largest difference between the two, in metres.
 
     Input `keypoints` (batch, F[, V], 17, C) with a free batch size; outputs `joints` (batch, F or 1, 17, 3),
-    then `error`, `up` and `contacts` where the lifter gives them. The spec and the configuration are in the
-    metadata as JSON. The file appears only if both agree to 1e-4.
+    then `error`, `up` and `contacts` if the lifter predicts them. The spec and the configuration are in the
+    metadata as JSON. The file is written only if both agree to 1e-4.
 
     Raises:
         MissingExtra: the packages onnx and onnxscript are not installed.
-        WeightsError: the exported network gives other results.
+        WeightsError: the output of the exported network differs.
         OutputError: the file cannot be written.
     """
     try:
@@ -69,7 +69,7 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
         lifted = lifter.lift(x)
     named = vars(lifted)
     with replace_file(path) as temporary:
-        # Traced with the plain kernel: the fused ones lay their results out in another way than ONNX does.
+        # Traced with the plain kernel: the memory layout of the fused ones differs from ONNX's.
         with _quiet(), sdpa_kernel(SDPBackend.MATH):
             program = torch.onnx.export(
                 module,
@@ -93,7 +93,7 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
 
 @torch.no_grad()
 def parity(lifter: Lifter, spec: LifterSpec, path: Path) -> float:
-    """Largest absolute difference of an ONNX file from `lifter`, with another batch size than at export."""
+    """Return the largest absolute difference of an ONNX file from `lifter`, at a new batch size."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -107,7 +107,7 @@ def parity(lifter: Lifter, spec: LifterSpec, path: Path) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of its own internals."""
+    """Silence the exporter's warnings about its own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

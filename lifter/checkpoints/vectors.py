@@ -1,4 +1,4 @@
-"""Vector files: the weights, an input and the outputs of a lifter, to prove another one exact against it.
+"""Vector files: weights, an input and the outputs of a reference implementation, to verify another one.
 
 A file is an npz with `meta` (JSON: `system` and its sizes), `sd/<key>` (weights; `sd_pose/<key>` those of a
 first stage), `in/x`, `out/<name>`, and `f64/<name>`, the same output computed in double precision.
@@ -43,16 +43,16 @@ class Vector:
     config: Any
     state: Mapping[str, Tensor]
     x: Tensor
-    outputs: Mapping[str, Tensor]  # those of double precision by their names in the file, "f64/<name>"
+    outputs: Mapping[str, Tensor]  # double-precision ones as in the file, "f64/<name>"
 
 
 def flip_average(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The mean of the output for `x` and of the mirrored output for mirrored `x`, in two separate calls."""
+    """Average the output for `x` with the mirrored output for mirrored `x`, in two separate calls."""
     return (run(x) + mirror_3d(run(mirror_3d(x)))) / 2
 
 
 def outputs(model: Lifter, x: Tensor) -> ClipPaths:
-    """Everything a vector file may hold of this lifter, by its name in the file."""
+    """Compute every output of this lifter that a vector file may hold, by its name in the file."""
     for kind, compute in SPECIAL.items():
         if isinstance(model, kind):
             return compute(model, x)
@@ -68,7 +68,7 @@ def _plain(model: Lifter, x: Tensor) -> ClipPaths:
 
 
 def _changed(model: Any, **switches: bool) -> Any:
-    """The same weights in a network with other switches."""
+    """Return a network with the same weights and other switches."""
     other = type(model)(replace(model.config, **switches))
     other.load_state_dict(model.state_dict())
     return other.to(next(model.parameters()).dtype).eval()
@@ -85,7 +85,7 @@ def _transformer(model: TransformerPoseNet, x: Tensor) -> ClipPaths:
 def _esmformer(model: ESMformer, x: Tensor) -> ClipPaths:
     centre = slice(model.config.frames // 2, model.config.frames // 2 + 1)
     found = {"y_supervised": model(x), "y_test_center_rootzero": model.lift(x).joints[:, centre]}
-    if model.config.unused_hidden:  # then the weights of the self-supervised head are there too
+    if model.config.unused_hidden:  # then the file has the self-supervised head too
         found["y_selfsup"] = _changed(model, self_supervised=True)(x)
     return found
 
@@ -124,17 +124,17 @@ SPECIAL: Mapping[type, Callable[[Any, Tensor], ClipPaths]] = {
     JointFormer: _jointformer,
 }
 
-# The authors' names of systems, where they are not ours.
+# The authors' names of systems that differ from ours.
 SYSTEMS = {
     "LSTM_PoseNet": "lstm_posenet",
     "SimplePoseNet": "simple_posenet",
     "SimpleTransformerPoseNet": "transformer_posenet",
 }
-HEADS = ("num_heads", "n_head", "nhead", "heads")  # names of a size that shapes do not tell
+HEADS = ("num_heads", "n_head", "nhead", "heads")  # keys of a size that shapes do not determine
 
 
 def _with_heads(config: Any, meta: Mapping[str, Any]) -> Any:
-    """`config` with the sizes that `meta` states and shapes do not, in both stages if it has two."""
+    """Complete `config`, of one stage or both, with the sizes in `meta` that shapes do not determine."""
     if isinstance(config, refinement.RefinementConfig):
         stages = {"pose": meta["pose_model"], "refiner": meta["refine_model"]}
         return replace(
@@ -152,7 +152,7 @@ def read_vector(path: Path) -> Vector:
 
     Raises:
         InputMissing: there is no such file.
-        WeightsError: it is no vector file, or of a system that is not known.
+        WeightsError: it is no vector file, or of an unknown system.
     """
     if not path.is_file():
         raise InputMissing(f"the vector file {path} does not exist: check the path")
@@ -186,7 +186,7 @@ def read_vector(path: Path) -> Vector:
 
 
 def write_vector(path: Path, name: str, config: Any, meta: Mapping[str, Any], x: Tensor) -> None:
-    """Write a vector file of our own lifter with perturbed fresh weights, so that every one matters."""
+    """Write a vector file of our own lifter. Fresh weights are perturbed, so that each has an effect."""
     model = entry(name).build(config).eval()
     state = model.state_dict()
     with torch.no_grad():
@@ -212,7 +212,7 @@ def _file_key(name: str, key: str) -> str:
 
 @torch.no_grad()
 def differences(vector: Vector) -> dict[str, float | None]:
-    """Largest absolute difference of every output in the file; None for one that is not computed here.
+    """Return the largest absolute difference of every output in the file; None for an unknown output.
 
     Raises `WeightsError` if the weights do not fit the network exactly.
     """

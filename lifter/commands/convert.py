@@ -12,7 +12,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A checkpoint of ours or of the authors' code.")],
     target: Annotated[Path, typer.Argument(help="*.safetensors, or any other name for the authors' format.")],
     lifter: Annotated[
-        str | None, typer.Option(help="NAME or NAME:VARIANT, where the weights do not tell.")
+        str | None, typer.Option(help="NAME or NAME:VARIANT, if the weights do not determine it.")
     ] = None,
     first_stage: Annotated[
         Path | None, typer.Option(help="The JointFormer that a refinement stage goes with.")

@@ -1,4 +1,4 @@
-"""`python -m lifter data`: what concerns data sets. One command so far, `check`."""
+"""`python -m lifter data`: commands for data sets. One command so far, `check`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="Data sets.")
 
 @app.callback()
 def data() -> None:
-    """Data sets: are the files what their layout promises?"""
+    """Check that the files of data sets follow their layout."""
 
 
 @app.command()
@@ -21,11 +21,11 @@ def check(
         Path, typer.Argument(help="Human3.6M, HumanEva, MPI-INF-3DHP, Ski-Pose PTZ, or motion capture.")
     ],
 ) -> None:
-    """Look at every file of a data set; exit status 12 if one is not as it should be."""
+    """Check every file of a data set; exit status 12 if one is missing, damaged or implausible."""
     from common.errors import DataError
-    from lifter.datasets.checks.integrity import check as look
+    from lifter.datasets.checks.integrity import check as check_folder
 
-    name, findings = look(folder)
+    name, findings = check_folder(folder)
     typer.echo(f"{folder}: {name}")
     bad = 0
     for finding in findings:

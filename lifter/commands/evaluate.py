@@ -1,4 +1,4 @@
-"""`python -m lifter evaluate`: lifters on Human3.6M as papers measure, or on motion capture with noisy 2D."""
+"""`python -m lifter evaluate`: by the papers' protocols on Human3.6M, or on motion capture with noisy 2D."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _on_mocap(
 
 
 def _around(synthetic: Iterable[int]) -> str:
-    """What has to be said besides where lifters of several views are measured."""
+    """Return the addition to the protocol if lifters of several views are measured, else ""."""
     several = [str(views) for views in synthetic if views > 1]
     if not several:
         return ""

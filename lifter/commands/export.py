@@ -12,7 +12,7 @@ def export(
     source: Annotated[Path, typer.Argument(help="A checkpoint of ours or of the authors' code.")],
     target: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     lifter: Annotated[
-        str | None, typer.Option(help="NAME or NAME:VARIANT, where the weights do not tell.")
+        str | None, typer.Option(help="NAME or NAME:VARIANT, if the weights do not determine it.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the target if it is there.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`python -m lifter list`: the lifters there are and what they promise."""
+"""`python -m lifter list`: all lifters and their specs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 def list_lifters(
     details: Annotated[bool, typer.Option("--details", help="Papers, figures, licences, variants.")] = False,
 ) -> None:
-    """Show all lifters: what goes in, what comes out, where they come from."""
+    """Show all lifters: input, output and source."""
     from rich.console import Console
     from rich.table import Table
 

@@ -49,7 +49,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = True,
 ) -> None:
-    """Train, and write OUT/MODEL.safetensors. Run again after an interruption, it goes on where it was.
+    """Train, and write OUT/MODEL.safetensors. The same command resumes an interrupted training.
 
     On several GPUs: accelerate launch --num_processes 4 -m lifter train ...; --batch is of each.
     """
@@ -122,12 +122,12 @@ def train(
 
 
 def _fixed(spec: LifterSpec) -> bool:
-    """Whether a lifter reads windows of one length only, more than one frame."""
+    """Whether a lifter reads windows of one length only, of several frames."""
     return spec.frames > 1 and spec.joints == "h36m17"
 
 
 def _changed(config: Any, change: str) -> Any:
-    """A configuration with one value changed, `name=value`, or `part.name=value` inside a part of it."""
+    """Return a configuration with one value changed: `name=value`, or `part.name=value` in a nested one."""
     import ast
     from dataclasses import is_dataclass, replace
 
@@ -163,7 +163,7 @@ def _self_supervised(found: ModelEntry, config: Any) -> Any:
 
 
 def _built(found: ModelEntry, config: Any, first_stage: str | None) -> tuple[Lifter, Any]:
-    """Fresh weights; a refinement around a finished JointFormer."""
+    """Build a lifter with fresh weights; a refinement contains a trained JointFormer."""
     from dataclasses import replace
 
     from common.errors import UserError, WeightsError
@@ -185,7 +185,7 @@ def _built(found: ModelEntry, config: Any, first_stage: str | None) -> tuple[Lif
 
 
 def _grown(lifter: Lifter, found: ModelEntry, config: Any, settings: list[str]) -> tuple[Lifter, Any]:
-    """The lifter, made larger as --set asks; it answers as before until it is trained."""
+    """Enlarge the lifter to the sizes of --set, with the same output until it is trained."""
     from common.errors import UserError
 
     for change in settings:
@@ -210,7 +210,7 @@ def _build(found: ModelEntry, config: Any) -> Lifter:
 def _sources(
     data: Path, spec: LifterSpec, plan: Preset, keypoints: str, seed: int, noise: bool
 ) -> tuple[Source, Source | None]:
-    """What to train on, and held-out subjects to watch (with noise in any case), if there are any."""
+    """Return training batches, and validation batches (always noisy) if subjects are held out."""
     from lifter.datasets.h36m import SPLITS, is_h36m, load_h36m
     from lifter.datasets.h36m_windows import H36MWindows
 
@@ -236,5 +236,5 @@ def _sources(
         watched = VirtualClips(MotionWindows(load_motion(data, "val"), shares=MEASURED_SHARES))
         return source, kind(watched, spec, held_out, plan.frames, seed=0)
     except DataError as error:
-        typer.echo(f"Nothing is held out to watch the training with: {error}", err=True)
+        typer.echo(f"No validation data, training goes on without: {error}", err=True)
         return source, None

@@ -1,4 +1,4 @@
-"""`python -m lifter verify`: is our network exactly the one that made a vector file?"""
+"""`python -m lifter verify`: compare our networks with the reference outputs of vector files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def verify(
 ) -> None:
     """Load the weights in each file strictly, run the network and show the largest difference per output.
 
-    The exit status is 1 if one is above 1e-4, or above 1e-9 in double precision (f64/), or an output in a
-    file is not known.
+    The exit status is 1 if a difference is above 1e-4, or above 1e-9 in double precision (f64/), or if an
+    output in a file is unknown.
     """
     import math
 

@@ -1,14 +1,14 @@
-"""Human3.6M in VideoPose3D's layout: the files that all published lifters are trained and measured on.
+"""Human3.6M in VideoPose3D's layout, the training and test data of all published lifters.
 
 `data_3d_h36m.npz` holds `positions_3d`: subject -> take -> (T, 32, 3) metres in a world with z up, and
 `data_2d_h36m_<keypoints>.npz` holds `positions_2d`: subject -> take -> four cameras of (T, 17, 2) pixels, and
-`metadata` with the left and right joints. The data may not be redistributed, and so none of it is here.
+`metadata` with the left and right joints. The data may not be redistributed.
 
 Subjects 1, 5, 6, 7 and 8 train, 9 and 11 test; 15 actions, two takes of each, 50 frames a second. The first
-take of "Directions" of S11 is known to be bad: one of its four videos is corrupted in the release, so that
-nobody has 2D for it. VideoPose3D's conversion leaves it out, published figures are without it, and it is
-left out here too where a file has it: S11 has 29 takes, not 30. S9's Greeting, SittingDown and Waiting are
-known to be displaced in the world in parts; relative to the pelvis they are sound, and everybody keeps them.
+take of "Directions" of S11 has no 2D, since one of its four videos is corrupted in the release. VideoPose3D's
+conversion and published figures leave it out, and so does this reader: S11 has 29 takes, not 30. Parts of
+S9's Greeting, SittingDown and Waiting are displaced in the world. Relative to the pelvis they are correct,
+and published figures include them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ACTIONS = (
     "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
 )  # fmt: skip
 BAD_TAKES = frozenset({("S11", "Directions")})
-# The 17 of the 32 joints of the motion capture that move and have a name, in the order of H36M_17.
+# Indices of the joints of H36M_17 among the 32 of the motion capture.
 KEPT_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 
 Layout = Literal["h36m17", "coco17"]
@@ -55,8 +55,8 @@ _SOURCE_3D = (
     "them with VideoPose3D's data/prepare_data_h36m.py"
 )
 _SOURCE_2D = (
-    "data_2d_h36m_gt.npz is written by VideoPose3D's data/prepare_data_h36m.py, and its DATASETS.md says "
-    "where detections such as cpn_ft_h36m_dbb are"
+    "data_2d_h36m_gt.npz is written by VideoPose3D's data/prepare_data_h36m.py; detections such as "
+    "cpn_ft_h36m_dbb: see its DATASETS.md"
 )
 
 
@@ -64,8 +64,8 @@ _SOURCE_2D = (
 class H36MTake:
     """One take of a subject, by four cameras.
 
-    world: (T, 17, 3) metres, z up. keypoints: (4, T, 17, C) screen-normalised x, y and, where the file has
-    it, score; their joints are those of `layout`.
+    world: (T, 17, 3) metres, z up. keypoints: (4, T, 17, C) screen-normalised x, y and, if the file has it,
+    score; joints of `layout`.
     """
 
     subject: str
@@ -92,31 +92,31 @@ class H36MTake:
 
 
 def root_relative(joints: Floats) -> Floats:
-    """Joints (..., 17, 3) relative to the pelvis, which becomes 0."""
+    """Subtract the pelvis from joints (..., 17, 3)."""
     return joints - joints[..., :1, :]
 
 
 def name_2d(keypoints: str) -> str:
-    """The file of a set of 2D keypoints: "gt" (exact projections), "cpn_ft_h36m_dbb", ..."""
+    """Return the file name of a set of 2D keypoints: "gt" (exact projections), "cpn_ft_h36m_dbb", ..."""
     return f"data_2d_h36m_{keypoints}.npz"
 
 
 def keypoint_sets(folder: Path) -> list[str]:
-    """Names of the sets of 2D keypoints a folder holds."""
+    """List the sets of 2D keypoints in a folder."""
     return sorted(path.stem.removeprefix("data_2d_h36m_") for path in folder.glob(name_2d("*")))
 
 
 def is_h36m(folder: Path) -> bool:
-    """Whether a folder is meant to be Human3.6M in this layout: any of its files is there."""
+    """Whether a folder has any file of this layout."""
     return (folder / NAME_3D).is_file() or bool(keypoint_sets(folder))
 
 
 def load_h36m(folder: Path, keypoints: str, subjects: Sequence[str]) -> list[H36MTake]:
-    """All takes of some subjects with one set of 2D keypoints, cut to the length of the motion capture.
+    """Load all takes of some subjects with one set of 2D keypoints, cut to the length of the motion capture.
 
     Raises:
-        DataError: a file, subject, take or camera is missing or not what the layout asks for; one line
-            says where the file comes from and what it must hold.
+        DataError: a file, subject, take or camera is missing or does not follow the layout. The message, one
+            line, has the source of the file and the layout.
     """
     positions = load_3d(folder, subjects)
     path = folder / name_2d(keypoints)
@@ -133,7 +133,7 @@ def load_h36m(folder: Path, keypoints: str, subjects: Sequence[str]) -> list[H36
 
 
 def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, Floats]]:
-    """Subject -> take -> (T, 17, 3) metres, without the bad takes; of all subjects there if none are given.
+    """Load subject -> take -> (T, 17, 3) metres, without the bad takes, of the given subjects or of all.
 
     Raises:
         DataError: as `load_h36m`.
@@ -157,10 +157,10 @@ def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, F
 
 
 def reprojection(take: H36MTake) -> float:
-    """Median distance in pixels between the 2D of a take and its 3D through the cameras.
+    """Return the median distance, pixels, between the 2D of a take and its projected 3D.
 
-    A fraction of a pixel for exact projections and a few pixels for detections: more means other cameras,
-    units or joints. Of COCO keypoints only the twelve limb joints are compared.
+    It is a fraction of a pixel for exact projections and a few pixels for detections. More indicates other
+    cameras, units or joints. Of COCO keypoints only the twelve limb joints are compared.
     """
     whole = tuple(range(17))
     marked, meant = (LIMBS_COCO, LIMBS_H36M) if take.layout == "coco17" else (whole, whole)
@@ -184,7 +184,7 @@ def _joints(joints: Any, where: str) -> Floats:
 
 
 def _keypoints(poses: Mapping[str, Any], subject: str, name: str, length: int, path: Path) -> Floats:
-    """(4, T, 17, C), normalised. Some videos run on after the motion capture has stopped: cut."""
+    """Return keypoints (4, T, 17, C), normalised, without the frames after the end of the motion capture."""
     where = f"{path}: {subject}, {name}"
     cameras = cameras_of(poses, subject, name, len(LENSES), path, _NEED_2D)
     for number, points in enumerate(cameras):
@@ -198,7 +198,7 @@ def _keypoints(poses: Mapping[str, Any], subject: str, name: str, length: int, p
 
 
 def _layout(content: Mapping[str, Any], path: Path) -> Layout:
-    """Which 17 joints a 2D file holds, by the pairs of left and right joints that it names."""
+    """Identify the 17 joints of a 2D file by its pairs of left and right joints."""
     metadata = content.get("metadata")
     symmetry = metadata.get("keypoints_symmetry") if isinstance(metadata, dict) else None
     if isinstance(symmetry, (list, tuple)) and len(symmetry) == 2:

@@ -1,7 +1,7 @@
-"""The cameras of Human3.6M (Ionescu et al., TPAMI 2014), as VideoPose3D and all lifters after it use them.
+"""The cameras of Human3.6M (Ionescu et al., TPAMI 2014), with VideoPose3D's parameters.
 
-Four cameras filmed every take; their lenses are the same for all subjects, their places were calibrated for
-each. Numbers are the shortest that give the published float32 values.
+Four cameras filmed every take. Their lenses are the same for all subjects, their poses were calibrated for
+each. Numbers are the shortest decimals of the published float32 values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Quaternion = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Lens:
-    """What bends the rays of a camera. Pixels; k1, k2, k3 and p1, p2 in the order the data set has them."""
+    """Intrinsics and distortion of a camera. Pixels; k1, k2, k3 and p1, p2 in the data set's order."""
 
     serial: str
     size: tuple[int, int]  # width, height
@@ -34,7 +34,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Camera:
-    """A lens at its place in a world with z up."""
+    """A lens with its pose in a world with z up."""
 
     lens: Lens
     orientation: Quaternion  # camera to world (w, x, y, z)
@@ -47,19 +47,19 @@ class Camera:
 
     @property
     def position(self) -> Tensor:
-        """Where it stands (3,), metres."""
+        """Position (3,), metres."""
         return torch.tensor(self.position_mm) / 1000
 
     @property
     def intrinsics(self) -> Tensor:
-        """f 2, c 2, k 3, p 2 as `lifter.cameras.project` takes them: (9,), screen-normalised."""
+        """f 2, c 2, k 3, p 2 for `lifter.cameras.project`: (9,), screen-normalised."""
         width, height = self.lens.size
         focal = torch.tensor(self.lens.focal) / width * 2
         centre = normalize_screen(torch.tensor(self.lens.centre), width, height)
         return torch.cat((focal, centre, torch.tensor(self.lens.radial), torch.tensor(self.lens.tangential)))
 
 
-# In the order of the four arrays a take has in the 2D files.
+# In the order of the four arrays of a take in the 2D files.
 LENSES = (
     Lens(
         "54138969",

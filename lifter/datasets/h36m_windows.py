@@ -1,4 +1,4 @@
-"""Windows of Human3.6M's takes to train on: in an epoch every one comes once, in random order."""
+"""Training windows of Human3.6M's takes: each once an epoch, in random order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ Flip = Literal["twice", "half", "never"]
 class H36MWindows:
     """A source of batches.
 
-    A lifter that answers a whole window gets windows side by side with the take in their middle, as
-    KTPFormer's authors train; all others get the window around every frame. Beyond the ends these repeat.
+    A lifter of whole windows gets windows side by side, centred on the take, as in KTPFormer's code. All
+    others get the window around every frame. Frames outside the take repeat its first or last frame.
 
     Args:
-        takes: with 2D called `keypoints`; it has to be what the spec's lifter reads.
-        flip: every window also comes mirrored, or half of them are, or none (always none for several views:
-            a mirrored rig is another rig).
+        takes: with the 2D set `keypoints`, whose joints the spec's lifter must be able to read.
+        size: windows a batch.
+        frames: of a window.
+        flip: mirror every window in addition ("twice"), half of them, or none. Always none for several views:
+            a mirrored rig is another rig.
 
     Raises:
-        DataError: the 2D is of other joints, or the views are too few.
+        DataError: the 2D has other joints, or too few views.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class H36MWindows:
         return len(self._starts) * (2 if self.flip == "twice" else 1)
 
     def batch(self, step: int) -> Batch:
-        """The windows that are a step's share of its epoch."""
+        """Return the windows of a step, a part of its epoch."""
         picks = self._picks(step)
         mirrored = torch.from_numpy(picks >= len(self._starts))
         if self.flip == "half":
@@ -99,7 +101,7 @@ class H36MWindows:
         return Batch(keypoints, joints, up, fps=torch.full((len(joints),), FPS))
 
     def _picks(self, step: int) -> Ints:
-        """The numbers (size,) of a step's windows; those beyond the plain windows are their mirror images."""
+        """Return the indices (size,) of a step's windows; mirror images follow the plain windows."""
         epochs, places = np.divmod(step * self.size + np.arange(self.size), len(self))
         picks = np.empty(self.size, np.int64)
         for epoch in np.unique(epochs):
@@ -110,7 +112,7 @@ class H36MWindows:
 
 
 def _cut(tracks: Sequence[Floats], starts: Ints, frames: int) -> Tensor:
-    """One window of each track (T, ...), (B, frames, ...)."""
+    """Cut one window of each track (T, ...): (B, frames, ...)."""
     windows = [
         cut_windows(track, start[None], frames)[0] for track, start in zip(tracks, starts, strict=True)
     ]
@@ -118,7 +120,7 @@ def _cut(tracks: Sequence[Floats], starts: Ints, frames: int) -> Tensor:
 
 
 def _ups(take: H36MTake, spec: LifterSpec) -> list[Tensor]:
-    """The world's up in the axes of each sequence of a take."""
+    """Return the world's up (3,) in the axes of each sequence of a take."""
     up = torch.tensor((0.0, 0.0, 1.0))
     if spec.views > 1:
         return [up]

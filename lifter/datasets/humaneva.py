@@ -55,19 +55,19 @@ _NEED_3D = "it must hold positions_3d: subject -> sequence -> (T, 15, 3) metres"
 _NEED_2D = "it must hold positions_2d: subject -> sequence -> 3 cameras of (T, J, 2) pixels, and metadata"
 _SOURCE = (
     "HumanEva-I may not be shared: register at humaneva.is.tue.mpg.de and convert it with VideoPose3D's "
-    "data/prepare_data_humaneva.py (its DATASETS.md says how, and where detections are)"
+    "data/prepare_data_humaneva.py (see its DATASETS.md, also for detections)"
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a camera stands: camera to world (w, x, y, z), and millimetres, z up."""
+    """Pose of a camera: rotation camera to world (w, x, y, z), position in millimetres, z up."""
 
     orientation: tuple[float, float, float, float]
     position_mm: tuple[float, float, float]
 
 
-# The three colour cameras C1, C2, C3, as VideoPose3D has them; lenses are not part of the layout.
+# The three colour cameras C1, C2, C3, from VideoPose3D; lenses are not part of the layout.
 _FIRST = (
     Place((0.424207, -0.4983646, -0.5802981, 0.4847012), (4062.227, 663.2477, 1528.397)),
     Place((0.6503354, -0.7481602, -0.0919284, 0.0941766), (844.8131, -3805.2092, 1504.9929)),
@@ -86,7 +86,7 @@ class HumanEvaTake:
     """A sequence, or a chunk of one, by three cameras.
 
     world: (T, 15, 3) metres, z up. keypoints: (3, T, J, 2 or 3) screen-normalised x, y and,
-    where the file has it, score.
+    if the file has it, score.
     """
 
     subject: str  # "Validate/S1"
@@ -117,26 +117,26 @@ class HumanEvaTake:
 
 
 def name_2d(keypoints: str) -> str:
-    """The file of a set of 2D keypoints: "gt" or "detectron_pt_coco"."""
+    """Return the file name of a set of 2D keypoints: "gt" or "detectron_pt_coco"."""
     return f"data_2d_humaneva15_{keypoints}.npz"
 
 
 def keypoint_sets(folder: Path) -> list[str]:
-    """Names of the sets of 2D keypoints a folder holds."""
+    """List the sets of 2D keypoints in a folder."""
     return sorted(path.stem.removeprefix("data_2d_humaneva15_") for path in folder.glob(name_2d("*")))
 
 
 def is_humaneva(folder: Path) -> bool:
-    """Whether a folder is meant to be HumanEva in this layout: any of its files is there."""
+    """Whether a folder has any file of this layout."""
     return (folder / NAME_3D).is_file() or bool(keypoint_sets(folder))
 
 
 def load_humaneva(folder: Path, keypoints: str, subjects: Sequence[str]) -> list[HumanEvaTake]:
-    """All sequences of some subjects with one set of 2D keypoints.
+    """Load all sequences of some subjects with one set of 2D keypoints.
 
     Raises:
-        DataError: a file, subject, sequence or camera is missing or not what the layout asks for; one line
-            says where the file comes from and what it must hold.
+        DataError: a file, subject, sequence or camera is missing or does not follow the layout. The message,
+            one line, has the source of the file and the layout.
     """
     positions = load_3d(folder, subjects)
     path = folder / name_2d(keypoints)
@@ -147,7 +147,7 @@ def load_humaneva(folder: Path, keypoints: str, subjects: Sequence[str]) -> list
     metadata = content.get("metadata")
     joints = metadata.get("num_joints") if isinstance(metadata, dict) else None
     if not isinstance(joints, int | np.integer):
-        raise DataError(f"{path}: metadata says no num_joints; {_NEED_2D}")
+        raise DataError(f"{path}: metadata has no num_joints; {_NEED_2D}")
     poses = by_subject(content, "positions_2d", path, _NEED_2D)
     return [
         HumanEvaTake(subject, name, world, _keypoints(poses, subject, name, (len(world), int(joints)), path))
@@ -157,7 +157,7 @@ def load_humaneva(folder: Path, keypoints: str, subjects: Sequence[str]) -> list
 
 
 def load_3d(folder: Path, subjects: Sequence[str] = ()) -> dict[str, dict[str, Floats]]:
-    """Subject -> sequence -> (T, 15, 3) metres; of all subjects there if none are given.
+    """Load subject -> sequence -> (T, 15, 3) metres, of the given subjects or of all.
 
     Raises:
         DataError: as `load_humaneva`.
@@ -190,7 +190,7 @@ def _joints(joints: Any, where: str) -> Floats:
 def _keypoints(
     poses: Mapping[str, Any], subject: str, name: str, frames_joints: tuple[int, int], path: Path
 ) -> Floats:
-    """(3, T, J, C), normalised."""
+    """Return keypoints (3, T, J, C), normalised."""
     where = f"{path}: {subject}, {name}"
     cameras = cameras_of(poses, subject, name, 3, path, _NEED_2D)
     for number, points in enumerate(cameras):

@@ -3,10 +3,10 @@
 `data_train_3dhp.npz` holds `data`: "S1 Seq1" -> [camera -> {data_3d, data_2d}, frames a second], with eight
 of the cameras, called "0", "1", "2", "4" to "8"; `data_test_3dhp.npz` holds `data`: "TS1" to "TS6" ->
 {data_3d, data_2d, valid}. data_3d is (T, 17, 3) millimetres in camera axes, of the "universal" annotation,
-in which everybody is equally tall; data_2d (T, 17, 2) pixels; valid (T,) says which frames count. Pictures
-are 2048 x 2048 pixels, but 1920 x 1080 of TS5 and TS6. The npz says no rate for the test sequences.
+in which all people have the same height; data_2d (T, 17, 2) pixels; valid (T,) marks the frames to measure.
+Pictures have 2048 x 2048 pixels, those of TS5 and TS6 1920 x 1080. Test sequences have no frame rate.
 
-The data set's seventeen joints are Human3.6M's in another order: here they come in the order of H36M_17, the
+The seventeen joints are Human3.6M's in another order; the reader returns them in the order of H36M_17, the
 pelvis first. Published figures are on the fourteen to seventeen joints of the original order; a mean over
 all of them does not depend on it.
 """
@@ -36,7 +36,7 @@ SIZE, OUTDOOR_SIZE = (2048, 2048), (1920, 1080)
 OUTDOOR = frozenset({"TS5", "TS6"})
 
 # In the files: 0 head top, 1 neck, right shoulder, elbow, wrist, 5 the left ones, 8 right hip, knee, ankle,
-# 11 the left ones, 14 pelvis, 15 spine, 16 head. For each joint of H36M_17 the number it has there.
+# 11 the left ones, 14 pelvis, 15 spine, 16 head. For each joint of H36M_17 its index in the files.
 FROM_3DHP = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
 
 _NEED = {
@@ -54,7 +54,7 @@ class Take3DHP:
     """A sequence by one camera.
 
     joints: (T, 17, 3) metres in camera axes with the distance to the camera, in the order of H36M_17.
-    keypoints: (T, 17, 2) screen-normalised. valid: (T,), frames that are measured; all of them in training.
+    keypoints: (T, 17, 2) screen-normalised. valid: (T,), frames to measure; all of them in training.
     """
 
     sequence: str  # "S1 Seq1" or "TS1"
@@ -71,21 +71,21 @@ class Take3DHP:
 
 
 def picture_size(sequence: str) -> tuple[int, int]:
-    """Width and height in pixels of a sequence's pictures."""
+    """Return width and height, pixels, of a sequence's pictures."""
     return OUTDOOR_SIZE if sequence in OUTDOOR else SIZE
 
 
 def is_3dhp(folder: Path) -> bool:
-    """Whether a folder is meant to be MPI-INF-3DHP in this layout: one of its files is there."""
+    """Whether a folder has any file of this layout."""
     return any((folder / name).is_file() for name in NAMES.values())
 
 
 def load_3dhp(folder: Path, split: str) -> list[Take3DHP]:
-    """All takes of "train" or "test", a camera at a time.
+    """Load all takes of "train" or "test", one a camera.
 
     Raises:
-        DataError: the file is missing or not what the layout asks for; one line says where it comes from
-            and what it must hold.
+        DataError: the file is missing or does not follow the layout. The message, one line, has the source of
+            the file and the layout.
     """
     if split not in NAMES:
         raise DataError(f"{folder}: MPI-INF-3DHP has no split {split!r}; use train or test")
@@ -118,7 +118,7 @@ def _take(content: Any, sequence: str, camera: str, fps: float | None, where: st
     shapes = tuple(getattr(each, "shape", None) for each in (joints, points))
     if joints is None or points is None or shapes != ((len(joints), 17, 3), (len(joints), 17, 2)):
         raise DataError(f"{where}: {shapes[0]} and {shapes[1]} instead of (T, 17, 3) and (T, 17, 2); {need}")
-    # Training frames all count; the file has no such mark for them.
+    # Training takes have no `valid`: all their frames are used.
     valid = np.ones(len(joints), bool) if camera else np.asarray(content.get("valid", ())).ravel() > 0
     if len(valid) != len(joints):
         raise DataError(f"{where}: valid for {len(valid)} frames instead of {len(joints)}; {need}")

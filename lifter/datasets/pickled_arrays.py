@@ -1,8 +1,8 @@
-"""Object arrays out of npz files, without running anything the file says.
+"""Read object arrays in npz files without running code from the file.
 
-Pose data sets of the field keep dicts of arrays as pickles inside an npz. numpy would have to be told
-`allow_pickle=True` for them, and then runs whatever the file asks for. The reader below knows what such
-files need, containers, numbers, strings, and arrays of numbers, and refuses the rest.
+Pose data sets store dicts of arrays as pickles inside an npz. numpy reads them with `allow_pickle=True`,
+which runs any code in the file. The reader below accepts containers, numbers, strings and arrays of numbers,
+and refuses everything else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from common.errors import DataError
 
 _NUMBERS = "biuf"  # kinds of dtypes that are kept
-# What damaged or hostile files raise. BLE forbids a bare Exception, and so this is spelled out.
+# Exceptions for damaged or hostile files, listed since a bare Exception would hide errors of ours.
 _BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -40,12 +40,12 @@ _BROKEN = (
 
 
 def read_npz(path: Path) -> dict[str, Any]:
-    """Everything in an npz: arrays of numbers as they are, a pickled object array of shape () as its object.
+    """Read an npz: arrays of numbers, and pickled object arrays of shape () as their object.
 
     Objects are nested dicts, lists, tuples, strings, numbers and arrays of numbers.
 
     Raises:
-        DataError: the file is no npz, is damaged, or holds anything else.
+        DataError: the file is no npz, is damaged, or has other content.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -73,13 +73,13 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 class _NumbersUnpickler(pickle.Unpickler):
-    """Makes containers, numbers, strings, and notes of arrays. It never imports anything."""
+    """Unpickles containers, numbers, strings and placeholders of arrays. It never imports anything."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream, encoding="latin1")  # Python 2 wrote the bytes of arrays as strings
 
     def find_class(self, module: str, name: str) -> Any:
-        """What numpy's pickles are made of, as stand-ins from here. Raises `UnpicklingError` for all else."""
+        """Return our stand-in for a class in numpy's pickles. Raises `UnpicklingError` for any other."""
         known: dict[tuple[str, str], Callable[..., Any]] = {
             ("numpy", "ndarray"): _Array,
             ("numpy", "dtype"): _Dtype,
@@ -96,7 +96,7 @@ class _NumbersUnpickler(pickle.Unpickler):
 
 
 class _Dtype:
-    """A dtype as its pickle tells it: a code such as "f4", and the byte order in the state."""
+    """A pickled dtype: a code such as "f4", and the byte order in the state."""
 
     def __init__(self, code: str, *_options: object) -> None:
         self.code = code
@@ -111,7 +111,7 @@ class _Dtype:
         return self.code.startswith("O")
 
     def numbers(self) -> np.dtype[Any]:
-        """The dtype, of numbers only. Raises ValueError for others."""
+        """Return the dtype. Raises ValueError if it is not numeric."""
         dtype = np.dtype(self.code)
         if dtype.kind not in _NUMBERS:
             raise ValueError(f"arrays of {self.code}")
@@ -119,7 +119,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array as its pickle tells it; `_finish` makes the real one."""
+    """A pickled array; `_finish` builds the real one."""
 
     state: tuple[Any, ...] = ()
 
@@ -133,7 +133,7 @@ class _Array:
             array[:] = [_finish(each) for each in data]
             return array.reshape(shape, order="F" if fortran else "C")
         raw = data.encode("latin1") if isinstance(data, str) else data
-        flat = np.frombuffer(bytearray(raw), dtype.numbers())  # writable, as arrays are
+        flat = np.frombuffer(bytearray(raw), dtype.numbers())  # a bytearray makes the array writable
         return flat.reshape(shape, order="F" if fortran else "C")
 
 
@@ -149,7 +149,7 @@ def _scalar(dtype: _Dtype, data: bytes | str) -> Any:
 
 
 def _finish(tree: Any) -> Any:
-    """Nested containers with the notes of arrays replaced by arrays."""
+    """Replace the placeholders of arrays in nested containers by arrays."""
     if isinstance(tree, _Array):
         return tree.finish()
     if isinstance(tree, dict):

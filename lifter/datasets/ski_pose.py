@@ -1,13 +1,13 @@
 """Ski-Pose PTZ: alpine skiers by six pan-tilt-zoom cameras (Sporri 2016; Rhodin et al., CVPR 2018).
 
 train/labels.h5 and test/labels.h5 have a row for each picture, in datasets of N rows: `3D` (51: 17 joints)
-metres in the axes of the camera, `2D` (34) in parts of the picture, 0 to 1, `seq`, `cam`, `frame`, `subj`,
-`cam_intrinsic` (3 x 3) in the same parts, and `cam_position`, `R_cam_2_world`. Pictures are 256 x 256 pixels,
-cut around the skier, and so is the camera. Joints are in the order of H36M_17.
+metres in camera axes, `2D` (34) relative to the picture, 0 to 1, `seq`, `cam`, `frame`, `subj`,
+`cam_intrinsic` (3 x 3) in the same units, and `cam_position`, `R_cam_2_world`. Pictures are 256 x 256 pixels,
+cropped around the skier; the intrinsics are those of the crop. Joints are in the order of H36M_17.
 
-Whether `3D` carries the distance to the camera is not documented and not needed: here joints are relative
-to the pelvis, and `reprojection` fits the distance. Rows are sorted into sequences of one camera; frames
-may be missing in between, and the rate is not in the file.
+It is not documented whether `3D` includes the distance to the camera. The reader subtracts the pelvis, and
+`reprojection` fits the distance. Rows are sorted into sequences of one camera. Frames may be missing, and the
+file has no frame rate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SkiTake:
     """A sequence by one camera, frames in order.
 
     joints: (T, 17, 3) metres in camera axes relative to the pelvis. keypoints: (T, 17, 2) screen-normalised.
-    intrinsics: (T, 3, 3) in parts of the picture; they change, the camera zooms. frames: (T,) numbers.
+    intrinsics: (T, 3, 3) relative to the picture, per frame, since the camera zooms. frames: (T,) numbers.
     """
 
     subject: int
@@ -53,16 +53,16 @@ class SkiTake:
 
 
 def is_ski_pose(folder: Path) -> bool:
-    """Whether a folder is meant to be Ski-Pose PTZ: one of its label files is there."""
+    """Whether a folder has any label file of Ski-Pose PTZ."""
     return any((folder / split / NAME).is_file() for split in SPLITS)
 
 
 def load_ski_pose(folder: Path, split: str) -> list[SkiTake]:
-    """All sequences of "train" or "test", by sequence and camera.
+    """Load all sequences of "train" or "test", by sequence and camera.
 
     Raises:
         MissingExtra: h5py is not installed.
-        DataError: the file is missing, damaged, or not what the layout asks for.
+        DataError: the file is missing, damaged, or does not follow the layout.
     """
     if split not in SPLITS:
         raise DataError(f"{folder}: Ski-Pose PTZ has no split {split!r}; use train or test")
@@ -84,7 +84,7 @@ def load_ski_pose(folder: Path, split: str) -> list[SkiTake]:
                 camera,
                 numbers["frame"][rows],
                 (joints[rows] - joints[rows, :1]).astype(np.float32),
-                (2 * points[rows] - 1).astype(np.float32),  # of a square picture
+                (2 * points[rows] - 1).astype(np.float32),  # screen units of a square picture
                 columns["cam_intrinsic"][rows].reshape(-1, 3, 3).astype(np.float32),
             )
         )
@@ -92,7 +92,7 @@ def load_ski_pose(folder: Path, split: str) -> list[SkiTake]:
 
 
 def reprojection(take: SkiTake) -> float:
-    """Median distance in pixels between 2D and the 3D through the cameras, the body put where it fits best.
+    """Return the median distance, pixels, between 2D and projected 3D at the best-fitting translation.
 
     With K the intrinsics, (u, v) a keypoint and X a joint, K X + K t projects to (u, v) where
     (K1 - u K3)(X + t) = 0 and (K2 - v K3)(X + t) = 0: linear in t, solved for each frame.
@@ -110,7 +110,7 @@ def reprojection(take: SkiTake) -> float:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns, (N, width) float64."""
+    """Read the columns, (N, width) float64."""
     try:
         h5py: Any = import_module("h5py")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What Human3.6M's and HumanEva's files in VideoPose3D's layout have in common."""
+"""Readers for VideoPose3D's layout, shared by Human3.6M and HumanEva."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lifter.cameras import normalize_screen
 
 
 def by_subject(content: Mapping[str, Any], key: str, path: Path, need: str) -> Mapping[str, Any]:
-    """`content[key]`: subject -> take -> what is stored of it. Raises DataError where it is not that."""
+    """Return `content[key]`: subject -> take -> data. Raises DataError for anything else."""
     found = content.get(key)
     if not isinstance(found, dict) or not all(isinstance(takes, dict) for takes in found.values()):
         raise DataError(f"{path}: holds no {key} by subject and take; {need}")
@@ -25,7 +25,7 @@ def by_subject(content: Mapping[str, Any], key: str, path: Path, need: str) -> M
 def cameras_of(
     poses: Mapping[str, Any], subject: str, name: str, count: int, path: Path, need: str
 ) -> Sequence[Any]:
-    """The 2D of a take by each of `count` cameras. Raises DataError where it is not there."""
+    """Return the 2D of a take by each of `count` cameras. Raises DataError if it is missing."""
     cameras: Sequence[Any] | None = poses.get(subject, {}).get(name)
     if cameras is None:
         raise DataError(f"{path}: {subject}, {name}: not there, though the 3D file has it; {need}")
@@ -37,10 +37,10 @@ def cameras_of(
 def on_screen(
     cameras: Sequence[NDArray[Any]], sizes: Sequence[tuple[int, int]], where: str, need: str
 ) -> NDArray[np.float32]:
-    """Each camera's pixels (T, J, 2 or 3), a score beside them or not -> (cameras, T, J, C), normalised.
+    """Normalise each camera's pixels (T, J, 2 or 3), with or without a score: (cameras, T, J, C).
 
     Raises:
-        DataError: a keypoint is no number, or only some cameras have scores.
+        DataError: a keypoint is not finite, or only some cameras have scores.
     """
     normalised = []
     for number, (points, size) in enumerate(zip(cameras, sizes, strict=True)):

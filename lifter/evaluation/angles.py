@@ -1,4 +1,4 @@
-"""Errors of joint angles over clips: mean absolute error, and how much of the true range is left."""
+"""Errors of joint angles over clips: mean absolute error, and the ratio of predicted to true range."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from lifter.angles import NAMES, pose_angles
 
 Floats = NDArray[np.floating]
 
-MOVES = 20.0  # degrees; a joint whose true range is less holds still, and its range says nothing
+MOVES = 20.0  # degrees; a joint with a smaller true range is still, and its range ratio is noise
 
 
 @dataclass(frozen=True)
 class AngleFigures:
-    """Of one angle over all clips.
+    """Errors of one angle over all clips.
 
-    error: mean absolute error, degrees. range_ratio: predicted over true range (5 to 95 %) of the joints that
-    move, median; under 1 where motion is pulled to its mean, NaN where none moves.
+    error: mean absolute error, degrees.
+    range_ratio: median of predicted over true range (5 to 95 %) of the joints that move. Below 1 the motion
+    is damped. NaN if no joint moves.
     """
 
     error: float
@@ -31,7 +32,7 @@ class AngleFigures:
 def compare_angles(
     found: Sequence[Floats], true: Sequence[Floats], ups: Sequence[Floats]
 ) -> dict[str, AngleFigures]:
-    """Figures of each of `lifter.angles.NAMES` over clips of poses (T, 17, 3) with their verticals (3,)."""
+    """Compute the errors of each of `lifter.angles.NAMES` over clips of poses (T, 17, 3), verticals (3,)."""
     errors: dict[str, list[Floats]] = {name: [] for name in NAMES}
     ratios: dict[str, list[Floats]] = {name: [] for name in NAMES}
     for joints, target, up in zip(found, true, ups, strict=True):
@@ -47,7 +48,7 @@ def compare_angles(
 
 
 def _range(angles: Floats) -> Floats:
-    """From the 5th to the 95th percentile over the frames of (T, K): (K,)."""
+    """Return the range (K,) from the 5th to the 95th percentile over the frames of (T, K)."""
     low, high = np.percentile(angles, (5, 95), axis=0)
     return high - low
 

@@ -1,12 +1,12 @@
-"""Lifters measured on Human3.6M as the papers measure them, by a lifter's spec alone.
+"""Evaluate lifters on Human3.6M by the papers' protocols, by a lifter's spec alone.
 
-Every camera of every take is a sequence, or every take where the lifter wants all four views. Errors are of
-17 joints, the pelvis included, relative to the pelvis; frames of an action are pooled over takes, subjects
-and cameras. Papers report the unweighted mean over the actions ("action-averaged"); the mean over all frames
-("frame-averaged") differs, and is what code that does not sort by action prints.
+Every camera of every take is a sequence, or every take for a lifter of all four views. Errors are of 17
+joints, the pelvis included, relative to the pelvis. Frames of an action are pooled over takes, subjects and
+cameras. Papers report the unweighted mean over the actions ("action-averaged"); the mean over all frames
+("frame-averaged") differs; code that does not group by action reports it.
 
-Windows are cut in two ways. "app" is what the application does: overlapping windows, blended. "paper" is
-what the authors' evaluations do, which differs by what a lifter answers:
+Windows are cut in two ways. "app" is the application's: overlapping windows, blended. "paper" is that of the
+authors' evaluations, which depends on the output of the lifter:
 - one frame, or the centre of the window: one window a frame, the ends repeated (JointFormer, CrossFormer);
 - the whole window: windows side by side, the last one moved back to end with the sequence, so that the
   frames where it overlaps the one before count twice (KTPFormer), in MPJVE with the jump between them;
@@ -14,8 +14,8 @@ what the authors' evaluations do, which differs by what a lifter answers:
 - the whole window in 2.5D: windows side by side, see `true_scale`, and the input normalised to the screen, as
   in training (MotionBERT, MotionAGFormer).
 
-Poses in 2.5D become metres as in the application, but with the true focal length. What their papers report,
-with the scale taken from the truth, has columns of its own.
+Poses in 2.5D become metres as in the application, but with the true focal length. The figures of their
+papers, with the scale from the ground truth, have separate columns.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lifter.datasets.h36m import ACTIONS, FPS, H36MTake, name_2d, root_relative
 from lifter.evaluation.metrics import auc, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck
 from lifter.evaluation.published import Published, find
 from lifter.evaluation.true_scale import LEFT_OUT, TrueScale, side_by_side
-from lifter.inference import UNKNOWN_CAMERA, in_metres, lift_in_image
+from lifter.inference import UNKNOWN_CAMERA, in_metres, lift_track
 from lifter.skeletons import coco_to_h36m
 from lifter.smoothing import smooth
 from lifter.spec import Lifter, LifterOutput, LifterSpec
@@ -45,9 +45,9 @@ Cut = Literal["paper", "app"]
 
 
 def end_aligned_starts(length: int, frames: int) -> Ints:
-    """First frames of windows side by side, the last moved back to end with the sequence (KTPFormer).
+    """Return the first frames of windows side by side, the last moved back to the sequence's end (KTPFormer).
 
-    A sequence shorter than the window gets one, which starts with it: its last frame is repeated.
+    A sequence shorter than the window gets one window from its first frame; its last frame is repeated.
     """
     starts = np.arange(0, max(length - frames, 0) + 1, frames)
     covered = starts[-1] + frames >= length
@@ -55,35 +55,35 @@ def end_aligned_starts(length: int, frames: int) -> Ints:
 
 
 def sliding_starts(length: int, frames: int) -> Ints:
-    """First frames of the windows around every frame."""
+    """Return the first frames of the windows around every frame."""
     return np.arange(length) - frames // 2
 
 
 def chunk_starts(length: int, frames: int) -> Ints:
-    """First frames of windows side by side with the sequence in their middle: KTPFormer's training."""
+    """Return the first frames of windows side by side, centred on the sequence (KTPFormer's training)."""
     count = -(-length // frames)
     return np.arange(count) * frames - (count * frames - length) // 2
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a lifter is measured, all of which changes the figures."""
+    """Options of an evaluation. Each changes the figures."""
 
     keypoints: str  # the 2D: "gt", "cpn_ft_h36m_dbb", ...
     windows: Cut = "paper"
-    flip: bool = True  # average with the mirrored input, where the contract asks for it
-    smooth: bool = False  # as the application does; only where there is one pose a frame
-    batch: int = 32  # windows at a time; they see each other in a lifter that attends over its batch
+    flip: bool = True  # average with the mirrored input, where the spec has `flip_average`
+    smooth: bool = False  # as in the application; needs one pose a frame
+    batch: int = 32  # windows a forward pass; changes the output of a lifter that attends over its batch
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A sequence for a lifter: one camera's view of a take, or all four."""
+    """A sequence for a lifter: one camera's view of a take, or all four views."""
 
     action: str
     keypoints: Floats  # (T, 17, C), or (T, views, 17, C), screen-normalised
-    joints: Floats  # (T, 17, 3) metres in the contract's space, pelvis at 0
-    pelvis: Floats | None = None  # (T, 3) metres from the camera; None for several
+    joints: Floats  # (T, 17, 3) metres in the spec's space, pelvis at 0
+    pelvis: Floats | None = None  # (T, 3) metres from the camera; None for several views
     camera: ClipCamera = UNKNOWN_CAMERA
 
 
@@ -91,7 +91,7 @@ class Clip:
 class Figures:
     """Means over `frames` frames: millimetres, PCK at 150 mm and its AUC in percent, MPJVE mm a frame.
 
-    true_scale: what papers of 2.5D lifters report; None for other lifters and for the sequences left out.
+    true_scale: as in papers of 2.5D lifters; None for other lifters and for the sequences they leave out.
     """
 
     frames: int
@@ -105,14 +105,14 @@ class Figures:
 
     @classmethod
     def of(cls, predicted: Floats, target: Floats) -> Figures:
-        """Of poses (N, 17, 3) in metres that follow each other, N > 1."""
+        """Compute the figures of consecutive poses (N, 17, 3) in metres, N > 1."""
         p, t = predicted.astype(np.float64), target.astype(np.float64)
         a, b, c, d = (1000 * metric(p, t) for metric in (mpjpe, p_mpjpe, n_mpjpe, mpjve))
         return cls(len(p), a, b, c, d, pck(p, t), auc(p, t))
 
     @classmethod
     def mean(cls, parts: Sequence[Figures], by: Literal["frames", "actions"]) -> Figures:
-        """The mean over all frames of the parts, or of the parts whatever their length."""
+        """Average parts, weighted by their frames or equally."""
         scaled = [part.true_scale for part in parts if part.true_scale is not None]
         true_scale = TrueScale(**mean_values(scaled, by)) if scaled else None
         return cls(**mean_values(parts, by), true_scale=true_scale)
@@ -121,7 +121,7 @@ class Figures:
 def mean_values(
     parts: Sequence[Figures] | Sequence[TrueScale], by: Literal["frames", "actions"]
 ) -> dict[str, Any]:
-    """The frames of all parts, and the means of their figures by name, weighted by frames or not."""
+    """Return the number of frames of all parts, and the means of their figures by name."""
     lengths = [part.frames for part in parts]
     names = [name for name, value in vars(parts[0]).items() if isinstance(value, float)]
     rows = np.array([[getattr(part, name) for name in names] for part in parts])
@@ -131,12 +131,12 @@ def mean_values(
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, how, and what the authors report for the same."""
+    """Measured figures, the protocol, and the published figures for the same protocol."""
 
     lifter: str
     frames: int  # of a window
     settings: Settings
-    protocol: str  # the same in words
+    protocol: str  # the settings as text
     actions: dict[str, Figures]
     action_averaged: Figures
     frame_averaged: Figures
@@ -150,10 +150,10 @@ def measure(
     settings: Settings,
     device: str = "cpu",
 ) -> Iterator[tuple[str, Figures]]:
-    """Yields the action and the figures of each of `clip_count(takes, spec)` sequences.
+    """Yield the action and the figures of each of `clip_count(takes, spec)` sequences.
 
     Raises:
-        DataError: the 2D or the views of the takes are not what the lifter reads.
+        DataError: the joints or the views of the takes do not fit the spec.
     """
     lifter.to(device).eval()
     for take in takes:
@@ -167,7 +167,7 @@ def measure(
 
 
 def clips(take: H36MTake, spec: LifterSpec, name: str) -> Iterator[Clip]:
-    """What a lifter sees of a take, the 2D of which is called `name`; raises DataError as `measure` does."""
+    """Yield the sequences of a take for a lifter; `name` is the set of 2D. Raises DataError as `measure`."""
     keypoints = _keypoints(take, spec, name)
     if spec.views == len(keypoints):
         yield Clip(take.action, keypoints.swapaxes(0, 1), root_relative(take.world))
@@ -182,16 +182,16 @@ def clips(take: H36MTake, spec: LifterSpec, name: str) -> Iterator[Clip]:
 
 
 def clip_count(takes: Sequence[H36MTake], spec: LifterSpec) -> int:
-    """How many sequences the takes are for a lifter: one a camera, or one a take for several views."""
+    """Return the number of sequences: one a camera, or one a take for a lifter of several views."""
     return sum(1 if spec.views > 1 else len(take.keypoints) for take in takes)
 
 
 def predict(
     lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
 ) -> tuple[Floats, Ints]:
-    """Poses (N, 17, 3) of a clip in metres, and the frame (N,) that each is of.
+    """Predict poses (N, 17, 3) of a clip in metres, and return the frame (N,) of each.
 
-    Raises `UserError` if poses are to be smoothed where frames count twice.
+    Raises `UserError` if poses are to be smoothed and some frames have two poses.
     """
     answer, frames = predict_in_image(lifter, spec, clip, settings, device)
     return _in_metres(spec, clip, answer, frames, settings), frames
@@ -200,7 +200,7 @@ def predict(
 def predict_in_image(
     lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
 ) -> tuple[Floats, Ints]:
-    """As `predict`, not smoothed, and 2.5D poses of a lifter that gives them stay so, in screen units."""
+    """Predict as `predict`, without smoothing; 2.5D poses stay in screen units."""
     length = len(clip.keypoints)
     whole = settings.windows == "app" or spec.output == "centre" or spec.frames == 1
     if not whole and spec.views > 1:
@@ -210,7 +210,7 @@ def predict_in_image(
 
     def lift(keypoints: Floats) -> Floats:
         flip, batch = settings.flip, settings.batch
-        return lift_in_image(lifter, spec, keypoints, flip, batch, device, clip.camera).joints
+        return lift_track(lifter, spec, keypoints, flip, batch, device, clip.camera, metric=False).joints
 
     if whole:
         return lift(clip.keypoints), np.arange(length)
@@ -239,7 +239,7 @@ def _with_true_scale(clip: Clip, answer: Floats, frames: Ints) -> TrueScale:
 def report(
     spec: LifterSpec, takes: Sequence[H36MTake], settings: Settings, measured: Iterable[tuple[str, Figures]]
 ) -> Report:
-    """Sums up what `measure` yields, actions in the order of the papers."""
+    """Summarise what `measure` yields, actions in the order of the papers."""
     by_action: dict[str, list[Figures]] = {}
     for action, figures in measured:
         by_action.setdefault(action, []).append(figures)
@@ -258,7 +258,7 @@ def report(
 
 
 def describe(spec: LifterSpec, takes: Sequence[H36MTake], settings: Settings) -> str:
-    """Everything that has to be known to compare the figures with others, in one line."""
+    """Describe the protocol in one line, complete enough to compare the figures with others."""
     subjects = ", ".join(dict.fromkeys(take.subject for take in takes))
     actions = len({take.action for take in takes})
     window = "1 frame" if spec.frames == 1 else f"windows of {spec.frames} frames"
@@ -273,7 +273,7 @@ def describe(spec: LifterSpec, takes: Sequence[H36MTake], settings: Settings) ->
 
 
 def _keypoints(take: H36MTake, spec: LifterSpec, name: str) -> Floats:
-    """The take's keypoints (4, T, 17, C) with the joints and channels of the spec."""
+    """Return the take's keypoints (4, T, 17, C) with the joints and channels of the spec."""
     points = take.keypoints
     if points.shape[-1] < 3:
         points = np.concatenate((points, np.ones_like(points[..., :1])), -1)
@@ -288,7 +288,7 @@ def _keypoints(take: H36MTake, spec: LifterSpec, name: str) -> Floats:
 
 
 class _CentreFrame(Lifter):
-    """A lifter of whole windows, of which only the centre frame is kept."""
+    """A lifter of whole windows reduced to its centre frame."""
 
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()

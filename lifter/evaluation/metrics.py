@@ -1,6 +1,6 @@
-"""What the field measures: MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK and AUC.
+"""Pose metrics: MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK and AUC.
 
-Poses are (..., joints, 3), metres in, metres out (percent for PCK and AUC).
+Poses are (..., joints, 3), metres; results in metres (percent for PCK and AUC).
 Definitions: VideoPose3D (Pavllo et al., CVPR 2019); PCK and AUC: Mehta et al., 3DV 2017.
 """
 
@@ -13,19 +13,19 @@ Poses = NDArray[np.floating]
 
 
 def mpjpe_per_frame(predicted: Poses, target: Poses) -> NDArray[np.floating]:
-    """Mean distance over the joints, for each frame (...)."""
+    """Return the mean distance over the joints, for each frame (...)."""
     return np.linalg.norm(predicted - target, axis=-1).mean(-1)
 
 
 def mpjpe(predicted: Poses, target: Poses) -> float:
-    """Mean per-joint position error, "Protocol 1"."""
+    """Return the mean per-joint position error, "Protocol 1"."""
     return float(mpjpe_per_frame(predicted, target).mean())
 
 
 def procrustes_align(predicted: Poses, target: Poses) -> Poses:
-    """Each predicted pose moved, turned and scaled onto its target (least squares, no mirroring).
+    """Align each predicted pose with its target by the least-squares similarity transform, no reflection.
 
-    A pose with all joints in one point cannot be turned or scaled: it is moved to the target's middle.
+    A pose with all joints in one point has no rotation or scale: it is moved to the target's centroid.
     """
     mean_p = predicted.mean(-2, keepdims=True)
     mean_t = target.mean(-2, keepdims=True)
@@ -43,33 +43,33 @@ def procrustes_align(predicted: Poses, target: Poses) -> Poses:
 
 
 def p_mpjpe_per_frame(predicted: Poses, target: Poses) -> NDArray[np.floating]:
-    """MPJPE after Procrustes alignment, for each frame (...)."""
+    """Return the MPJPE after Procrustes alignment, for each frame (...)."""
     return mpjpe_per_frame(procrustes_align(predicted, target), target)
 
 
 def p_mpjpe(predicted: Poses, target: Poses) -> float:
-    """MPJPE after Procrustes alignment of every frame, "Protocol 2"."""
+    """Return the MPJPE after Procrustes alignment of every frame, "Protocol 2"."""
     return float(p_mpjpe_per_frame(predicted, target).mean())
 
 
 def n_mpjpe(predicted: Poses, target: Poses) -> float:
-    """MPJPE after the best scale of every frame, "Protocol 3"."""
+    """Return the MPJPE after the best scale of every frame, "Protocol 3"."""
     dot = (target * predicted).sum(-1).mean(-1)
     norm = (predicted**2).sum(-1).mean(-1)
-    norm = np.where(norm > 0, norm, 1)  # a pose that is 0 stays so, whatever the scale
+    norm = np.where(norm > 0, norm, 1)  # a pose of zeros has no best scale and stays 0
     return mpjpe((dot / norm)[..., None, None] * predicted, target)
 
 
 def mpjve(predicted: Poses, target: Poses) -> float:
-    """MPJPE of the difference between consecutive frames; poses (T, J, 3), metres a frame."""
+    """Return the MPJPE of the differences between consecutive frames of poses (T, J, 3), metres a frame."""
     return mpjpe(np.diff(predicted, axis=-3), np.diff(target, axis=-3))
 
 
 def pck(predicted: Poses, target: Poses, threshold: float = 0.15) -> float:
-    """Percentage of joints closer than `threshold` metres."""
+    """Return the percentage of joints with an error of at most `threshold` metres."""
     return float((np.linalg.norm(predicted - target, axis=-1) <= threshold).mean() * 100)
 
 
 def auc(predicted: Poses, target: Poses) -> float:
-    """Mean PCK over the 31 thresholds 0, 5, ..., 150 mm."""
+    """Return the mean PCK over the 31 thresholds 0, 5, ..., 150 mm."""
     return float(np.mean([pck(predicted, target, t) for t in np.linspace(0, 0.15, 31)]))

@@ -1,7 +1,7 @@
-"""Measures any lifter on held-out motion capture, with the 2D noise it will meet.
+"""Evaluate any lifter on held-out motion capture, with 2D as noisy as a detector's.
 
-Lifters of one view see the same clips through the same cameras, whatever joints they read; lifters of several
-views see the same motion through random cameras around it.
+All lifters of one view get the same clips and cameras, for any input joints. Lifters of several views get the
+same motion through random cameras around it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from lifter.smoothing import smooth
 from lifter.spec import Lifter, LifterSpec
 
 CLIP_FRAMES = 150
-CAUSAL_STEP = 23  # frames between the ends of windows of the past: four windows of 81 frames a clip
+CAUSAL_STEP = 23  # frames between the ends of causal windows: four windows of 81 frames a clip
 
 
 @dataclass(frozen=True)
 class Measured:
     """Means over all frames. Millimetres; `pck` in percent at 150 mm; `mpjve` in millimetres a frame.
 
-    `up_degrees` is the angle between predicted and true vertical, NaN where the lifter does not say.
-    `causal_mpjpe` is that of frames lifted from themselves and the frames before alone, as live use does; NaN
-    where the lifter answers the middle of its window. `angles`: by `lifter.angles.NAMES`, against the true
-    vertical.
+    up_degrees: angle between predicted and true vertical; NaN if the lifter predicts none.
+    causal_mpjpe: MPJPE of frames lifted without later frames, as in live use; NaN for lifters of the centre
+    frame. angles: by `lifter.angles.NAMES`, with the true vertical.
     """
 
     frames: int
@@ -59,7 +58,7 @@ class TestClip:
     keypoints: (150, 17, 3), or (150, V, 17, 3), screen-normalised COCO-17 with score.
     joints: (150, 17, 3) metres, pelvis at 0; camera axes, or those of `synthetic.Views` for several.
     up: (3,) in the same axes.
-    camera: as far as the application would know it; of several cameras it knows nothing.
+    camera: the parameters that the application would assume; unknown for several cameras.
     """
 
     keypoints: NDArray[np.float32]
@@ -70,7 +69,7 @@ class TestClip:
 
 
 def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None) -> list[TestClip]:
-    """Every whole three seconds of every take, filmed by one random camera each; the same for a seed."""
+    """Render every whole three seconds of every take with one random camera each, reproducible by seed."""
     clips = []
     for take, joints, fps, generator in _pieces(takes, seed):
         seen = render_windows(joints, fps, CameraModel(), noise, generator)
@@ -86,7 +85,7 @@ def virtual_clips(takes: Sequence[MotionSequence], seed: int, noise: NoiseModel 
 def virtual_views(
     takes: Sequence[MotionSequence], seed: int, noise: NoiseModel | None, views: int
 ) -> list[TestClip]:
-    """The same motion as in `virtual_clips`, by several random cameras around it at once."""
+    """Render the motion of `virtual_clips` with several random cameras around it at once."""
     clips = []
     up = np.array((0, 0, 1), np.float32)
     for take, joints, fps, generator in _pieces(takes, seed):
@@ -99,7 +98,7 @@ def virtual_views(
 def _pieces(
     takes: Sequence[MotionSequence], seed: int
 ) -> Iterator[tuple[MotionSequence, Tensor, Tensor, torch.Generator]]:
-    """Each take of three seconds or more, its pieces (N, 150, 17, 3), their fps (N,) and its own draws."""
+    """Yield each take of at least three seconds, its pieces (N, 150, 17, 3), their fps (N,), a generator."""
     for number, take in enumerate(takes):
         pieces = len(take.joints) // CLIP_FRAMES
         if pieces:
@@ -109,7 +108,7 @@ def _pieces(
 
 
 def read_by(spec: LifterSpec, clip: TestClip) -> NDArray[np.float32]:
-    """The clip's keypoints as the spec's lifter reads them: (150, 17, C), or (150, V, 17, C)."""
+    """Convert the clip's keypoints to the spec's input: (150, 17, C), or (150, V, 17, C)."""
     keypoints, fps = torch.from_numpy(clip.keypoints[None]), torch.tensor([clip.fps])
     read = to_lifter_input if spec.views == 1 else views_for_lifter
     return read(keypoints, fps, spec)[0].numpy()
@@ -123,7 +122,7 @@ def evaluate(
     smoothed: bool = False,
     device: str = "cpu",
 ) -> Iterator[tuple[int, Measured | None]]:
-    """Yields (clips done, None) after each clip and (all, the means) at the end."""
+    """Yield (clips done, None) after each clip and (number of clips, the means) at the end."""
     lifter.to(device).eval()
     sums = np.zeros(6)
     frames = 0
@@ -167,7 +166,7 @@ def _causal_errors(
     flip: bool,
     device: str,
 ) -> NDArray[np.floating]:
-    """MPJPE in millimetres of the last frame of windows of the past, every `CAUSAL_STEP` frames."""
+    """Return the MPJPE, mm, of the last frame of windows without later frames, every `CAUSAL_STEP` frames."""
     if spec.output != "sequence":
         return np.zeros(0)
     errors = []

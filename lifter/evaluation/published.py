@@ -1,4 +1,4 @@
-"""What authors report on Human3.6M, to be shown next to what is measured."""
+"""Published figures on Human3.6M, to be shown next to measured ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOURGLASS = "sh_ft_h36m"  # Stacked Hourglass, fine-tuned; its authors' lifters 
 
 @dataclass(frozen=True)
 class Published:
-    """MPJPE (Protocol 1) and P-MPJPE (Protocol 2), millimetres; None where the authors give none.
+    """MPJPE (Protocol 1) and P-MPJPE (Protocol 2), millimetres; None if the authors give none.
 
     true_scale: with the true scale of each frame (`lifter.evaluation.true_scale`), of a lifter in 2.5D.
     """
@@ -60,7 +60,7 @@ PUBLISHED = (
 
 
 def find(spec: LifterSpec, keypoints: str) -> Published | None:
-    """The figure reported for a lifter of this name, window and output on this 2D, if there is one."""
+    """Return the figure published for a lifter of this name, window and output on this 2D, or None."""
     wanted = (spec.name, keypoints, spec.frames, spec.output, spec.units == "input")
     for each in PUBLISHED:
         if (each.lifter, each.keypoints, each.frames, each.output, each.true_scale) == wanted:

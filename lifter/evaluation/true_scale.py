@@ -1,14 +1,13 @@
-"""How the papers of MotionBERT and MotionAGFormer measure 2.5D poses on Human3.6M: with the true scale.
+"""The protocol of MotionBERT and MotionAGFormer for 2.5D poses on Human3.6M: with the true scale.
 
-A 2.5D pose has no scale, and these papers do not look for it: each frame of the answer is multiplied by the
-true size of the picture's unit at the pelvis (its depth over the focal length). It is compared with the 2.5D
-truth in the same scale, relative to the pelvis, so that the perspective does not count either. Three
-sequences of subject 9 with displaced ground truth are left out. Figures of lifters that answer in metres are
-not comparable with these.
+A 2.5D pose has no scale, and these papers do not estimate it. Each predicted frame is multiplied by the true
+size of the image unit at the pelvis (its depth over the focal length). It is compared with the 2.5D truth in
+the same scale, relative to the pelvis, so errors of the perspective are ignored too. Three sequences of
+subject 9 with displaced ground truth are left out. Figures of lifters in metres are not comparable.
 
-Windows lie side by side; what is left at the end of a sequence is not measured. A sequence shorter than the
-window is stretched to it by repeating frames. Source: the authors' code, whose random choice among the
-repeated frames is the first one here.
+Windows lie side by side; the rest at the end of a sequence is not measured. A sequence shorter than the
+window is stretched to it by repeating frames. Source: the authors' code, except that it picks a random one
+of the repeated frames and this module picks the first.
 """
 
 from __future__ import annotations
@@ -38,18 +37,18 @@ class TrueScale:
 
     @classmethod
     def of(cls, predicted: Floats, joints: Floats, focal: float) -> TrueScale:
-        """Of root-relative 2.5D poses (N, 17, 3) and the true joints (N, 17, 3), metres from the camera.
+        """Compare root-relative 2.5D poses (N, 17, 3) with the true joints (N, 17, 3) in camera axes, metres.
 
-        focal: in the unit of the poses.
+        focal: focal length in the unit of the poses.
         """
         truth, _ = to_image_units(joints, focal)
-        metres = joints[:, :1, 2:].astype(np.float64) / focal  # that one unit is wide at the pelvis
+        metres = joints[:, :1, 2:].astype(np.float64) / focal  # size of one image unit at the pelvis
         p, t = predicted * metres, truth * metres
         return cls(len(p), 1000 * mpjpe(p, t), 1000 * p_mpjpe(p, t))
 
 
 def side_by_side(length: int, frames: int) -> tuple[Ints, Ints]:
-    """The frames (N, F) of the windows of a sequence, and the places in them, put end to end, that count."""
+    """Return the frames (N, F) of the windows of a sequence, and the flat indices of those to keep."""
     if length < frames:
         at, first = stretched_frames(length, frames)
         return at[None], first
@@ -58,6 +57,6 @@ def side_by_side(length: int, frames: int) -> tuple[Ints, Ints]:
 
 
 def stretched_frames(length: int, frames: int) -> tuple[Ints, Ints]:
-    """The frames (F,) that a short sequence is stretched to, and where each (length,) comes first."""
+    """Return the frames (F,) of a stretched short sequence, and the first index (length,) of each in it."""
     at = np.arange(frames) * length // frames
     return at, np.searchsorted(at, np.arange(length))

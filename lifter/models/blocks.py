@@ -1,4 +1,4 @@
-"""What several lifters share: attention, MLP, drop-path, pre-norm blocks, and weights that nobody reads."""
+"""Shared by several lifters: attention, MLP, drop-path, pre-norm blocks, unused weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-EPS_TIMM = 1e-6  # of LayerNorm in code that grew out of timm; PyTorch's own default is 1e-5
+EPS_TIMM = 1e-6  # of LayerNorm in code derived from timm; PyTorch's default is 1e-5
 
 
 class DropPath(nn.Module):
@@ -27,7 +27,7 @@ class DropPath(nn.Module):
 
 
 def disable_dropout(network: nn.Module) -> None:
-    """Switches all dropout and stochastic depth off, for trainings whose data never end."""
+    """Switch off all dropout and stochastic depth, for training on endless data."""
     for part in network.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
@@ -38,18 +38,18 @@ def disable_dropout(network: nn.Module) -> None:
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, N, C) to (B, heads, N, C / heads)."""
+    """Split (B, N, C) into heads: (B, heads, N, C / heads)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Scaled dot-product attention of (B, N, C) tensors, heads merged again: (B, N, C)."""
+    """Apply multi-head scaled dot-product attention to (B, N, C) tensors: (B, N, C)."""
     q, k, v = (split_heads(t, heads) for t in (q, k, v))
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def check_heads(dim: int, heads: int) -> None:
-    """Raises ValueError unless the width can be shared out evenly."""
+    """Raise ValueError unless the width is a multiple of the number of heads."""
     if dim % heads:
         raise ValueError(f"a width of {dim} cannot be shared among {heads} heads")
 
@@ -101,14 +101,14 @@ class Block(nn.Module):
 
 
 def rising(last: float, steps: int) -> list[float]:
-    """Drop-path rates growing evenly from 0 at the first block to `last` at the last one."""
+    """Return drop-path rates that grow linearly from 0 at the first block to `last` at the last one."""
     return [last * i / max(steps - 1, 1) for i in range(steps)]
 
 
 def register_unused(model: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Give `model` weights that official files carry and no forward pass reads.
+    """Register weights that official files have and no forward pass reads.
 
-    They keep strict loading strict and a converted file complete. They take no gradient. Names with
+    They keep loading strict and converted files complete. They have no gradient. Names with
     `running_mean`, `running_var` or `num_batches_tracked` become buffers, all others parameters.
     """
     for key, shape in shapes.items():
@@ -127,5 +127,5 @@ def register_unused(model: nn.Module, shapes: Mapping[str, Sequence[int]]) -> No
 
 
 def count_blocks(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered modules `prefix`0, `prefix`1, ... a state dict has."""
+    """Count the numbered modules `prefix`0, `prefix`1, ... in a state dict."""
     return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})

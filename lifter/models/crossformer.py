@@ -25,7 +25,7 @@ ZEROED = slice(10, 16)  # the frames of the window that the released code overwr
 
 @dataclass(frozen=True)
 class CrossFormerConfig:
-    """Sizes are those of the published model; the two switches are oddities of it, off for own trainings."""
+    """Sizes are those of the published model; its two quirks are off by default."""
 
     frames: int = 81  # a multiple of 3
     width: int = 32  # per joint; the temporal width is 17 times that
@@ -33,11 +33,11 @@ class CrossFormerConfig:
     heads: int = 8
     channels: int = 2
     drop_path: float = 0.1  # in training only
-    layer_scale: float = 1e-5  # which a training begins with; it needs many steps to grow out of so little
+    layer_scale: float = 1e-5  # initial value; from so small a value a training needs many steps
     person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
-    # The released code sets the input of frames 10 to 15 to zero; released weights were made for that.
+    # The released code sets the input of frames 10 to 15 to zero; released weights were trained with that.
     zeroed_frames: bool = False
-    # Released files carry weights that nothing reads: keep a place for them.
+    # Released files have weights that no forward pass reads: register them.
     unused_weights: bool = False
 
 
@@ -165,7 +165,7 @@ class CrossFormer(Lifter):
 
 
 def unused_shapes(config: CrossFormerConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of everything in a released file that the forward pass does not read."""
+    """Return names and shapes of the weights in a released file that the forward pass does not read."""
     narrow, frames = config.width, config.frames
     width, half, quarter = narrow * JOINTS, narrow // 2, narrow * JOINTS // 4
     shapes: dict[str, tuple[int, ...]] = {
@@ -216,7 +216,7 @@ def unused_shapes(config: CrossFormerConfig) -> dict[str, tuple[int, ...]]:
 
 
 def infer(state: Mapping[str, Tensor], base: CrossFormerConfig) -> CrossFormerConfig:
-    """Sizes read off the shapes; heads and the zeroed frames are not among them."""
+    """Infer the sizes from the shapes; heads and `zeroed_frames` come from `base`."""
     return replace(
         base,
         frames=state["weighted_mean.weight"].shape[1],

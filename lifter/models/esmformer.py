@@ -1,7 +1,7 @@
 """ESMformer: error-aware self-supervised transformer for multi-view pose (Pattern Recognition 2025).
 
-Four synchronised views to world-space poses. No camera parameters enter the network: the rig is learned
-with the weights, and the order of the views is part of it. Names of the stages as in the paper:
+Four synchronised views to world-space poses. The network has no camera parameters as input: the rig and the
+order of its views are learned with the weights. Names of the stages as in the paper:
 features per view at three levels, fusion of the views per level, then of the levels.
 """
 
@@ -39,7 +39,7 @@ SELF_SUPERVISED_HIDDEN = 64
 
 @dataclass(frozen=True)
 class ESMformerConfig:
-    """Sizes are those of the published model; the oddities of its code are off for own trainings."""
+    """Sizes are those of the published model; the quirks of its code are off by default."""
 
     frames: int = 27  # a multiple of 9
     width: int = 512
@@ -49,14 +49,14 @@ class ESMformerConfig:
     self_supervised: bool = False  # one pose per window instead of one per frame
     person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
     # The official code adds a transformer's position embedding in place, so that it also enters the
-    # residual around that transformer. Its weights were trained with that.
+    # residual around that transformer. Published weights were trained with that.
     position_in_residual: bool = False
-    # Official files carry MLPs of this width, and more, that nothing reads. 0: no place for them.
+    # Official files have MLPs of this width, and other weights, that no forward pass reads. 0: none.
     unused_hidden: int = 0
 
 
 class RelativeAttention(nn.Module):
-    """What the tokens differ by: the query minus what attention finds for it. (B, N, C) to (B, N, C).
+    """Relative attention: the query minus its attention output. (B, N, C) to (B, N, C).
 
     The query comes from a convolution along the tokens.
     """
@@ -175,7 +175,7 @@ class CrossAttention(nn.Module):
 
 
 class LevelMixing(nn.Module):
-    """One round in which every level in turn asks the two others, seeing what has changed before."""
+    """Each level in turn attends to the two others, including their updates so far."""
 
     # (query, key) of the streams 0, 1, 2, which are the values and are updated in this order.
     SOURCES = ((1, 2), (0, 2), (0, 1))
@@ -251,7 +251,7 @@ class ESMformer(Lifter):
 
 
 def unused_shapes(config: ESMformerConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of everything in an official file that the forward pass does not read."""
+    """Return names and shapes of the weights in an official file that the forward pass does not read."""
     wide, hidden, block = 3 * config.width, config.unused_hidden, "mcff.MCFF_blocks.0"
     linears = {}
     for owner in ("mcff", block):
@@ -269,7 +269,7 @@ def unused_shapes(config: ESMformerConfig) -> dict[str, tuple[int, ...]]:
 
 
 def infer(state: Mapping[str, Tensor], base: ESMformerConfig) -> ESMformerConfig:
-    """Sizes read off the shapes; they do not tell whether the training was self-supervised."""
+    """Infer the sizes from the shapes; the switches come from `base`."""
     one, two, three = (count_blocks(state, f"ssfe1.Transformer_encoder_{i}.blocks.") for i in LEVELS)
     first, second, third = (count_blocks(state, f"mife.MIFE_blocks.trans{i}.blocks.") for i in LEVELS)
     unused = state.get("mcff.mlp.fc1.weight")
@@ -295,7 +295,7 @@ ENTRY = ModelEntry(
         frames=c.frames,
         output="centre" if c.self_supervised else "sequence",
         views=VIEWS,
-        flip_average=c.person_relative,  # a mirrored rig is another rig, and published networks know one
+        flip_average=c.person_relative,  # a mirrored rig is another rig, and published networks learned one
         space="world",
     ),
     paper="ESMformer: Error-aware self-supervised transformer for multi-view 3D human pose estimation, "

@@ -20,7 +20,7 @@ from lifter.skeletons import H36M_17
 from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
 
 NECK = 9  # the joint that 16-joint models leave out
-ATTENTION_DROPOUT = 0.1  # always on in training, whatever the configuration says
+ATTENTION_DROPOUT = 0.1  # always on in training, for any configuration
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class MultiHead(nn.Module):
         self.drop = nn.Dropout(c.encoder_dropout)
 
     def weights(self, t: Tensor) -> Tensor:
-        """Who looks at whom: (B, heads, J, J), rows adding up to 1."""
+        """Return the attention weights (B, heads, J, J); rows add up to 1."""
         q, k = split_heads(self.w_qs(t), self.heads), split_heads(self.w_ks(t), self.heads)
         return (self.scale * q @ k.transpose(-2, -1)).softmax(-1)
 
@@ -105,7 +105,7 @@ class GraphEmbedding(nn.Module):
         self.W = nn.Parameter(torch.zeros(2, c.channels, c.width))
         self.e = nn.Parameter(torch.ones(1, int(linked.sum())))
         self.bias = nn.Parameter(torch.zeros(c.width))
-        # Which of the edge strengths, numbered row by row, stands at each place of the matrix.
+        # Index of the edge strength, numbered row by row, for each entry of the matrix.
         place = torch.where(linked.flatten(), linked.flatten().cumsum(0) - 1, 0).view(linked.shape)
         self.place: Tensor
         self.linked: Tensor
@@ -149,7 +149,7 @@ EMBEDDINGS: Mapping[str, type[nn.Module]] = {
 
 
 def bones(joints: int) -> list[tuple[int, int]]:
-    """(parent, child) pairs of Human3.6M with 17 joints, or with 16: thorax and head joined directly."""
+    """Return (parent, child) of Human3.6M's bones with 17 joints, or 16: thorax and head joined directly."""
     if joints == len(H36M_17.joints):
         return list(H36M_17.bones)
     kept = [j for j in range(17) if j != NECK]
@@ -158,7 +158,7 @@ def bones(joints: int) -> list[tuple[int, int]]:
 
 
 def prediction_head(c: JointFormerConfig) -> nn.Sequential:
-    """All tokens, flattened, to three numbers a joint."""
+    """Build a head from all tokens, flattened, to three numbers a joint."""
     width = c.joints * c.width
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(c.pred_dropout), nn.Linear(width, c.joints * 3))
 
@@ -193,7 +193,7 @@ class JointTransformer(nn.Module):
                 nn.init.xavier_uniform_(weight)
 
     def embed(self, x: Tensor) -> Tensor:
-        """The tokens that enter the first layer: (B, J, width)."""
+        """Return the tokens of the first layer (B, J, width)."""
         t = self.embedding(x)
         return self.layer_norm(t + self.position_enc if self.config.spatial_encoding else t)
 
@@ -224,7 +224,7 @@ class JointFormer(JointTransformer, Lifter):
         return super().forward(self.normalised(x))
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Single frames (B, J, C) as the network reads them."""
+        """Normalise single frames (B, J, C) to the network's input."""
         return relative_to_person(x[:, None])[:, 0] if self.config.person_relative else x
 
     def lift(self, x: Tensor) -> LifterOutput:
@@ -234,18 +234,18 @@ class JointFormer(JointTransformer, Lifter):
         joints = joints - joints[:, :, :1]
         if not errors:
             return LifterOutput(joints)
-        # The heads predict absolute errors but nothing keeps them from going below 0.
+        # The heads predict absolute errors but are not constrained to be positive.
         error = complete_joints(errors[-1]).clamp(min=0).norm(dim=-1)
         return LifterOutput(joints, error=error.unflatten(0, (batch, frames)))
 
 
 def select_joints(x: Tensor, joints: int) -> Tensor:
-    """Human3.6M-17 (B, 17, C) to what a network of 16 or 17 joints reads."""
+    """Select the joints of a network of 16 or 17 joints from Human3.6M-17 (B, 17, C)."""
     return x if joints == x.shape[1] else torch.cat([x[:, :NECK], x[:, NECK + 1 :]], 1)
 
 
 def complete_joints(y: Tensor) -> Tensor:
-    """(B, 16 or 17, 3) to (B, 17, 3): a neck that is not predicted is put halfway from thorax to head."""
+    """Complete (B, 16 or 17, 3) to (B, 17, 3): a missing neck is the midpoint of thorax and head."""
     if y.shape[1] == len(H36M_17.joints):
         return y
     neck = (y[:, NECK - 1 : NECK] + y[:, NECK : NECK + 1]) / 2
@@ -253,7 +253,7 @@ def complete_joints(y: Tensor) -> Tensor:
 
 
 def infer(state: Mapping[str, Tensor], base: JointFormerConfig) -> JointFormerConfig:
-    """Sizes read off the shapes; the number of heads is not among them."""
+    """Infer the sizes from the shapes; the number of heads comes from `base`."""
     layer = "layer_stack.0."
     query, width = state[layer + "slf_attn.w_qs.weight"].shape
     intermediate = "intermediate_pred.0.2.weight" in state

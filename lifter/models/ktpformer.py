@@ -1,8 +1,8 @@
 """KTPFormer: kinematics and trajectory prior knowledge-enhanced transformer (Peng, Zhou, Mok; CVPR 2024).
 
 A pose for every frame of the window. Before the usual alternation of attention over joints and over
-frames, two learnable graph convolutions mix in what is known beforehand: which joints a bone connects
-(KPA, Eq. 2-6) and that a joint moves on a trajectory (TPA).
+frames, two learnable graph convolutions add prior knowledge: which joints a bone connects (KPA, Eq. 2-6) and
+that a joint moves on a trajectory (TPA).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class KTPFormerConfig:
 
 
 def prior_graph(edges: Sequence[tuple[int, int]], nodes: int) -> Tensor:
-    """(nodes, nodes): 1 / degree(i) for each neighbour of i, exactly 1 on the diagonal.
+    """Return the graph (nodes, nodes): 1 / degree(i) for each neighbour of i, 1 on the diagonal.
 
-    The self-loop is set after the rows were normalised: rows do not add up to 1. Weights rely on it.
+    The self-loop is set after normalisation, so rows do not add up to 1. Published weights rely on it.
     """
     graph = torch.zeros(nodes, nodes)
     for a, b in edges:
@@ -49,7 +49,7 @@ def prior_graph(edges: Sequence[tuple[int, int]], nodes: int) -> Tensor:
 class GraphConv(nn.Module):
     """Graph convolution with a learnable graph and modulated weights: (B, N, in) to (B, N, out).
 
-    As in "Modulated Graph Convolutional Network" (Zou, Tang; ICCV 2021): other weights for a node
+    As in "Modulated Graph Convolutional Network" (Zou, Tang; ICCV 2021): separate weights for a node
     itself and for its neighbours, an element-wise gain M per node, and a correction of the graph.
     """
 
@@ -87,7 +87,7 @@ class GraphLayer(nn.Module):
 class PriorAttention(Attention):
     """Self-attention on top of a prior: t + attention(norm(t)), t = prior(x) + position.
 
-    Residual and norm sit in here, and not in the block, as the official keys have it.
+    Residual and norm are in the attention and not in the block, as in the official keys.
     """
 
     norm1: nn.LayerNorm
@@ -143,7 +143,7 @@ class TrajectoryAttention(PriorAttention):
 
 
 class PriorBlock(nn.Module):
-    """A block whose attention brings its own prior, norm and residual."""
+    """A block whose attention includes its prior, norm and residual."""
 
     def __init__(self, attn: PriorAttention, width: int, hidden: int) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class KTPFormer(Lifter):
 
 
 def infer(state: Mapping[str, Tensor], base: KTPFormerConfig) -> KTPFormerConfig:
-    """Sizes read off the shapes; the number of heads is not among them."""
+    """Infer the sizes from the shapes; the number of heads comes from `base`."""
     _, frames, width = state["tpattention.attn.Temporal_pos_embed"].shape
     return replace(
         base,

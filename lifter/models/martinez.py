@@ -1,8 +1,8 @@
 """The frame-by-frame baseline: a residual network over the joints of one frame.
 
 Martinez et al., "A simple yet effective baseline for 3D human pose estimation", ICCV 2017: two residual
-blocks of two linear layers with batch normalisation, ReLU and dropout. It sees what the app's lifter sees
-(COCO-17 with scores), one frame at a time, and is here so that every temporal lifter has to beat it.
+blocks of two linear layers with batch normalisation, ReLU and dropout. It reads the input of the app's lifter
+(COCO-17 with scores), one frame at a time, and is the baseline for every temporal lifter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LinearBlock(nn.Module):
 
 
 class MartinezLifter(Lifter):
-    """(B, T, 17, 3) screen-normalised COCO-17 x, y, score -> (B, T, 17, 3) metres; frames do not meet."""
+    """(B, T, 17, 3) screen-normalised COCO-17 x, y, score -> (B, T, 17, 3) metres; frames are independent."""
 
     def __init__(self, config: MartinezConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class MartinezLifter(Lifter):
         self.dropout = nn.Dropout(config.dropout)
 
     def lift(self, keypoints: Tensor) -> LifterOutput:
-        """Joints of every frame, each from its own keypoints alone."""
+        """Predict the joints of every frame from its own keypoints alone."""
         return LifterOutput(joints=self(keypoints), error=None, up=None)
 
     def forward(self, keypoints: Tensor) -> Tensor:
@@ -67,12 +67,12 @@ class MartinezLifter(Lifter):
 
 
 def spec(config: MartinezConfig) -> LifterSpec:
-    """One frame in, one frame out."""
+    """Return the spec: one frame in, one frame out."""
     return person_spec("martinez", 1)
 
 
 def infer(state: Mapping[str, Tensor], known: MartinezConfig) -> MartinezConfig:
-    """The sizes, off the shapes of a state dict."""
+    """Infer the sizes from the shapes of a state dict; the dropout comes from `known`."""
     blocks = sum(key.startswith("blocks.") and key.endswith("fc1.weight") for key in state)
     return replace(known, width=state["embed.weight"].shape[0], blocks=blocks)
 
@@ -84,7 +84,7 @@ ENTRY = ModelEntry(
     spec=spec,
     paper="Martinez et al., ICCV 2017 (architecture; our inputs)",
     licence="the project's own",
-    published="see weights/README.md",
+    published="see weights/cards/martinez.md",
     variants={"martinez": MartinezConfig()},
     infer=infer,
 )

@@ -1,7 +1,7 @@
 """MixSTE: seq2seq mixed spatio-temporal encoder (Zhang, Tu, Yang, Chen, Yuan; CVPR 2022).
 
 A pose for every frame of the window. Attention over the joints of a frame alternates with attention over
-the frames of a joint. KTPFormer grew out of it: the blocks and their names are the same.
+the frames of a joint. KTPFormer is derived from it: the blocks and their names are the same.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MixSTE(Lifter):
 
 
 def infer(state: Mapping[str, Tensor], base: MixSTEConfig) -> MixSTEConfig:
-    """Sizes read off the shapes; the number of heads is not among them."""
+    """Infer the sizes from the shapes; the number of heads comes from `base`."""
     width, channels = state["Spatial_patch_to_embedding.weight"].shape
     return replace(
         base,

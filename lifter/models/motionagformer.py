@@ -3,7 +3,7 @@
 A pose for every frame of the window. In every layer one stream attends over joints and over frames; the
 other convolves along the skeleton, and between a joint's most similar frames; learned weights fuse both.
 
-The answer is 2.5D in the units of the input, as MotionBERT's is.
+The output is 2.5D in the units of the input, as MotionBERT's.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ LAYER_SCALE = 1e-5  # of fresh weights (the authors' configurations)
 class MotionAGFormerConfig:
     """Sizes. Defaults are those of the published "base" model for Human3.6M.
 
-    `person_relative`: the network reads `person_input.relative_to_person` and answers in metres, for our own
-    trainings.
+    `person_relative`: the network reads `person_input.relative_to_person` and predicts metres, for training
+    by this project.
     """
 
     frames: int = 243
@@ -67,7 +67,7 @@ class GraphMixer(nn.Module):
             nn.init.normal_(linear.weight, std=math.sqrt(2 / width))
 
     def aggregate(self, x: Tensor, values: Tensor) -> Tensor:
-        """Values (N, nodes, C) of each node's neighbours, summed with the weights of the graph."""
+        """Sum the values (N, nodes, C) of each node's neighbours with the weights of the graph."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,16 +86,16 @@ class SkeletonGraph(GraphMixer):
         self.register_buffer("adjacency", adjacency, persistent=False)
 
     def aggregate(self, x: Tensor, values: Tensor) -> Tensor:
-        scale = self.adjacency.sum(-1).rsqrt()  # here and not stored, for full precision in float64
+        scale = self.adjacency.sum(-1).rsqrt()  # computed here for full precision in float64
         return (scale[:, None] * self.adjacency * scale) @ values
 
 
 class SimilarityGraph(GraphMixer):
     """The frames of a joint: each receives from the `neighbours` frames most similar to it, equally.
 
-    The authors let every frame at least as similar as the last of these take part, which is the same except
-    for ties. Where frames repeat, ties are decided there by the last bit of a sum; the indices taken here
-    give the same answer for any of the equal frames.
+    The authors' code uses every frame at least as similar as the last of these, which differs for ties only.
+    If frames repeat, its ties depend on the last bit of a sum. Indices give the same result for any of the
+    equal frames.
     """
 
     def __init__(self, width: int, frames: int, neighbours: int) -> None:
@@ -105,7 +105,7 @@ class SimilarityGraph(GraphMixer):
         self.neighbours = neighbours
 
     def aggregate(self, x: Tensor, values: Tensor) -> Tensor:
-        # A hard choice, by sums of which half precision would confuse those of adjacent frames.
+        # A discrete choice: in half precision the sums of adjacent frames are not distinct.
         with torch.autocast(x.device.type, enabled=False):
             exact = x.detach().float() if x.dtype in (torch.float16, torch.bfloat16) else x.detach()
             nearest = (exact @ exact.transpose(1, 2)).topk(self.neighbours).indices
@@ -186,13 +186,13 @@ class MotionAGFormer(Lifter):
         return self.head(self.rep_logit(self.norm(x)))
 
     def lift(self, x: Tensor) -> LifterOutput:
-        """The pelvis is set to 0."""
+        """Predict joints with the pelvis set to 0."""
         y = self(x)
         return LifterOutput(torch.cat((torch.zeros_like(y[:, :, :1]), y[:, :, 1:]), 2))
 
 
 def infer(state: Mapping[str, Tensor], base: MotionAGFormerConfig) -> MotionAGFormerConfig:
-    """Sizes read off the shapes; heads and neighbours are not among them."""
+    """Infer the sizes from the shapes; heads and neighbours come from `base`."""
     width = state["joints_embed.weight"].shape[0]
     return replace(
         base,
@@ -216,7 +216,7 @@ VARIANTS = {
 def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
     """Refuse weights that were trained on MPI-INF-3DHP, whose joints come in another order.
 
-    Raises `WeightsError` for them, and where neither sizes nor name tell which data it was.
+    Raises `WeightsError` for them, and if neither sizes nor name determine the training data.
     """
     path = path.absolute()
     name = f"{path.parent.name}/{path.name}".lower()
@@ -227,7 +227,7 @@ def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
         )
     if config in (VARIANTS["xs"], VARIANTS["s"]) and "h36m" not in name:
         raise WeightsError(
-            f"{path}: neither its weights nor its name tell whether this MotionAGFormer was trained on "
+            f"{path}: neither its weights nor its name show whether this MotionAGFormer was trained on "
             "Human3.6M or on MPI-INF-3DHP, which is not supported: ask for motionagformer:xs or "
             "motionagformer:s if it was Human3.6M"
         )
@@ -235,7 +235,7 @@ def complete(config: MotionAGFormerConfig, path: Path) -> MotionAGFormerConfig:
 
 
 def spec(config: MotionAGFormerConfig) -> LifterSpec:
-    """2.5D of windows of one length; metres for our own trainings."""
+    """Return the spec: windows of one length; 2.5D, or metres if `person_relative`."""
     if config.person_relative:
         return LifterSpec("motionagformer", config.frames, channels=3, short="stretch", perspective_crop=True)
     return LifterSpec(

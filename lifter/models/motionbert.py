@@ -3,8 +3,8 @@
 A pose for every frame of a window of any length up to the configured one. Two streams, one that attends
 over joints first and one that attends over frames first, are fused by learned weights after every block.
 
-The answer is 2.5D in the units of the input: x and y are the perspective image, z is the depth from the
-pelvis times the image size of a metre at the pelvis. `lifter.metric` makes metres of it.
+The output is 2.5D in the units of the input: x and y are the perspective image, z is the depth from the
+pelvis times the image size of a metre at the pelvis. `lifter.metric` converts it to metres.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ JOINTS = len(H36M_17.joints)
 class MotionBERTConfig:
     """Sizes. Defaults are those of the published model for Human3.6M. `frames` is the longest window.
 
-    Shapes do not tell the last four. `root_relative`: the pelvis of the answer is 0; else the answer is in
-    the coordinates of the picture and of the pelvis of the first frame. `normalisation`: of the input, see
-    `LifterSpec`; the authors' code for videos offers both. `person_relative`: the network reads
-    `person_input.relative_to_person` instead and answers in metres, for our own trainings.
+    Shapes do not determine the last four. `root_relative`: the pelvis of the output is 0; else x and y are
+    image coordinates and z is relative to the pelvis of the first frame. `normalisation`: of the input, see
+    `LifterSpec`; the authors' code for videos has both. `person_relative`: the network reads
+    `person_input.relative_to_person` instead and predicts metres, for training by this project.
     """
 
     frames: int = 243
@@ -52,8 +52,8 @@ class DualBlock(nn.Module):
     """Four pre-norm residual steps on (B, F, 17, C): attention and MLP over joints, and over frames.
 
     Args:
-        order: "st" takes the joints first, "ts" the frames. The weights carry the axis in their names, not
-            the position, so both orders have the same keys.
+        order: "st" is joints first, "ts" frames first. Keys of the weights have the axis, not the position,
+            so both orders have the same keys.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, order: Literal["st", "ts"]) -> None:
@@ -85,7 +85,7 @@ class DualBlock(nn.Module):
 
 
 class Representation(nn.Module):
-    """Linear and tanh: what the authors call the motion representation."""
+    """Linear and tanh, the authors' "motion representation"."""
 
     def __init__(self, width: int, rep_width: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class MotionBERT(Lifter):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Fresh weights as the authors begin: all linear maps small, both streams fused evenly."""
+        """Initialise as in the authors' code: small linear maps, both streams fused evenly."""
         for embedding in (self.temp_embed, self.pos_embed):
             nn.init.trunc_normal_(embedding, std=0.02)
         for part in self.modules():
@@ -136,9 +136,9 @@ class MotionBERT(Lifter):
         return self.head(self.pre_logits(self.norm(x)))
 
     def lift(self, x: Tensor) -> LifterOutput:
-        """The pelvis is 0: set so by models of root-relative poses, subtracted from those of global ones.
+        """Predict joints with the pelvis at 0: set for root-relative models, subtracted for global ones.
 
-        A global pose counts its depth from the first frame of the window, which no two windows share.
+        The depth of a global pose is relative to the first frame of the window, so it differs by window.
         """
         y = self(x)
         if self.config.root_relative:
@@ -147,7 +147,7 @@ class MotionBERT(Lifter):
 
 
 def infer(state: Mapping[str, Tensor], base: MotionBERTConfig) -> MotionBERTConfig:
-    """Sizes read off the shapes; neither the heads nor what the answer is relative to are among them."""
+    """Infer the sizes from the shapes; the other fields come from `base`."""
     _, frames, _, width = state["temp_embed"].shape
     return replace(
         base,
@@ -160,7 +160,7 @@ def infer(state: Mapping[str, Tensor], base: MotionBERTConfig) -> MotionBERTConf
 
 
 def rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """MMPose's names of the weights to the authors'.
+    """Rename weights from MMPose's keys to the authors'.
 
     Raises `WeightsError` for the authors' networks with other heads (meshes, actions).
     """
@@ -182,9 +182,9 @@ def _authors_name(key: str) -> str:
 
 
 def complete(config: MotionBERTConfig, path: Path) -> MotionBERTConfig:
-    """Root-relative or global poses, by the names that the authors and MMPose gave files and folders.
+    """Infer root-relative or global poses from the authors' and MMPose's names of files and folders.
 
-    Raises `WeightsError` for files that are only pre-trained, and where the name does not tell.
+    Raises `WeightsError` for files that are only pre-trained, and for other names.
     """
     path = path.absolute()
     name = f"{path.parent.name}/{path.name}"
@@ -198,7 +198,7 @@ def complete(config: MotionBERTConfig, path: Path) -> MotionBERTConfig:
     if _sizes(config) == _sizes(PUBLISHED["lite"]):  # published with global poses only
         return replace(config, root_relative=False)
     raise WeightsError(
-        f"{path}: neither its weights nor its name tell whether this MotionBERT gives root-relative or "
+        f"{path}: neither its weights nor its name show whether this MotionBERT gives root-relative or "
         "global poses: ask for motionbert:h36m (MB_ft_h36m, MB_train_h36m) or motionbert:global "
         "(MB_ft_h36m_global)"
     )
@@ -209,7 +209,7 @@ def _sizes(config: MotionBERTConfig) -> tuple[int, float, int]:
 
 
 def spec(config: MotionBERTConfig) -> LifterSpec:
-    """2.5D of windows of any length; metres for our own trainings."""
+    """Return the spec: windows of any length; 2.5D, or metres if `person_relative`."""
     if config.person_relative:
         return LifterSpec("motionbert", config.frames, channels=3, short="as_is", perspective_crop=True)
     return LifterSpec(

@@ -1,4 +1,4 @@
-"""What a lifter for in-the-wild video sees of a person: the shape of the pose apart from place and size."""
+"""Input of lifters for in-the-wild video: the shape of the pose, separate from position and size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ FEATURES = 17 * 3 + 5
 
 
 def person_features(keypoints: Tensor) -> Tensor:
-    """Screen-normalised keypoints with scores (B, T, 17, 3) to features (B, T, 56).
+    """Convert screen-normalised keypoints with scores (B, T, 17, 3) to features (B, T, 56).
 
-    Coordinates are taken relative to the person's middle in each frame and to the person's size over the
-    whole window, so that distance and focal length do not matter. The place in the picture, its motion
-    and the size follow as five more numbers: perspective depends on them. A joint with score 0 is missing
-    and its coordinates are ignored.
+    Coordinates are relative to the person's middle in each frame and in units of the person's size over the
+    whole window, so they do not depend on distance and focal length. Five more features have the position in
+    the picture, its motion and the size, since the perspective depends on them. A joint with score 0 is
+    missing and its coordinates are ignored.
     """
     score = keypoints[..., 2:]
     seen = (score > 0).to(keypoints.dtype)
@@ -33,11 +33,11 @@ def person_features(keypoints: Tensor) -> Tensor:
 
 
 def relative_to_person(keypoints: Tensor) -> Tensor:
-    """Screen-normalised x, y[, score] (B, T, ..., 17, C), x and y from the person's middle in person sizes.
+    """Shift and scale screen-normalised x, y[, score] (B, T, ..., 17, C) to the person's middle and size.
 
-    For published lifters where cameras stand anywhere: what they were made for is a few cameras that never
-    move, where the place in the picture tells much. The middle is that of each frame, the size that of the
-    whole window; of each view, where there are several. Joints of score 0 do not count and end up at 0.
+    For published lifters with arbitrary cameras: they were designed for a few static cameras, where the
+    position in the picture is informative. The middle is that of each frame and view, the size that of the
+    whole window of a view. Joints of score 0 are ignored and become 0.
     """
     points, score = keypoints[..., :2], keypoints[..., 2:]
     seen = (score > 0).to(points.dtype) if score.shape[-1] else torch.ones_like(points[..., :1])
@@ -49,5 +49,5 @@ def relative_to_person(keypoints: Tensor) -> Tensor:
 
 
 def person_spec(name: str, frames: int) -> LifterSpec:
-    """What every lifter of these features promises: COCO-17 with scores in, a pose for every frame out."""
+    """Return the spec of lifters of these features: COCO-17 with scores in, a pose for every frame out."""
     return LifterSpec(name, frames, output="sequence", joints="coco17", channels=3, perspective_crop=True)

@@ -1,6 +1,6 @@
 """Three small baselines: LSTM, MLP and Transformer PoseNets (Jagatha, 2024).
 
-A window of frames to the pose of its centre frame. They set the scale for the larger lifters.
+A window of frames to the pose of its centre frame. Reference points for the larger lifters.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SimplePoseNetConfig:
 
 @dataclass(frozen=True)
 class TransformerPoseNetConfig:
-    """Sizes are those of the published model; its oddity is off for own trainings."""
+    """Sizes are those of the published model; its quirk is off by default."""
 
     frames: int = 81
     width: int = 256
@@ -54,7 +54,7 @@ class TransformerPoseNetConfig:
     channels: int = 2
     person_relative: bool = False  # reads `person_input.relative_to_person`, for cameras of any kind
     # The official code leaves PyTorch's `batch_first` off: each frame of a window attends to the same
-    # frame of the other windows of the batch, and a result depends on its neighbours in the batch.
+    # frame of the other windows of the batch, so the output depends on the rest of the batch.
     attends_over_batch: bool = False
 
 
@@ -64,7 +64,7 @@ class CentreLifter(Lifter):
     config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """Keypoints (B, F, 17, channels) as the networks read them: (B, F, 17 * channels)."""
+        """Convert keypoints (B, F, 17, channels) to the networks' input (B, F, 17 * channels)."""
         return (relative_to_person(x) if self.config.person_relative else x).flatten(2)
 
     def lift(self, x: Tensor) -> LifterOutput:
@@ -72,7 +72,7 @@ class CentreLifter(Lifter):
 
 
 class LSTMPoseNet(CentreLifter):
-    """(B, F, 17, channels): an LSTM over the frames; the centre pose is read off its last step."""
+    """(B, F, 17, channels): an LSTM over the frames; its last step gives the centre pose."""
 
     def __init__(self, config: LSTMPoseNetConfig) -> None:
         super().__init__()
@@ -140,14 +140,14 @@ class TransformerPoseNet(CentreLifter):
 
 
 def infer_lstm(state: Mapping[str, Tensor], base: LSTMPoseNetConfig) -> LSTMPoseNetConfig:
-    """Sizes read off the shapes; an LSTM's do not tell the number of frames."""
+    """Infer the sizes from the shapes; the number of frames comes from `base`."""
     gates, inputs = state["lstm.weight_ih_l0"].shape
     layers = sum(key.startswith("lstm.weight_ih_l") for key in state)
     return replace(base, hidden=gates // 4, layers=layers, channels=inputs // JOINTS)
 
 
 def infer_simple(state: Mapping[str, Tensor], base: SimplePoseNetConfig) -> SimplePoseNetConfig:
-    """Sizes read off the shapes, taking the number of channels from `base`."""
+    """Infer the sizes from the shapes; the number of channels comes from `base`."""
     hidden, inputs = state["fc1.weight"].shape
     if state["fc2.weight"].shape != (JOINTS * 3, hidden):
         raise KeyError("fc2.weight")
@@ -157,7 +157,7 @@ def infer_simple(state: Mapping[str, Tensor], base: SimplePoseNetConfig) -> Simp
 def infer_transformer(
     state: Mapping[str, Tensor], base: TransformerPoseNetConfig
 ) -> TransformerPoseNetConfig:
-    """Sizes read off the shapes; neither heads nor what is attended to are among them."""
+    """Infer the sizes from the shapes; heads and `attends_over_batch` come from `base`."""
     _, frames, width = state["pos_encoder.permanent_pe"].shape
     return replace(
         base,
@@ -170,7 +170,7 @@ def infer_transformer(
 
 
 def spec(name: str, config: LSTMPoseNetConfig | SimplePoseNetConfig | TransformerPoseNetConfig) -> LifterSpec:
-    """What each of the three promises."""
+    """Return the spec of each of the three."""
     return LifterSpec(
         name,
         config.frames,

@@ -1,7 +1,7 @@
-"""The refinement stage of JointFormer (Lutz et al., ICPR 2022): a second look at one frame.
+"""The refinement stage of JointFormer (Lutz et al., ICPR 2022) for single frames.
 
 A second, wider JointTransformer reads the 2D joints together with the pose and the errors that
-JointFormer predicted, and predicts the pose anew.
+JointFormer predicted, and predicts a refined pose.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RefinementConfig:
 
 
 class Refinement(Lifter):
-    """(B, 17, 2) of single frames to the refined pose (B, 17, 3), both stages run."""
+    """Both stages: (B, 17, 2) of single frames to the refined pose (B, 17, 3)."""
 
     def __init__(self, config: RefinementConfig) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Refinement(Lifter):
         self.refiner = JointTransformer(config.refiner)
 
     def first_stage(self, x: Tensor) -> Tensor:
-        """What the second stage reads: (B, 17, 8), or 9 with scores."""
+        """Return the input of the second stage: (B, 17, 8), or 9 with scores."""
         poses, _, errors = self.pose(x)
         return torch.cat([self.pose.normalised(x), poses[-1], errors[-1]], -1)
 
@@ -61,7 +61,7 @@ class Refinement(Lifter):
 
 
 def infer(state: Mapping[str, Tensor], base: RefinementConfig) -> RefinementConfig:
-    """Sizes of both stages read off the shapes."""
+    """Infer the sizes of both stages from the shapes."""
 
     def stage(prefix: str, config: JointFormerConfig) -> JointFormerConfig:
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
@@ -71,7 +71,7 @@ def infer(state: Mapping[str, Tensor], base: RefinementConfig) -> RefinementConf
 
 
 def wrap(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The authors' file: the second stage under `state_dict`, the first under `jt_state_dict`."""
+    """Wrap weights as in the authors' file: second stage in `state_dict`, first in `jt_state_dict`."""
     keys = {SECOND: "state_dict", FIRST: "jt_state_dict"}
     return {
         key: {name.removeprefix(stage): weight for name, weight in state.items() if name.startswith(stage)}

@@ -1,9 +1,9 @@
 """The app's own lifter: a frame encoder, then a transformer over time, for video from any camera.
 
-Every frame's keypoints become one token through a residual network over all joints (Martinez et al., ICCV
-2017, showed how far that alone goes); tokens of a window then attend to each other, and every frame of the
-window is answered at once. Compared with tokens for single joints it learns the pose many times faster.
-It also says which way is up in the camera's axes, and which joints bear on the ground.
+A residual network over all joints (as in Martinez et al., ICCV 2017) converts each frame's keypoints to a
+token. Tokens of a window attend to each other, and all frames of the window are predicted at once. Training
+is many times faster than with a token for each joint. The network also predicts the vertical in camera axes,
+and the contacts of joints with the ground.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ class WildLifter(Lifter):
         self.contact_head = nn.Linear(w, 17) if config.contacts else None
 
     def tokens(self, keypoints: Tensor) -> Tensor:
-        """One token (B, T, width) a frame, after attention over time."""
+        """Return one token (B, T, width) a frame, after attention over time."""
         x = self.to_token(self.encoder(self.embed(person_features(keypoints))))
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
     def lift(self, keypoints: Tensor) -> LifterOutput:
-        """Joints, the world's up (B, T, 3), a unit vector in camera axes, and contacts (B, T, 17)."""
+        """Predict joints, the world's up (B, T, 3), a unit vector in camera axes, and contacts (B, T, 17)."""
         tokens = self.tokens(keypoints)
         joints = self.head(tokens).float().unflatten(-1, (17, 3))
         up = functional.normalize(self.up_head(tokens).float(), dim=-1)
@@ -111,14 +111,14 @@ class WildLifter(Lifter):
 
 
 def spec(config: WildConfig) -> LifterSpec:
-    """Sequence to sequence, COCO-17 in, tilt-aware."""
+    """Return the spec: sequence to sequence, COCO-17 in."""
     return person_spec("wild", config.frames)
 
 
 def grow(lifter: WildLifter, config: WildConfig) -> WildLifter:
-    """A deeper network that gives the same joints and up: new blocks end in zeros, so they add nothing yet.
+    """Build a deeper network with the same joints and up: the last layers of new blocks are 0.
 
-    Only depths may grow, and the contact head may be added (Chen et al., "Net2Net", ICLR 2016, for the idea).
+    Only depths may grow, and the contact head may be added (after Chen et al., "Net2Net", ICLR 2016).
 
     Raises:
         ValueError: `config` is smaller, or differs in a width.
@@ -136,20 +136,20 @@ def grow(lifter: WildLifter, config: WildConfig) -> WildLifter:
         raise ValueError(f"only {', '.join(growing)} may change")
     grown.load_state_dict(state, strict=False)
     for block in grown.encoder[lifter.config.encoder_depth :]:
-        _silence(block.get_submodule("fc2"))
+        _zero(block.get_submodule("fc2"))
     for block in grown.blocks[lifter.config.depth :]:
-        _silence(block.get_submodule("0.out"))
-        _silence(block.get_submodule("1.fc2"))
+        _zero(block.get_submodule("0.out"))
+        _zero(block.get_submodule("1.fc2"))
     return grown
 
 
-def _silence(layer: nn.Module) -> None:
+def _zero(layer: nn.Module) -> None:
     for weight in layer.parameters():
         nn.init.zeros_(weight)
 
 
 def infer(state: Mapping[str, Tensor], known: WildConfig) -> WildConfig:
-    """The sizes, off the shapes of a state dict."""
+    """Infer the sizes from the shapes of a state dict; the dropout comes from `known`."""
     bias = state["blocks.0.0.distance_bias"]
     return replace(
         known,
@@ -170,7 +170,7 @@ ENTRY = ModelEntry(
     spec=spec,
     paper="this project; the app's default",
     licence="the project's own",
-    published="see weights/README.md",
+    published="see weights/cards/wild.md",
     variants={"wild81": WildConfig()},
     infer=infer,
     grow=grow,

@@ -1,7 +1,7 @@
 """One loop that trains every lifter.
 
-Every draw depends on the seed and the number of the step alone, so a run that was killed and resumed ends
-with the same weights as one that was not.
+Random numbers depend on the seed and the step alone, so a resumed run ends with the same weights as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from lifter.training.presets import Preset
 from lifter.training.state import Stateful, TrainingState
 
 VALIDATION_BATCHES = 8
-STRAIGHT = 10.0  # degrees of flexion; a knee bent less is straight
-MOVES = 20.0  # degrees; the range of a knee that moves less says nothing
+STRAIGHT = 10.0  # degrees of flexion; a knee with less is straight
+MOVES = 20.0  # degrees; a knee with a smaller true range is still, and its range ratio is noise
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What a run needs to know beside the recipe. `steps` are of the optimiser, in all."""
+    """Settings of a run besides the recipe. `steps`: total optimiser steps."""
 
     steps: int
     seed: int = 1
@@ -43,12 +43,12 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over held-out windows; NaN where a lifter does not say.
+    """Means over held-out windows; NaN if a lifter does not predict the quantity.
 
-    mpjpe_mm: all frames. last_frame_mpjpe_mm: the last frame of each window alone, which knows the past only,
-    as live use does. straight_knee_bias: predicted less true flexion in degrees, where the true one is under
-    10. knee_range: predicted over true range of knee flexion within a window, median. up_degrees: between
-    predicted and true vertical.
+    validation_mpjpe_mm: all frames. last_frame_mpjpe_mm: the last frame of each window, lifted without later
+    frames, as in live use. straight_knee_bias: predicted minus true flexion in degrees, where the true one is
+    below `STRAIGHT`. knee_range: median of predicted over true range of knee flexion within a window.
+    up_degrees: angle between predicted and true vertical.
     """
 
     validation_mpjpe_mm: float
@@ -60,7 +60,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is reported after each step; `validation` only where it was measured."""
+    """Report of a step; `validation` is None if it was not measured."""
 
     step: int
     loss: float
@@ -80,10 +80,11 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     team: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Progress]:
-    """Trains `lifter` in place and yields after each step; at the end it holds the averaged (EMA) weights.
+    """Train `lifter` in place and yield after each step; at the end it has the averaged (EMA) weights.
 
-    Writes `state.pt` (to resume from) and `log.csv` into `folder`. When `state.pt` is there already, training
-    goes on from it. Each process of a team draws its own batches. `stop` is asked after every step.
+    Writes `state.pt` (to resume from) and `log.csv` into `folder`, and resumes from an existing `state.pt`.
+    Each process of a group draws its own batches. `stop` is called after every step; training stops after the
+    first True.
 
     Raises:
         WeightsError: `state.pt` is of another training.
@@ -121,7 +122,7 @@ def train(
 
 
 def _validate(lifter: Lifter, source: Source, device: torch.device) -> Validation:
-    """Figures on the first batches of a source, the same every time."""
+    """Evaluate on the first batches of a source, the same every time."""
     found, true, tilts = [], [], []
     for step in range(VALIDATION_BATCHES):
         batch: Batch = source.batch(step).to(device)

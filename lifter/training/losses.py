@@ -1,4 +1,4 @@
-"""The measures that lifters are trained with. Tensors (B, T, J, 3) in metres; every loss is a scalar."""
+"""Losses of lifters. Tensors (B, T, J, 3) in metres; every loss is a scalar."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from torch import Tensor
 
 from lifter.skeletons import H36M_17
 
-# Knees and elbows, each with the joints before and after it.
+# Knees and elbows: (joint before, hinge, joint after).
 HINGES = ((1, 2, 3), (4, 5, 6), (11, 12, 13), (14, 15, 16))
-NEAREST = 0.3  # metres; no depth counts as smaller, for a wrong pose may reach behind the camera
+NEAREST = 0.3  # metres; minimum depth, since a wrong pose may reach behind the camera
 # KTPFormer (CVPR 2024): limbs weigh more the farther they are from the trunk.
 KTP_JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
 
 
 def mpjpe_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean per-joint position error."""
+    """Return the mean per-joint position error."""
     return (predicted - target).norm(dim=-1).mean()
 
 
 def weighted_mpjpe(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """MPJPE with a weight for each joint, or any weights that broadcast to (B, T, J)."""
+    """Return the MPJPE with a weight for each joint, or any weights that broadcast to (B, T, J)."""
     return (weights * (predicted - target).norm(dim=-1)).mean()
 
 
 def temporal_consistency(predicted: Tensor, weights: Tensor) -> Tensor:
-    """KTPFormer's smoothness: squared steps between frames, weighted by joint; 0 for a single frame."""
+    """Return KTPFormer's smoothness: squared frame differences, weighted by joint; 0 for a single frame."""
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
     return (weights[:, None] * predicted.diff(dim=1).square()).mean()
 
 
 def velocity_loss(predicted: Tensor, target: Tensor, fps: Tensor | None = None) -> Tensor:
-    """MPJVE: error of the steps between consecutive frames; 0 for a single frame.
+    """Return the MPJVE: error of the differences between consecutive frames; 0 for a single frame.
 
-    Metres a frame, or metres a second where the frame rates (B,) are given.
+    Metres a frame, or metres a second if the frame rates (B,) are given.
     """
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
@@ -43,24 +43,28 @@ def velocity_loss(predicted: Tensor, target: Tensor, fps: Tensor | None = None) 
 
 
 def bone_direction_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Distance between the unit vectors along predicted and true bones (Human3.6M-17), near radians."""
+    """Return the distance between unit vectors of predicted and true bones (Human3.6M-17), nearly radians."""
     return (_bone_directions(predicted) - _bone_directions(target)).norm(dim=-1).mean()
 
 
 def flexion_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of the flexion of knees and elbows, radians.
+    """Return the mean absolute error of the flexion of knees and elbows, radians.
 
-    Positions and directions are pulled to the mean of all poses that the picture allows, in which a limb is
-    bent less than in any of them, or more; the angle itself is not.
+    Losses on positions or directions favour the mean of all poses that the 2D allows. The flexion of the mean
+    pose is biased; a loss on the angle itself is not.
     """
     return (_flexions(predicted) - _flexions(target)).abs().mean()
 
 
 def reprojection_loss(predicted: Tensor, target: Tensor, root: Tensor) -> Tensor:
-    """Distance in the picture between predicted and true joints at the true place, in metres at the person.
+    """Return the 2D distance between predicted and true joints at the true position, in metres at the pelvis.
 
-    root: (B, T, 3) the pelvis in camera axes, metres. The distance in the picture is multiplied by the
-    pelvis's depth over the focal length, so it means the same near and far.
+    The image distance is multiplied by the pelvis's depth over the focal length, so it is independent of the
+    distance to the camera.
+
+    Args:
+        predicted, target: (B, T, J, 3) metres, pelvis at 0.
+        root: (B, T, 3) the pelvis in camera axes, metres.
     """
     depth = root[..., None, 2:].clamp(min=NEAREST)
 
@@ -72,7 +76,7 @@ def reprojection_loss(predicted: Tensor, target: Tensor, root: Tensor) -> Tensor
 
 
 def contact_loss(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of contact probabilities (B, T, 17); joints whose label is NaN do not count."""
+    """Return the binary cross-entropy of contact probabilities (B, T, 17); NaN labels are ignored."""
     known = labels.isfinite()
     p = predicted.clamp(1e-6, 1 - 1e-6)
     losses = -torch.where(labels > 0.5, p.log(), (1 - p).log())
@@ -93,7 +97,7 @@ def _flexions(joints: Tensor) -> Tensor:
 
 
 def ktpformer_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """wMPJPE + 0.5 temporal consistency + 2 MPJVE, as KTPFormer's authors train (17 joints)."""
+    """Return wMPJPE + 0.5 temporal consistency + 2 MPJVE, as in KTPFormer's code (17 joints)."""
     weights = predicted.new_tensor(KTP_JOINT_WEIGHTS)
     return (
         weighted_mpjpe(predicted, target, weights)
@@ -103,13 +107,13 @@ def ktpformer_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def n_mpjpe_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """MPJPE after the best scale of every frame (Rhodin et al., CVPR 2018)."""
+    """Return the MPJPE after the best scale of every frame (Rhodin et al., CVPR 2018)."""
     scale = (predicted * target).sum((-2, -1)) / predicted.square().sum((-2, -1)).clamp(min=1e-9)
     return mpjpe_loss(scale[..., None, None] * predicted, target)
 
 
 def motionbert_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """MPJPE + 0.5 N-MPJPE + 20 MPJVE, as MotionBERT's and MotionAGFormer's authors train."""
+    """Return MPJPE + 0.5 N-MPJPE + 20 MPJVE, as in MotionBERT's and MotionAGFormer's code."""
     return (
         mpjpe_loss(predicted, target)
         + 0.5 * n_mpjpe_loss(predicted, target)
@@ -118,15 +122,15 @@ def motionbert_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def jointformer_layer_loss(pose: Tensor, error: Tensor, target: Tensor) -> Tensor:
-    """JointFormer (ICPR 2022): MSE of the pose and MSE of its predicted absolute error, averaged."""
+    """Return the mean of the MSE of the pose and of its predicted absolute error (JointFormer)."""
     pose_loss = torch.nn.functional.mse_loss(pose, target)
     error_loss = torch.nn.functional.mse_loss(error, (pose.detach() - target).abs())
     return (pose_loss + error_loss) / 2
 
 
 def direction_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Distance between unit vectors, predicted and target (..., 3): the angle in radians, nearly.
+    """Return the distance between unit vectors, predicted and target (..., 3), nearly the angle in radians.
 
-    Not squared, as one minus the cosine would be, so that small errors count too.
+    Unlike one minus the cosine it is not quadratic, so small errors have a gradient of constant size.
     """
     return (torch.nn.functional.normalize(predicted, dim=-1) - target).norm(dim=-1).mean()

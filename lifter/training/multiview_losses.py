@@ -1,12 +1,12 @@
-"""ESMformer's losses from several calibrated views: training without any 3D label.
+"""ESMformer's losses from several calibrated views: training without 3D labels.
 
-A predicted pose has to fall on the 2D of every view (reprojection) and on the pose that the views give by
-triangulation; windows whose loss is far from the others' count less (adaptive weights). Losses are one
-number a sample, L1 over coordinates and mean over joints, as in "ESMformer: Error-aware self-supervised
-transformer for multi-view 3D human pose estimation", Pattern Recognition 2025.
+A predicted pose is compared with the 2D of every view (reprojection) and with the triangulated pose. Windows
+whose loss is far above the mean get lower weights (adaptive weights). Losses are one number a sample, L1 over
+coordinates and mean over joints, as in "ESMformer: Error-aware self-supervised transformer for multi-view 3D
+human pose estimation", Pattern Recognition 2025.
 
-The official code differs from the geometry it stands for in five places. `Quirks` names them; all are off
-unless asked for, and `OFFICIAL` turns all of them on.
+The official code differs from the geometry in five places, the fields of `Quirks`. All are off by default;
+`OFFICIAL` has all of them on.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ UNDISTORT_ROUNDS = 8  # of fixed-point iteration: 1e-7 of a pixel in Human3.6M's
 
 @dataclass(frozen=True)
 class Quirks:
-    """What the official code does otherwise than the geometry says."""
+    """Differences between the official code and the geometry."""
 
-    # The predicted pose is projected from the world's origin, not from where the person is.
+    # The predicted pose is projected from the world's origin, not from the position of the person.
     at_world_origin: bool = False
     # The projection of every view is normalised as if its picture were 1002 pixels high. This cancels when
-    # the pelvis is subtracted, and so matters for a projected pelvis that counts as missing only.
+    # the pelvis is subtracted, so it only affects a projected pelvis that counts as missing.
     same_height: bool = False
     # A pelvis whose coordinates sum to 0 becomes half the difference of the hips, not half their sum.
     hip_difference: bool = False
-    # Triangulation takes the lens for free of distortion: some 5 mm in the middle of the pictures of
-    # Human3.6M, centimetres towards their edges.
+    # Triangulation ignores lens distortion: errors of some 5 mm in the middle of Human3.6M's pictures,
+    # centimetres towards their edges.
     straight_rays: bool = False
-    # The prediction is compared with the triangulated pose without its own pelvis subtracted.
+    # The pelvis is not subtracted from the prediction before it is compared with the triangulated pose.
     free_root: bool = False
 
 
@@ -47,7 +47,7 @@ OFFICIAL = Quirks(True, True, True, True, True)
 
 @dataclass(frozen=True)
 class Rig:
-    """The calibrated views of each sample of a batch: B samples, V views, metres and pixels.
+    """Calibrated views of each sample of a batch: B samples, V views, metres and pixels.
 
     rotation (B, V, 4) camera to world (w, x, y, z), position (B, V, 3), focal, centre, tangential, size
     (width, height) (B, V, 2), radial (B, V, 3).
@@ -63,7 +63,7 @@ class Rig:
 
     @classmethod
     def of(cls, cameras: Sequence[Sequence[Camera]], device: torch.device | str = "cpu") -> Rig:
-        """The rig of a batch from the cameras of each sample."""
+        """Build the rig of a batch from the cameras of each sample."""
 
         def gather(name: str) -> Tensor:
             rows = [[getattr(camera.lens, name) for camera in views] for views in cameras]
@@ -78,23 +78,23 @@ class Rig:
 
     @classmethod
     def of_subjects(cls, subjects: Sequence[str], device: torch.device | str = "cpu") -> Rig:
-        """The rig of a batch of Human3.6M's subjects."""
+        """Build the rig of a batch of Human3.6M's subjects."""
         return cls.of([CAMERAS[subject] for subject in subjects], device)
 
     def pixels(self, keypoints: Tensor) -> Tensor:
-        """Screen-normalised keypoints (B, V, J, 2) in pixels."""
+        """Convert screen-normalised keypoints (B, V, J, 2) to pixels."""
         width, height = self.size.split(1, -1)
         return denormalize_screen(keypoints, width, height)
 
     def to_cameras(self, points: Tensor) -> Tensor:
-        """World points (B, J, 3) in the axes of every view (B, V, J, 3)."""
+        """Transform world points (B, J, 3) to the axes of every view (B, V, J, 3)."""
         offset = points[:, None] - self.position[:, :, None]
         return quaternion_rotate(quaternion_inverse(self.rotation)[:, :, None], offset)
 
     def distort(self, rays: Tensor) -> Tensor:
-        """Where the lens puts rays x/z, y/z (B, V, J, 2): the distortion of `lifter.cameras.project`.
+        """Distort rays x/z, y/z (B, V, J, 2) as in `lifter.cameras.project`.
 
-        Rays beyond 45 degrees are not clamped, so that they too have a gradient.
+        Rays beyond 45 degrees are not clamped, so that they have a gradient.
         """
         r2 = rays.square().sum(-1, keepdim=True)
         k1, k2, k3 = self.radial[:, :, None].split(1, -1)
@@ -103,20 +103,20 @@ class Rig:
         return rays * (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3 + tangential) + p * r2
 
     def rays(self, keypoints: Tensor) -> Tensor:
-        """Screen-normalised keypoints (B, V, J, 2) as rays x/z, y/z, without the distortion."""
+        """Convert screen-normalised keypoints (B, V, J, 2) to undistorted rays x/z, y/z."""
         seen = (self.pixels(keypoints) - self.centre[:, :, None]) / self.focal[:, :, None]
         rays = seen
         for _ in range(UNDISTORT_ROUNDS):
-            rays = (rays + seen - self.distort(rays)).clamp(-1, 1)  # far outside the picture it diverges
+            rays = (rays + seen - self.distort(rays)).clamp(-1, 1)  # diverges far outside the picture
         return rays
 
 
 @torch.no_grad()
 def triangulate(keypoints: Tensor, rig: Rig, quirks: Quirks = Quirks()) -> Tensor:
-    """World joints (B, J, 3), metres, float64, from screen-normalised keypoints (B, V, J, 2).
+    """Triangulate world joints (B, J, 3), metres, float64, from screen-normalised keypoints (B, V, J, 2).
 
     Direct linear transform: the singular vector of x P3 - P1 and y P3 - P2 of all views. The official code
-    has it in pixels and millimetres, which weighs the equations otherwise than rays and metres do.
+    uses pixels and millimetres, which weights the equations differently from rays and metres.
     """
     unit = 1000.0 if quirks.straight_rays else 1.0
     rotation = _matrix(quaternion_inverse(rig.rotation))  # world to camera (B, V, 3, 3)
@@ -135,7 +135,7 @@ def triangulate(keypoints: Tensor, rig: Rig, quirks: Quirks = Quirks()) -> Tenso
 
 
 def triangulation_loss(predicted: Tensor, keypoints: Tensor, rig: Rig, quirks: Quirks = Quirks()) -> Tensor:
-    """Distance (B,) of a predicted pose (B, J, 3), world axes, to the triangulated one at the same pelvis."""
+    """Return the pelvis-relative distance (B,) of a pose (B, J, 3), world axes, to the triangulated one."""
     target = triangulate(keypoints, rig, quirks)
     pelvis = target[:, :1]
     missing = (pelvis == 0).all(-1, keepdim=True)
@@ -146,9 +146,9 @@ def triangulation_loss(predicted: Tensor, keypoints: Tensor, rig: Rig, quirks: Q
 
 
 def reprojection_loss(predicted: Tensor, keypoints: Tensor, rig: Rig, quirks: Quirks = Quirks()) -> Tensor:
-    """How far (B,) a predicted pose (B, J, 3) falls from the keypoints, relative to the pelvis, in all views.
+    """Return the 2D distance (B,) of a pose (B, J, 3) to the keypoints of all views, relative to the pelvis.
 
-    The pose, in world axes relative to the pelvis, is put where triangulation finds the pelvis.
+    The pose, in world axes relative to the pelvis, is moved to the triangulated pelvis.
     """
     rig = _as_type(rig, predicted.dtype)
     place = predicted.new_zeros(()) if quirks.at_world_origin else _pelvis(keypoints, rig, quirks)
@@ -166,26 +166,31 @@ def reprojection_loss(predicted: Tensor, keypoints: Tensor, rig: Rig, quirks: Qu
 def self_supervised_loss(
     predicted: Tensor, keypoints: Tensor, rig: Rig, weight: float = 0.8, quirks: Quirks = Quirks()
 ) -> Tensor:
-    """Triangulation, weighed `weight`, and reprojection for each sample (B,)."""
+    """Return `weight` times triangulation plus 1 - `weight` times reprojection for each sample (B,)."""
     triangulation = triangulation_loss(predicted, keypoints, rig, quirks)
     return weight * triangulation + (1 - weight) * reprojection_loss(predicted, keypoints, rig, quirks)
 
 
 def spread(losses: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population standard deviation of the losses (B,) without the lowest and highest 5 %."""
+    """Return mean and population standard deviation of losses (B,) without the lowest and highest 5 %."""
     count = len(losses)
     middle = losses.sort().values[int(0.05 * count) : max(int(0.95 * count), 1)]
     return middle.mean(), middle.std(correction=0)
 
 
 class AdaptiveWeights:
-    """A weight for every frame of every take, lowered step by step where the loss is above the others'.
+    """A weight for every frame of every take, lowered at each step if the loss is above the mean.
 
-    The official code keeps one table for all subjects, by mistake; `shared_between_subjects` does too.
+    The official code has one table for all subjects, by mistake; `shared_between_subjects` reproduces it.
     """
 
     def __init__(self, frames: int = 6400, shared_between_subjects: bool = False) -> None:
-        """`frames`: length of the longest take. Human3.6M's is under 6400, the official number."""
+        """Create an empty table.
+
+        Args:
+            frames: length of the longest take; 6400 in the official code, enough for Human3.6M.
+            shared_between_subjects: one table for all subjects.
+        """
         self.frames = frames
         self.shared = shared_between_subjects
         self.table: dict[str, Tensor] = {}  # of a take (frames,), float64
@@ -193,16 +198,16 @@ class AdaptiveWeights:
     def update(
         self, losses: Tensor, takes: Sequence[tuple[str, str]], starts: Tensor, ends: Tensor
     ) -> Tensor:
-        """Weights (B,) of a batch of windows, after their frames were updated with their losses (B,).
+        """Update the weights of the frames of B windows, and return the mean weight of each window (B,).
 
         Args:
-            losses: one a window; only their values are used.
+            losses: (B,) one a window, used without gradient.
             takes: (subject, take) of each window.
-            starts, ends: first frame, and the one after the last; what lies outside the take is left out.
+            starts, ends: (B,) first frame, and one past the last; frames outside the take are ignored.
         """
         values = losses.detach().double().cpu()
         mean, deviation = spread(values)
-        if deviation >= 2:  # nothing can be told from losses so far apart
+        if deviation >= 2:  # losses too far apart to compare: (almost) no update
             deviation = torch.full_like(deviation, 1e-10)
         windows = [
             self._frames(*take)[max(int(start), 0) : int(end)]
@@ -210,15 +215,15 @@ class AdaptiveWeights:
         ]
         for window, factor in zip(windows, torch.exp((mean - values) * deviation), strict=True):
             window *= factor
-        # Only now: windows overlap, and each sees what the others did.
+        # After all updates: windows overlap, and the updates of each affect the others.
         return torch.stack([window.mean() for window in windows]).to(losses)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The table so far, to go on with later."""
+        """Return a copy of the table."""
         return {key: weights.clone() for key, weights in self.table.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from a table of `state_dict`."""
+        """Restore the table from a `state_dict`."""
         self.table = {key: weights.clone() for key, weights in state.items()}
 
     def _frames(self, subject: str, take: str) -> Tensor:
@@ -229,12 +234,12 @@ class AdaptiveWeights:
 
 
 def adaptive_loss(losses: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of the losses (B,) of a batch."""
+    """Return the weighted mean of the losses (B,) of a batch."""
     return (weights * losses).sum() / weights.sum()
 
 
 def _rooted(points: Tensor, quirks: Quirks) -> Tensor:
-    """2D (B, V, J, 2) relative to the pelvis; a pelvis at 0, which stands for none, is made of the hips."""
+    """Subtract the pelvis from 2D (B, V, J, 2); a pelvis at 0 is missing and derived from the hips."""
     root = points[..., :1, :]
     right, left = (points[..., hip : hip + 1, :] for hip in HIPS)
     hips = (right - left) / 2 if quirks.hip_difference else (right + left) / 2
@@ -246,7 +251,7 @@ def _pelvis(keypoints: Tensor, rig: Rig, quirks: Quirks) -> Tensor:
 
 
 def _matrix(quaternion: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
+    """Return the rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
     axes = torch.eye(3, dtype=quaternion.dtype, device=quaternion.device)
     return quaternion_rotate(quaternion[..., None, :], axes.expand(*quaternion.shape[:-1], 3, 3)).mT
 

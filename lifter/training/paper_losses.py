@@ -1,7 +1,7 @@
-"""Each paper's loss: a lifter and a batch to one number.
+"""Each paper's loss: a lifter and a batch to a scalar.
 
-A loss runs the lifter itself, because some look at more than its answer: JointFormer's at every layer, the
-refinement's at one stage of two. Those of sequences and of the centre frame are told by the answer's length.
+A loss runs the lifter itself, because some need more than its output: JointFormer's the output of every
+layer, the refinement's one stage of two. The length of the output distinguishes sequences from centre frames.
 """
 
 from __future__ import annotations
@@ -36,20 +36,25 @@ Loss = Callable[[Lifter, Batch], Tensor]
 
 # Limbs weigh more the farther they are from the trunk, less steeply than in KTPFormer.
 JOINT_WEIGHTS = (1, 1, 1.3, 1.6, 1, 1.3, 1.6, 1, 1, 1, 1, 1, 1.5, 2, 1, 1.5, 2)
-# Weights of the app's own loss beside a position error of about .05 m, chosen so that at the start of a
-# training each adds between a twentieth and the whole of that: typical values in brackets.
-VELOCITY_WEIGHT = 0.05  # seconds (.3 m/s): smooth, but not at the cost of the pose
-BONE_WEIGHT = 0.1  # metres a radian (.3): a limb's direction counts as its end does, 10 cm from its joint
-FLEXION_WEIGHT = 0.1  # metres a radian (.2): straight legs are what people notice first
-REPROJECTION_WEIGHT = 0.5  # (.03 m): what the picture shows exactly has to stay exact
+# Weights of the app's own loss. Each term starts between 1/20 and the whole of the position error of about
+# .05 m; the terms' typical values are in brackets.
+VELOCITY_WEIGHT = 0.05  # seconds (.3 m/s): small, so that smoothness does not cost accuracy
+BONE_WEIGHT = (
+    0.1  # metres a radian (.3): a direction error costs as much as the error of a point 10 cm from the joint
+)
+FLEXION_WEIGHT = 0.1  # metres a radian (.2): errors of straight legs are the most visible
+REPROJECTION_WEIGHT = 0.5  # (.03 m): the 2D is more precise than the depth
 UP_WEIGHT = 0.2  # metres a radian (.15)
 CONTACT_WEIGHT = 0.1  # metres a nat (.2)
 TRIANGULATION_WEIGHT = 0.8
 
 
 def wild_loss(lifter: Lifter, batch: Batch) -> Tensor:
-    """The app's own: positions, bone directions, flexion and velocity; reprojection, up and contacts where
-    the batch and the lifter give them."""
+    """Return the app's own loss, for `wild` and `martinez`.
+
+    Positions, bone directions and flexion; velocity, reprojection, up and contacts if the batch and the
+    lifter have them.
+    """
     lifted = lifter.lift(batch.keypoints)
     joints, true = lifted.joints.float(), batch.joints
     loss = weighted_mpjpe(joints, true, joints.new_tensor(JOINT_WEIGHTS))
@@ -68,24 +73,27 @@ def wild_loss(lifter: Lifter, batch: Batch) -> Tensor:
 
 
 def position_loss(lifter: Lifter, batch: Batch) -> Tensor:
-    """MPJPE of whatever frames the lifter answers: CrossFormer, ESMformer and the PoseNets."""
+    """Return the MPJPE of the predicted frames: CrossFormer, ESMformer and the PoseNets."""
     pose = lifter(batch.keypoints).float()
     return mpjpe_loss(pose, answered(batch.joints, pose))
 
 
 def ktpformer(lifter: Lifter, batch: Batch) -> Tensor:
-    """Weighted MPJPE, temporal consistency and velocity. The authors' code also scales every gradient by the
-    loss, which AdamW hardly notices; it is not done here."""
+    """Return weighted MPJPE, temporal consistency and velocity.
+
+    The authors' code also scales every gradient by the loss. AdamW is nearly invariant to that, so it is
+    left out.
+    """
     return ktpformer_loss(lifter(batch.keypoints).float(), batch.joints)
 
 
 def motionbert(lifter: Lifter, batch: Batch) -> Tensor:
-    """MPJPE, N-MPJPE and velocity, the pelvis at 0: MotionBERT and MotionAGFormer."""
+    """Return MPJPE, N-MPJPE and velocity, the pelvis at 0: MotionBERT and MotionAGFormer."""
     return motionbert_loss(lifter.lift(batch.keypoints).joints.float(), batch.joints)
 
 
 def jointformer(lifter: Lifter, batch: Batch) -> Tensor:
-    """Deep supervision: after every layer the pose, and the error it is expected to have."""
+    """Return the loss with deep supervision: the pose and its expected error after every layer."""
     network = cast(JointFormer, lifter)
     joints = network.config.joints
     target = select_joints(batch.joints.flatten(0, 1), joints)
@@ -97,9 +105,9 @@ def jointformer(lifter: Lifter, batch: Batch) -> Tensor:
 
 
 def refinement(lifter: Lifter, batch: Batch) -> Tensor:
-    """MSE of the second stage; the first is finished and only looked at.
+    """Return the MSE of the second stage; the first is trained already and gets no gradient.
 
-    It answers as it will when used. (The authors leave its dropout on.)
+    The first stage is in eval mode, as in use. The authors leave its dropout on.
     """
     network = cast(Refinement, lifter)
     network.pose.eval()
@@ -111,16 +119,16 @@ def refinement(lifter: Lifter, batch: Batch) -> Tensor:
 
 
 class SelfSupervised:
-    """ESMformer without any 3D label: triangulation and reprojection of the centre frame, adaptively weighed.
+    """ESMformer's loss without 3D labels: triangulation and reprojection of the centre frame.
 
-    Windows that come again, as a data set's do, weigh less where their loss stays above the others'.
+    Windows that recur, as those of a data set do, have adaptive weights, lower if their loss stays high.
     """
 
     def __init__(self) -> None:
         self.weights = AdaptiveWeights()
 
     def __call__(self, lifter: Lifter, batch: Batch) -> Tensor:
-        assert batch.rig is not None  # every source of several views gives it
+        assert batch.rig is not None  # every source of several views has it
         pose = lifter(batch.keypoints).float()
         centre, seen = pose[:, pose.shape[1] // 2], batch.keypoints[:, batch.keypoints.shape[1] // 2, ..., :2]
         with torch.autocast(pose.device.type, enabled=False):
@@ -131,15 +139,15 @@ class SelfSupervised:
         return adaptive_loss(losses, self.weights.update(losses, at.takes, at.starts, at.ends))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weight of every frame seen so far."""
+        """Return the weights of all frames so far."""
         return self.weights.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from a `state_dict`."""
+        """Restore the weights from a `state_dict`."""
         self.weights.load_state_dict(state)
 
 
 def answered(joints: Tensor, pose: Tensor) -> Tensor:
-    """The frames of joints (B, T, 17, 3) that a pose is of: all, or the centre (B, 1, 17, 3) if of one."""
+    """Select the frames of joints (B, T, 17, 3) that were predicted: all, or the centre (B, 1, 17, 3)."""
     middle = joints.shape[1] // 2
     return joints if pose.shape[1] == joints.shape[1] else joints[:, middle : middle + 1]

@@ -1,7 +1,7 @@
-"""Training on several devices at once: one process for each, started by `accelerate launch`.
+"""Data-parallel training on several devices: one process for each, started by `accelerate launch`.
 
-Every process draws windows of its own and all take the same step, by the mean of their gradients. Gradients
-are averaged here rather than by wrapping the network, since losses call whatever part of it they need.
+Every process draws its own windows, and all take the same step, by the mean of their gradients. Gradients are
+averaged explicitly rather than by wrapping the network, since some losses call parts of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from common.errors import MissingExtra
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of one training: how many, which one this is, and what they talk through."""
+    """The processes of one training: their number, the rank of this one, and their accelerator."""
 
     count: int = 1
     rank: int = 0
@@ -27,19 +27,21 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """Whether this process writes files and output."""
         return self.rank == 0
 
     def device(self, asked: str) -> str:
-        """The device of this process: its own of several, or the one asked for."""
+        """Return the device of this process: assigned by the accelerator, or `asked`."""
         return asked if self.accelerator is None else str(self.accelerator.device)
 
     def average_gradients(self, network: nn.Module) -> None:
-        """Puts the mean of all processes' gradients into every one of them."""
+        """Average the gradients over all processes, in place."""
         if self.accelerator is None:
             return
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])  # one talk instead of hundreds
+        together = torch.cat(
+            [gradient.flatten() for gradient in gradients]
+        )  # one reduction instead of hundreds
         mean = self.accelerator.reduce(together, reduction="mean")
         parts = mean.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
@@ -50,7 +52,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def init_distributed() -> ProcessGroup:
-    """The team that `accelerate launch` put this process into, or `SINGLE_PROCESS`.
+    """Return the process group that `accelerate launch` set up, or `SINGLE_PROCESS`.
 
     Raises:
         MissingExtra: there are several processes, but accelerate is not installed.
@@ -64,6 +66,6 @@ def init_distributed() -> ProcessGroup:
             "training in several processes needs accelerate: pip install -r requirements-train.txt"
         ) from None
     accelerator = Accelerator()
-    # A process that ends without leaving its group may die on the way (SIGABRT; PyTorch issue 190489).
+    # A process that exits without leaving its group may abort (SIGABRT; PyTorch issue 190489).
     atexit.register(accelerator.end_training)
     return ProcessGroup(accelerator.num_processes, accelerator.process_index, accelerator)

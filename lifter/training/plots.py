@@ -1,4 +1,4 @@
-"""Training curves as pictures."""
+"""Plots of training curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.files import replace_file
 
 
 def draw_log(log: Path, picture: Path) -> None:
-    """The loss and what was measured, the third column, of a training's `log.csv` as a PNG."""
+    """Draw the loss and the first measure (third column) of a training's `log.csv` as a PNG."""
     from matplotlib.figure import Figure
 
     with log.open(newline="", encoding="utf-8") as file:

@@ -1,11 +1,11 @@
-"""How each lifter is trained: as its authors did, and on motion capture through virtual cameras.
+"""Training recipes of each lifter: the authors', and ours for motion capture through virtual cameras.
 
-`PAPERS` has the papers' values for Human3.6M, from the authors' code where it says more than the paper:
+`PAPERS` has the papers' values for Human3.6M, from the authors' code where the paper omits them:
 
 - KTPFormer (run_ktpformer.py): AdamW, 8e-5 and 0.99 an epoch, weight decay 0.1, 200 epochs, 8 windows of 243
   frames a batch, every window also mirrored.
-- MixSTE: AdamW, 4e-5 and 0.99 an epoch, weight decay 0.1, the loss as KTPFormer's, which took it over; so
-  are batches and epochs here.
+- MixSTE: AdamW, 4e-5 and 0.99 an epoch, weight decay 0.1, the loss of KTPFormer, which reuses it. Batch
+  size and epochs are KTPFormer's.
 - MotionBERT from scratch: AdamW, 2e-4 and 0.99 an epoch, weight decay 0.01, 120 epochs, 32 windows of 243
   frames, half of them mirrored.
 - MotionAGFormer: the same, but 5e-4, 60 epochs and 16 windows.
@@ -14,12 +14,12 @@
 - JointFormer and its refinement (the published commands): AdamW, 1e-3 along a cosine to 0, weight decay 0.01,
   batches of 256 frames, half of them mirrored, gradients clipped at 1; 50 and 30 epochs.
 - ESMformer (main.py): Adam with AMSGrad; 0.95 an epoch, every fifth 0.5; 1024 windows, 49 epochs; 5e-4, or
-  1e-3 where it teaches itself.
+  1e-3 self-supervised.
 - The PoseNets (train.py): Adam, 1e-3 and 0.99 an epoch, 15 epochs, 512 windows, also mirrored.
 
 `SYNTHETIC` is this project's recipe for motion capture: AdamW, a warm-up, a constant rate and a linear
-cooldown, clipped gradients and averaged weights, with the loss of the paper. Synthetic windows never end: it
-counts steps, and published lifters need neither dropout nor stochastic depth.
+cooldown, clipped gradients and averaged weights, with the loss of the paper. Synthetic windows are endless,
+so its length is in steps, and published lifters need neither dropout nor stochastic depth.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from lifter.datasets.h36m_windows import Flip
 from lifter.training import paper_losses as losses
 from lifter.training.paper_losses import Loss
 
-# The learning rate as a part of the peak, from (step, steps in all, steps an epoch).
+# Learning rate over its peak, from (step, total steps, steps an epoch).
 Schedule = Callable[[int, int, int], float]
-LINEAR_WARMUP = 300  # steps, at most a tenth of all
-COOLDOWN = 0.2  # of all steps
+LINEAR_WARMUP = 300  # steps, at most a tenth of the total
+COOLDOWN = 0.2  # of the total steps
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe. `loss` makes a new one for every training; `ema` is the share of the average that stays."""
+    """A recipe. `loss` makes a new loss for every training; `ema` is the decay of the averaged weights."""
 
     loss: Callable[[], Loss]
     learning_rate: float
     schedule: Schedule
     batch: int
     frames: int  # of the windows drawn
-    steps: int | None = None  # in all; None: `epochs`
+    steps: int | None = None  # total; None: `epochs`
     epochs: int = 1
     optimizer: Literal["adam", "amsgrad", "adamw"] = "adamw"
     weight_decay: float = 0.0
@@ -65,7 +65,7 @@ class Preset:
     )
 
     def optimise(self, model: nn.Module) -> optim.Optimizer:
-        """The optimiser. It leaves weights alone that the loss does not reach, as a finished stage's."""
+        """Create the optimiser. Weights without a gradient, such as a frozen stage's, do not change."""
         weights = model.parameters()
         if self.optimizer == "adamw":
             return optim.AdamW(weights, self.learning_rate, self.betas, weight_decay=self.weight_decay)
@@ -75,16 +75,16 @@ class Preset:
         )
 
     def rate(self, step: int, steps: int, epoch: int) -> float:
-        """The learning rate of a step, of `steps` in all and `epoch` steps an epoch."""
+        """Return the learning rate of a step, of `steps` in total and `epoch` steps an epoch."""
         return self.learning_rate * self.schedule(step, steps, epoch)
 
 
 def warm_stable_cool(step: int, steps: int, epoch: int) -> float:
-    """A linear warm-up, a constant rate, and over the last fifth a linear way down to 0.
+    """Return a linear warm-up, a constant rate, and a linear cooldown to 0 over the last fifth.
 
-    Until the cooldown nothing depends on `steps`: a training that stopped at step n is finished well by going
-    on with 1.25 n steps in all (Haegele et al., "Scaling laws and compute-optimal training beyond fixed
-    training durations", NeurIPS 2024).
+    Until the cooldown the rate does not depend on `steps`. A training that stopped at step n can therefore be
+    resumed with 1.25 n total steps, all cooldown (Haegele et al., "Scaling laws and compute-optimal training
+    beyond fixed training durations", NeurIPS 2024).
     """
     warm = (step + 1) / max(min(LINEAR_WARMUP, steps // 10), 1)
     cool = (steps - step) / max(COOLDOWN * steps, 1)
@@ -92,17 +92,17 @@ def warm_stable_cool(step: int, steps: int, epoch: int) -> float:
 
 
 def cosine(step: int, steps: int, epoch: int) -> float:
-    """A cosine down to 0, a little in every step."""
+    """Return a cosine decay to 0 over all steps."""
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def one_percent_less(step: int, steps: int, epoch: int) -> float:
-    """0.99 an epoch."""
+    """Return a decay by 0.99 an epoch."""
     return float(0.99 ** (step // epoch))
 
 
 def esmformer_steps(step: int, steps: int, epoch: int) -> float:
-    """0.95 an epoch, but 0.5 every fifth."""
+    """Return a decay by 0.95 an epoch, and by 0.5 every fifth epoch."""
     done = step // epoch
     return float(0.95 ** (done - done // 5) * 0.5 ** (done // 5))
 
@@ -182,7 +182,7 @@ PAPERS: Mapping[str, Preset] = MappingProxyType(
         "transformer_posenet": _POSENET,
     }
 )
-# Peaks for lifters that are deeper than the app's and would not stand its own.
+# Peak rates of lifters that are deeper than the app's and need lower ones.
 _PEAKS = dict.fromkeys(("ktpformer", "mixste", "motionbert", "motionagformer"), 5e-4)
 SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
     {
@@ -192,7 +192,9 @@ SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
             learning_rate=_PEAKS.get(name, _OWN.learning_rate),
             dropout=paper is _OWN,
             shorter=_OWN.shorter if name == "wild" else None,
-            frames=paper.frames if paper.frames > 1 else 27,  # noise lasts: single frames come in clips too
+            frames=paper.frames
+            if paper.frames > 1
+            else 27,  # noise is correlated in time: single frames come in clips too
         )
         for name, paper in PAPERS.items()
     }
@@ -200,7 +202,7 @@ SYNTHETIC: Mapping[str, Preset] = MappingProxyType(
 
 
 def preset(name: str, synthetic: bool, self_supervised: bool = False) -> Preset:
-    """The recipe of a lifter for motion capture through virtual cameras, or the paper's."""
+    """Return the recipe of a lifter for synthetic windows of motion capture, or the paper's."""
     found = (SYNTHETIC if synthetic else PAPERS)[name]
     if not self_supervised:
         return found

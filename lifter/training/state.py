@@ -1,6 +1,6 @@
-"""What a training carries from step to step: weights, their running average, the optimiser, the log.
+"""State of a training: weights, their running average, optimiser, log.
 
-It is written to `state.pt` as a whole, so a training that was killed goes on as if nothing had happened.
+It is written atomically to `state.pt`, so a killed training resumes without a difference.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOG_EVERY = 50  # steps
 
 
 def warmup_cosine(step: int, steps: int, peak: float, warmup: int) -> float:
-    """The learning rate of a step: a linear warm-up, then a cosine down to a hundredth of the peak."""
+    """Return the learning rate of a step: a linear warm-up, then a cosine to a hundredth of the peak."""
     if step < warmup:
         return peak * (step + 1) / warmup
     part = (step - warmup) / max(steps - warmup, 1)
@@ -32,14 +32,14 @@ def warmup_cosine(step: int, steps: int, peak: float, warmup: int) -> float:
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Whatever can be kept and gone on with."""
+    """An object with `state_dict` and `load_state_dict`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that has to be known to go on: tensors and plain values."""
+        """Return the state: tensors and plain values."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a `state_dict`."""
+        """Restore the state from a `state_dict`."""
         ...
 
 
@@ -49,13 +49,13 @@ class TrainingState:
     Args:
         model: trained in place; on its device already.
         optimizer: over the model's parameters.
-        folder: takes `state.pt` and `log.csv`; where `state.pt` is there already, training goes on from it.
-        settings: plain values, kept beside the weights to read later.
+        folder: for `state.pt` and `log.csv`; an existing `state.pt` is resumed.
+        settings: plain values, stored with the weights as a record.
         measures: the names of the log's columns for the validation figures.
-        memory: what else changes with every step, by name (a loss that remembers what it has seen).
-        team: the processes that train together; the first writes the files.
+        memory: other state that changes with every step, by name (a loss with adaptive weights).
+        team: the processes of a distributed training; the first writes the files.
 
-    Where TensorBoard is installed, the log is also kept as its event files.
+    If TensorBoard is installed, the log is also written as event files.
 
     Raises:
         WeightsError: `state.pt` is of another model.
@@ -85,7 +85,7 @@ class TrainingState:
             self._events = _event_writer(folder, self.step)
 
     def update(self, loss: Tensor, learning_rate: float, clip_norm: float, keep: float) -> None:
-        """One step of the optimiser; `keep` is the share of the average that stays.
+        """Take an optimiser step; `keep` is the decay of the averaged weights.
 
         Raises:
             UserError: the loss is not a number.
@@ -93,7 +93,7 @@ class TrainingState:
         if not loss.isfinite():
             raise UserError(
                 f"{self._file.parent}: the loss is {loss.item()} at step {self.step}: train with a lower "
-                "learning rate, or look for broken data"
+                "learning rate, or check the data"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -102,7 +102,7 @@ class TrainingState:
         self.team.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         self.optimizer.step()
-        # a young average forgets fast, or it would remember the random start
+        # lower decay at first, so that the average forgets the random start
         self._move_average(min(keep, (self.step + 1) / (self.step + 10)))
         self.step += 1
 
@@ -116,7 +116,7 @@ class TrainingState:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within, the model holds the averaged weights and is in eval mode, without gradients."""
+        """Temporarily put the averaged weights into the model, in eval mode and without gradients."""
         own = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.finish()
         with torch.no_grad():
@@ -125,12 +125,12 @@ class TrainingState:
         self.model.train()
 
     def finish(self) -> None:
-        """Leave the averaged weights in the model, in eval mode."""
+        """Put the averaged weights into the model, in eval mode."""
         self.model.load_state_dict(self._average)
         self.model.eval()
 
     def save(self) -> None:
-        """Write `state.pt`, whole or not at all."""
+        """Write `state.pt` atomically."""
         if not self.team.first:
             return
         state = {
@@ -145,7 +145,7 @@ class TrainingState:
             torch.save(state, temporary)
 
     def log(self, loss: float, measured: Sequence[float] | None) -> None:
-        """Append a row for the step just done, where there is a measurement or a row is due."""
+        """Append a row for the last step, every `LOG_EVERY` steps and with every measurement."""
         if not self.team.first or (measured is None and self.step % LOG_EVERY):
             return
         with self._log.open("a", newline="", encoding="utf-8") as file:
@@ -174,7 +174,7 @@ class TrainingState:
             ) from error
 
     def _trim_log(self, columns: list[str]) -> None:
-        """Drops what was logged after the checkpoint, or starts the file."""
+        """Drop the rows after the checkpoint, or start the file."""
         rows = [columns]
         if self._log.is_file():
             with self._log.open(newline="", encoding="utf-8") as file:
@@ -184,7 +184,7 @@ class TrainingState:
 
 
 def _event_writer(folder: Path, step: int) -> Any:
-    """TensorBoard's writer, which goes on after `step`; None where TensorBoard is not installed."""
+    """Create TensorBoard's writer, to continue after `step`; None if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

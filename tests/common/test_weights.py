@@ -140,7 +140,7 @@ def test_wrong_download_is_not_kept(place, server):
     assert list((place / "cache").iterdir()) == []
 
 
-def test_offline_never_asks_the_server(place, server):
+def test_offline_never_contacts_the_server(place, server):
     write_manifest(place, f"{server}/abc.pt")
     with pytest.raises(DownloadError) as caught:
         weights.resolve("abc", "detector", offline=True)

@@ -27,7 +27,7 @@ ADULT = (_LEVEL * LIMBS_LENGTH / limbs_length(_LEVEL[None])).astype(np.float32)
 
 
 def walk(frames: int = 200, stride: float = 0.35) -> np.ndarray:
-    """(T, 17, 3): arms and legs swing while the body moves along -y; nobody's anatomy, but a motion."""
+    """(T, 17, 3): arms and legs swing while the body moves along -y; not anatomical, but a motion."""
     t = np.arange(frames) / FPS
     joints = np.tile(STANDING, (frames, 1, 1))
     for chain, sign in (((2, 3), 1), ((5, 6), -1), ((12, 13), 0.7), ((15, 16), -0.7)):

@@ -82,7 +82,7 @@ def test_look_rotation_is_a_rotation(yaw, pitch, roll):
     assert torch.linalg.det(r).item() == pytest.approx(1)
 
 
-def test_look_rotation_turns_the_way_it_says():
+def test_look_rotation_follows_its_sign_convention():
     zero, quarter = torch.tensor(0.0), torch.tensor(torch.pi / 2)
     level = look_rotation(zero, zero, zero)
     close(level @ torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 0.0, 1.0]))  # +y lies ahead

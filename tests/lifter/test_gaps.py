@@ -1,4 +1,4 @@
-"""Keypoints for lifters of windows: exactly what the application makes of whole tracks."""
+"""Keypoints for lifters of windows: the same as the application computes from whole tracks."""
 
 from dataclasses import replace
 

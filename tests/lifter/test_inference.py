@@ -1,4 +1,4 @@
-"""A whole track through a lifter, by its spec alone."""
+"""Lifting a whole track, by the lifter's spec alone."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lifter.cameras import ClipCamera
-from lifter.inference import in_metres, lift_in_image, lift_track, mirror_3d
+from lifter.inference import in_metres, lift_track, mirror_3d
 from lifter.metric import to_image_units
 from lifter.skeletons import H36M_17
 from lifter.spec import Lifter, LifterOutput, LifterSpec
@@ -16,7 +16,7 @@ from tests.lifter.motions import ADULT
 
 
 class Echo(Lifter):
-    """Says x, y and the frame's place in the window: enough to see what went in and came out where."""
+    """Predicts x, y and 0 of its input, so each output shows which input it belongs to."""
 
     def __init__(self, centre: bool = False):
         super().__init__()
@@ -60,7 +60,7 @@ def test_flip_averaging_undoes_the_mirror_for_joints_error_up_and_contacts():
 
 
 class FirstAndSecondView(Lifter):
-    """Answers with x of the first view, y of the second, and 0."""
+    """Predicts x of the first view, y of the second, and 0."""
 
     def lift(self, x):
         return LifterOutput(torch.stack((x[:, :, 0, :, 0], x[:, :, 1, :, 1], 0 * x[:, :, 0, :, 0]), -1))
@@ -90,7 +90,7 @@ def test_mirror_3d_exchanges_left_and_right():
 
 
 class Recorder(Lifter):
-    """Echoes the windows it sees, relative to the pelvis, and keeps them."""
+    """Predicts x, y of its input relative to the pelvis, and records its windows."""
 
     def __init__(self):
         super().__init__()
@@ -104,7 +104,7 @@ class Recorder(Lifter):
 
 def windows(spec, points):
     lifter = Recorder()
-    lifted = lift_in_image(lifter, replace(spec, flip_average=False), points)
+    lifted = lift_track(lifter, replace(spec, flip_average=False), points, metric=False)
     return np.concatenate(lifter.seen), lifted.joints
 
 
@@ -140,7 +140,7 @@ def test_stretching_interpolates_between_frames():
 
 @pytest.mark.parametrize("normalisation", ["screen", "crop", "pixels"])
 @pytest.mark.parametrize("length", [5, 60])
-def test_answers_in_units_of_the_input_become_metres(normalisation, length):
+def test_outputs_in_units_of_the_input_become_metres(normalisation, length):
     """An oracle that knows the true 2.5D depths: the average adult comes back in true size and place."""
     focal = 1.7
     path = np.stack((np.linspace(-1, 1, length), np.full(length, 0.2), np.linspace(4, 6, length)), -1)

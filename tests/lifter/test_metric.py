@@ -1,4 +1,4 @@
-"""The way to metres: exact for a body of average limbs, by hand and by cameras, and on held-out people."""
+"""Conversion to metres: exact for a body of average limbs, by hand and by cameras, and on held-out people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_adult_anywhere_comes_back_in_metres(x, y, z, focal, unit):
     np.testing.assert_allclose(found, joints - joints[:, :1], atol=2e-4)
 
 
-def test_somebody_who_walks_to_the_camera_keeps_the_size():
+def test_a_person_walking_to_the_camera_keeps_the_size():
     path = np.stack((np.linspace(-1, 1, 200), np.zeros(200), np.linspace(8, 2.5, 200)), -1)
     joints = seen(path)
     pose, pelvis = to_image_units(joints, 1.8)

@@ -53,7 +53,7 @@ def test_pixels_from_the_middle_are_the_original_ones(wild):
     np.testing.assert_allclose(found, wild["pixel_scaled"], atol=1e-6)
 
 
-def test_answers_in_pixels_come_back_as_in_the_original(wild):
+def test_outputs_in_pixels_come_back_as_in_the_original(wild):
     """The original adds the middle of the picture to x and y; here they stay relative to it."""
     back = normalisation(SPECS["pixels"], wild["h36m"], ClipCamera(aspect=HEIGHT / WIDTH))
     pixels = back.undo(wild["pixel_out/in"].astype(np.float64)) * WIDTH / 2

@@ -1,4 +1,4 @@
-"""Every lifter keeps the promises of its spec."""
+"""Every lifter follows its spec."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_an_unknown_name_is_refused_with_the_names_there_are():
 
 def test_a_variant_is_part_of_a_name():
     assert resolve("ktpformer:27f")[1].frames == 27
-    assert not resolve("crossformer")[1].zeroed_frames  # own trainings have none of the oddities
+    assert not resolve("crossformer")[1].zeroed_frames  # no quirks by default
     assert resolve("crossformer:published")[1].zeroed_frames
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 class TestEveryLifter:
-    def test_shapes_are_those_of_the_contract(self, name):
+    def test_shapes_are_those_of_the_spec(self, name):
         spec = entry(name).spec(CONFIGS[name])
         x = example(spec, batch=2)
         kept = x.clone()

@@ -1,4 +1,4 @@
-"""The low-pass filter: no lag, every coordinate by itself, nothing where it cannot judge."""
+"""The low-pass filter: no lag, coordinates are independent, short tracks and low rates unchanged."""
 
 import numpy as np
 import pytest
@@ -26,6 +26,6 @@ def test_every_coordinate_is_smoothed_by_itself():
 
 
 @pytest.mark.parametrize(("frames", "fps"), [(8, 50.0), (100, 5.0), (100, 12.0)])
-def test_smoothing_leaves_alone_what_it_cannot_judge(frames, fps):
+def test_short_tracks_and_low_rates_are_not_smoothed(frames, fps):
     values = np.random.default_rng(0).normal(size=(frames, 17, 3)).astype(np.float32)
     assert smooth(values, fps) is values

@@ -1,4 +1,4 @@
-"""Windows: everything is covered, nothing is invented, seams do not show."""
+"""Windows cover the track, and blending has no seams."""
 
 import numpy as np
 from hypothesis import given
@@ -51,7 +51,7 @@ def test_edge_replication_equals_the_classic_demo(shared):
 
 
 def test_a_step_between_windows_becomes_a_ramp():
-    """Two windows that disagree by 1: the blend never jumps by more than a fraction of it."""
+    """Two windows that differ by 1: the steps of the blend are a fraction of it."""
     starts = np.array([0, 20])
     windows = np.stack([np.zeros((40, 1)), np.ones((40, 1))]).astype(np.float32)
     interpolate_weights = blend_windows(windows, starts, 60)[:, 0]

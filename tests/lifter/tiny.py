@@ -17,7 +17,7 @@ from lifter.models.posenets import LSTMPoseNetConfig, SimplePoseNetConfig, Trans
 from lifter.models.refinement import RefinementConfig
 from lifter.models.wild import WildConfig
 
-# eight heads everywhere: shapes do not tell their number, and a file without metadata is taken to have eight
+# eight heads everywhere: shapes do not determine their number, and eight is the default without metadata
 JOINTS = JointFormerConfig(layers=2, width=8, hidden=24, heads=8, key_width=4, value_width=3)
 SECOND = replace(JOINTS, channels=8, intermediate=False, error_prediction=False, pred_dropout=0.1)
 
@@ -39,13 +39,13 @@ CONFIGS: dict[str, Any] = {
     "transformer_posenet": TransformerPoseNetConfig(frames=9, width=16, layers=2, hidden=24),
 }
 
-# the same with the oddities of the official code, as its files are taken to have
+# the same with the quirks of the official code, the default for its files
 OFFICIAL: dict[str, Any] = CONFIGS | {
     "crossformer": replace(CONFIGS["crossformer"], zeroed_frames=True, unused_weights=True),
     "esmformer": replace(CONFIGS["esmformer"], position_in_residual=True, unused_hidden=24),
     "lstm_posenet": replace(CONFIGS["lstm_posenet"], frames=81),  # its weights fit any number
     "transformer_posenet": replace(CONFIGS["transformer_posenet"], attends_over_batch=True),
 }
-# Names of files, where weights and sizes do not tell everything.
+# File names, for lifters whose weights and sizes do not determine the configuration.
 NAMES = {"motionbert": "motionbert_h36m.pth"}
 PAPERS = tuple(name for name in CONFIGS if name not in ("wild", "martinez"))

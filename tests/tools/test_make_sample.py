@@ -27,8 +27,8 @@ def standing():
     return np.array([(x, 0.0, z) for x, z in half], dtype=np.float32)
 
 
-def test_the_camera_looks_where_it_is_told():
-    camera = Camera.look((0.0, -4.0, 1.0), (0.0, 0.0, 1.0), 1000.0, (961, 541))
+def test_the_camera_is_aimed_at_its_target():
+    camera = Camera.look_at((0.0, -4.0, 1.0), (0.0, 0.0, 1.0), 1000.0, (961, 541))
     seen = camera.project(np.array([[0, 0, 1], [1, 0, 1], [0, 0, 0], [0.5, 1, 1]]))
     np.testing.assert_allclose(seen, [[480, 270], [730, 270], [480, 520], [580, 270]], atol=1e-9)
     np.testing.assert_allclose(camera.position, [0, -4, 1], atol=1e-6)
@@ -36,14 +36,14 @@ def test_the_camera_looks_where_it_is_told():
 
 
 def test_rays_go_back_through_their_pixels():
-    camera = Camera.look((1.0, -4.0, 1.5), (0.2, 0.0, 0.8), 900.0, (640, 480))
+    camera = Camera.look_at((1.0, -4.0, 1.5), (0.2, 0.0, 0.8), 900.0, (640, 480))
     pixels = np.array([[0.0, 0.0], [639.0, 10.0], [320.0, 400.0]])
     points = camera.position + camera.rays(pixels) * 3.0
     np.testing.assert_allclose(camera.project(points), pixels, atol=1e-2)
 
 
 def test_an_enlarged_camera_sees_the_same():
-    camera = Camera.look((1.0, -4.0, 1.5), (0.2, 0.0, 0.8), 900.0, (640, 480))
+    camera = Camera.look_at((1.0, -4.0, 1.5), (0.2, 0.0, 0.8), 900.0, (640, 480))
     point = np.array([0.3, 0.1, 1.2])
     # Pixel i covers [i - 0.5, i + 0.5]: the centre of its two halves is 2 i + 0.5.
     np.testing.assert_allclose(camera.enlarged(2).project(point), 2 * camera.project(point) + 0.5, atol=1e-9)
@@ -107,8 +107,8 @@ def test_marching_stops_at_the_surface():
     assert abs(float(body.distance(origin + rays[:1] * way[:1, None])[0])) < 0.003
 
 
-def test_a_drawn_frame_shows_the_body_where_the_truth_says():
-    camera = Camera.look((0.0, -4.4, 1.3), (0.0, 0.0, 0.9), 270.0, (240, 136))
+def test_a_drawn_frame_shows_the_body_at_its_true_place():
+    camera = Camera.look_at((0.0, -4.4, 1.3), (0.0, 0.0, 0.9), 270.0, (240, 136))
     place, floor = scenery(camera)
     joints = standing()
     picture = render(joints, camera, place, floor).astype(int)

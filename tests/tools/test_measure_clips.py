@@ -14,7 +14,7 @@ FRAMES = 10
 
 
 def person(number, left, height):
-    """Somebody who stands still, all joints in the middle of the box, seen in every frame."""
+    """A person who stands still, all joints in the middle of the box, seen in every frame."""
     box = np.float32([left, 0, left + 50, height])
     points = np.tile(np.float32([left + 25, height / 2, 0.9]), (FRAMES, 17, 1))
     return number, np.tile(box, (FRAMES, 1)), points
@@ -41,7 +41,7 @@ def test_frames_without_the_main_person_count_against_ours():
     ours.status[0, :3] = Status.INTERPOLATED
     ours.status[1] = Status.LOST  # the other person does not matter
     assert compare(theirs, ours).found == pytest.approx(70)
-    # frames that theirs do not see are not asked for
+    # frames without the person in `theirs` do not count
     theirs.status[0, :3] = Status.ABSENT
     score = compare(theirs, ours)
     assert (score.frames, score.found) == (7, 100)
@@ -50,9 +50,9 @@ def test_frames_without_the_main_person_count_against_ours():
 def test_only_frames_count_in_which_the_detector_sees_the_main_person():
     theirs, ours = result(person(1, 0, 200)), result(person(1, 0, 200))
     ours.status[0, :3] = Status.LOST
-    nobody, somebody_else = np.zeros((0, 4), np.float32), np.float32([[300, 0, 350, 200]])
+    no_box, another = np.zeros((0, 4), np.float32), np.float32([[300, 0, 350, 200]])
     main = np.float32([[300, 0, 350, 200], [2, 5, 48, 190]])
-    detected = [nobody, somebody_else, main, main, *[nobody] * 6]
+    detected = [no_box, another, main, main, *[no_box] * 6]
     score = compare(theirs, ours, detected)
     assert (score.frames, score.found) == (2, 50)
 

@@ -1,4 +1,4 @@
-"""What a check of a data set says, and the looks at bodies that all checks share."""
+"""Findings of data set checks, and the checks of bodies that all data sets share."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-HEIGHTS = 0.8, 2.5  # metres that a body may span from end to end, on the median of a data set
-LEG_BONES = 0.25, 0.65  # metres of a thigh or a shin, on the median of a data set
-UNEVEN = 0.15  # of its length that a left bone may differ from the right one
-FAR_PIXELS = 50.0  # no detector is that far from the truth on the median
-LENS_RATIO = 1.3  # of focal lengths across and down that no lens exceeds
-INSIDE = 0.8  # of the keypoints that lie in the picture, at least
+HEIGHTS = 0.8, 2.5  # metres, range of the largest extent of a body, median over a data set
+LEG_BONES = 0.25, 0.65  # metres, range of a thigh or a shin, median over a data set
+UNEVEN = 0.15  # largest relative difference between a left bone and the right one
+FAR_PIXELS = 50.0  # above the median error of any detector
+LENS_RATIO = 1.3  # of horizontal and vertical focal length; no lens exceeds it
+INSIDE = 0.8  # smallest share of the keypoints inside the picture
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one file or part of it: in order or not, and in words."""
+    """Result of a check of one file or part of it: passed or not, and a text."""
 
     good: bool
     text: str
 
 
 def height(where: str, takes: Sequence[NDArray[Any]]) -> Finding:
-    """Whether bodies are as large as people: catches millimetres, and joints that are no numbers."""
+    """Check that bodies have the size of people: fails for millimetres and non-finite joints."""
     spans = [float(np.median(np.ptp(joints, axis=1).max(-1))) for joints in takes]
     span, (low, high) = float(np.median(spans)), HEIGHTS
     text = f"{where}: bodies span {span:.2f} m on the median"
@@ -38,24 +38,24 @@ def height(where: str, takes: Sequence[NDArray[Any]]) -> Finding:
 
 
 def legs(where: str, takes: Sequence[NDArray[Any]], left: Sequence[int], right: Sequence[int]) -> Finding:
-    """Whether thighs and shins are as long as people's and alike: catches joints in another order.
+    """Check length and symmetry of thighs and shins: fails for joints in another order.
 
-    `left` and `right` are the hip, knee and ankle.
+    `left` and `right` are hip, knee and ankle.
     """
     lengths = {
         name: [_bone(takes, side[i], side[i + 1]) for side in (left, right)]
         for i, name in enumerate(("thighs", "shins"))
     }
-    told = ", ".join(f"{name} {a * 100:.0f} and {b * 100:.0f} cm" for name, (a, b) in lengths.items())
+    listed = ", ".join(f"{name} {a * 100:.0f} and {b * 100:.0f} cm" for name, (a, b) in lengths.items())
     low, high = LEG_BONES
     good = all(low < min(pair) and max(pair) < high for pair in lengths.values())
     good &= all(abs(a - b) <= UNEVEN * max(a, b) for a, b in lengths.values())
-    text = f"{where}: {told} on the median"
+    text = f"{where}: {listed} on the median"
     return Finding(good, text if good else f"{text}: these are no legs; other joints, order or units")
 
 
 def in_picture(where: str, keypoints: Iterable[NDArray[Any]], size: tuple[int, int]) -> Finding:
-    """Whether screen-normalised keypoints (..., 2 or 3) lie in the picture: catches other sizes and units."""
+    """Check that screen-normalised keypoints (..., 2 or 3) lie in the picture: fails for other units."""
     limit = np.array((1.0, size[1] / size[0]))
     parts = [(np.abs(points[..., :2]) <= limit).all(-1).ravel() for points in keypoints]
     share = float(np.concatenate(parts).mean())
@@ -64,10 +64,10 @@ def in_picture(where: str, keypoints: Iterable[NDArray[Any]], size: tuple[int, i
 
 
 def lens_residual(joints: NDArray[Any], keypoints: NDArray[Any], width: int) -> float:
-    """Median distance in pixels between 2D and 3D in camera axes, through the lens that fits them best.
+    """Return the median distance, pixels, between 2D and 3D projected by the best-fitting lens.
 
-    Focal lengths and centre are not part of every layout; x = f X / Z + c is linear in them. Infinite where
-    what fits best is no lens: mirrored, or with other focal lengths across than down.
+    Not every layout has focal lengths and centre; x = f X / Z + c is linear in them. Infinite if the best fit
+    is no lens: mirrored, or with too different horizontal and vertical focal lengths.
     """
     found, focals = [], []
     for axis in (0, 1):
@@ -82,7 +82,7 @@ def lens_residual(joints: NDArray[Any], keypoints: NDArray[Any], width: int) -> 
 
 
 def pixels_off(where: str, residuals: Iterable[float], limit: float = FAR_PIXELS) -> Finding:
-    """Whether 2D and 3D belong to each other."""
+    """Check that 2D and 3D belong together, by the median of their distances in pixels."""
     pixels = float(np.median(list(residuals)))
     text = f"{where}: 2D is {pixels:.2f} pixels from the projected 3D on the median"
     good = pixels <= limit

@@ -1,6 +1,6 @@
-"""Whether a folder holds the data its layout promises, file by file.
+"""Check that a folder follows the layout of its data set, file by file.
 
-A data set that is added is a row of FORMATS.
+A new data set is a new row of FORMATS.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from lifter.datasets.ski_pose import is_ski_pose
 
 @dataclass(frozen=True)
 class Format:
-    """A layout: what its files are called, how a folder of it is known, and what looks at every file."""
+    """A layout: its file names, a test for folders, and the check of every file."""
 
     name: str
     files: str
@@ -49,7 +49,7 @@ class Format:
 
 
 def check(folder: Path) -> tuple[str, Iterator[Finding]]:
-    """The name of a folder's format, and what there is in it.
+    """Return the name of a folder's format, and the findings of its check.
 
     Raises:
         InputMissing: there is no such folder.
@@ -65,7 +65,7 @@ def check(folder: Path) -> tuple[str, Iterator[Finding]]:
 
 
 def check_h36m(folder: Path) -> Iterator[Finding]:
-    """The 3D, then each set of 2D: everything there, of the right shape, and where the cameras see the 3D."""
+    """Check the 3D, then each set of 2D: completeness, shapes, and agreement with the projected 3D."""
     try:
         positions = load_3d(folder)
     except DataError as error:
@@ -100,7 +100,7 @@ def _check_2d(folder: Path, keypoints: str, subjects: tuple[str, ...]) -> Findin
 
 
 def check_mocap(folder: Path) -> Iterator[Finding]:
-    """Every split: takes, frames, and that no subject is in two of them."""
+    """Check every split: takes, frames, and that no subject is in two splits."""
     seen: dict[str, str] = {}
     for split in ("train", "val", "test"):
         try:

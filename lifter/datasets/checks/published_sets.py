@@ -1,4 +1,4 @@
-"""Checks of HumanEva, MPI-INF-3DHP, Ski-Pose PTZ, BVH and Acclaim files; `checks` lists them all."""
+"""Checks of HumanEva, MPI-INF-3DHP, Ski-Pose PTZ, BVH and Acclaim files; `integrity` lists them all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEFT, _RIGHT = (4, 5, 6), (1, 2, 3)  # hip, knee, ankle of H36M_17
 
 
 def check_humaneva(folder: Path) -> Iterator[Finding]:
-    """The 3D, then each set of 2D against it."""
+    """Check the 3D, then each set of 2D against it."""
     try:
         positions = humaneva.load_3d(folder)
     except DataError as error:
@@ -56,7 +56,7 @@ def check_humaneva(folder: Path) -> Iterator[Finding]:
 
 
 def check_3dhp(folder: Path) -> Iterator[Finding]:
-    """Both files, where they are."""
+    """Check the files that are present, of both splits."""
     for split, name in NAMES.items():
         if not (folder / name).is_file():
             yield Finding(True, f"{name}: not there; {split} cannot be used without it")
@@ -87,7 +87,7 @@ def _check_3dhp(name: str, takes: list[Take3DHP]) -> Iterator[Finding]:
 
 
 def check_ski_pose(folder: Path) -> Iterator[Finding]:
-    """Both label files, where they are. Raises MissingExtra where h5py is not installed."""
+    """Check the label files that are present, of both splits. Raises MissingExtra without h5py."""
     for split in ski_pose.SPLITS:
         name = f"{split}/{ski_pose.NAME}"
         if not (folder / name).is_file():
@@ -108,7 +108,7 @@ def check_ski_pose(folder: Path) -> Iterator[Finding]:
 
 
 def check_motion_files(folder: Path) -> Iterator[Finding]:
-    """Every BVH or .amc file, read whole; then what each split has, and its bodies."""
+    """Check every BVH or .amc file, read completely, then the takes and bodies of each split."""
     try:
         takes = find_takes(folder)
     except DataError as error:
@@ -127,7 +127,7 @@ def check_motion_files(folder: Path) -> Iterator[Finding]:
             continue
         kinds[f"{capture.skeleton} at {capture.fps:.0f} frames a second"] += 1
         split = splits[take.key]
-        # Enough for medians, without the whole of CMU in memory.
+        # A sample of about 100 frames is enough for medians and fits in memory for all of CMU.
         joints[split].append(capture.joints[:: max(len(capture.joints) // 100, 1)])
         hours[split] += len(capture.joints) / capture.fps / 3600
         good[split].append(take)
@@ -146,6 +146,4 @@ def check_motion_files(folder: Path) -> Iterator[Finding]:
             yield Finding(False, f"{split}: some joints are no numbers")
     shared = {t.subject for t in good["train"]} & {t.subject for s in ("val", "test") for t in good[s]}
     if shared:
-        yield Finding(
-            True, f"{', '.join(sorted(shared))}: the same people train and test, there is nobody else"
-        )
+        yield Finding(True, f"{', '.join(sorted(shared))}: in train and test, there are no other subjects")

@@ -1,14 +1,14 @@
 """Acclaim's pairs of files: a skeleton (.asf) of bones and, for each take, its angles (.amc). CMU and HDM05.
 
-A bone has a direction and a length in the world's axes of the rest pose, and axes of its own in which its
-angles turn it: with C the rotation of those axes and M that of the angles, a bone turns by C M C^-1 in the
-axes of its parent, and its end lies length times direction from the parent's end. Angles about x, y, z are
-applied in the order they are listed, about axes that stay: M = Rz Ry Rx for "rx ry rz" (Lander, "Working
-with Motion Capture File Formats", Game Developer, January 1998). y is up.
+A bone has a direction and a length in the world's axes of the rest pose, and local axes for its angles. With
+C the rotation of those axes and M that of the angles, a bone rotates by C M C^-1 in the axes of its parent,
+and its end lies length times direction from the parent's end. Angles about x, y, z are applied in the order
+of the file, about fixed axes: M = Rz Ry Rx for "rx ry rz" (Lander, "Working with Motion Capture File
+Formats", Game Developer, January 1998). y is up.
 
-`length` among the units is the scale that the file was divided by after inches: CMU's 0.45 makes a unit
-0.0254 / 0.45 m. Where legs are nobody's by that, the unit is told from their length. The rate is not in
-the files: CMU's and HDM05's are 120 frames a second, but for a few subjects (see motion_folders).
+`length` among the units divides inches: CMU's 0.45 gives a unit of 0.0254 / 0.45 m. If the legs are
+implausibly long or short by that, the unit is inferred from their length. The frame rate is not in the files:
+CMU's and HDM05's are 120 frames a second, except for a few subjects (see `folders`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = "root"
 
 @dataclass(frozen=True)
 class Bone:
-    """A bone, or the root, which has no length and is moved by "tx", "ty", "tz" besides."""
+    """A bone, or the root, which has no length and also has the translations "tx", "ty", "tz"."""
 
     name: str
     parent: str
@@ -39,19 +39,19 @@ class Bone:
 
 @dataclass(frozen=True)
 class Asf:
-    """A skeleton: bones by name, parents before children, the root first. `radians` is of its angles."""
+    """A skeleton: bones by name, parents before children, the root first. `radians`: unit of its angles."""
 
     bones: Mapping[str, Bone]
     position: Doubles  # (3,) of the root at rest
-    metres: float  # a unit, by what the file says
+    metres: float  # a unit, as declared in the file
     radians: bool
 
 
 def load_amc(path: Path, skeleton: Path, fps: float) -> Capture:
-    """The motion of an .amc file on its skeleton.
+    """Load the motion of an .amc file on its skeleton.
 
     Raises:
-        DataError: a file is damaged, they do not fit each other, or the bones are unknown here.
+        DataError: a file is damaged, they do not fit each other, or the bones are unknown.
     """
     where = str(skeleton)
     asf = parse_asf(read_text(skeleton), where)
@@ -64,7 +64,7 @@ def load_amc(path: Path, skeleton: Path, fps: float) -> Capture:
 
 
 def parse_asf(text: str, where: str) -> Asf:
-    """The content of an .asf file. Raises DataError where it is none, or is damaged; `where` names it."""
+    """Parse an .asf file. Raises DataError if it is none, or is damaged; `where` names it."""
     try:
         sections = _sections(text)
         units = {words[0]: words[1] for words in sections.get("units", []) if len(words) > 1}
@@ -90,7 +90,7 @@ def parse_asf(text: str, where: str) -> Asf:
 
 
 def parse_amc(text: str, asf: Asf, where: str) -> dict[str, Doubles]:
-    """Bone -> (T, n), what its `moves` are in every frame, rotations in degrees.
+    """Parse an .amc file to bone -> (T, n), the values of its `moves`, rotations in degrees.
 
     Raises:
         DataError: it is no .amc, is damaged, or belongs to another skeleton.
@@ -98,7 +98,7 @@ def parse_amc(text: str, asf: Asf, where: str) -> dict[str, Doubles]:
     rows = [line.split() for line in text.splitlines() if line.strip() and line.lstrip()[0] not in "#:"]
     radians = ":RADIANS" in text.upper() if ":DEGREES" not in text.upper() else False
     try:
-        # Every frame is a number alone in its row and then a row a bone, always the same ones.
+        # Every frame is a row with its number and then a row for each bone, the same bones in every frame.
         height = next((row for row in range(1, len(rows)) if len(rows[row]) == 1), len(rows))
         layout = [(row[0], len(row) - 1) for row in rows[1:height]]
         table = np.array([word for row in rows for word in row])
@@ -131,14 +131,14 @@ def parse_amc(text: str, asf: Asf, where: str) -> dict[str, Doubles]:
 
 
 def bone_ends(asf: Asf, motion: Mapping[str, Doubles]) -> dict[str, Doubles]:
-    """Bone -> where it ends, (T, 3), in the file's units and axes; "root" too."""
+    """Compute bone -> position of its end (T, 3), in the file's units and axes; "root" included."""
     frames = len(motion[ROOT])
     ends: dict[str, Doubles] = {}
     turned: dict[str, Doubles] = {}
     for bone in asf.bones.values():
         moves = motion.get(bone.name, np.zeros((frames, 0)))
         spins = [number for number, name in enumerate(bone.moves) if name[0] == "r"]
-        # What is applied first stands rightmost.
+        # The first rotation to apply is the rightmost factor.
         own = turns("".join(bone.moves[n][1] for n in spins)[::-1], moves[:, spins[::-1]])
         local = bone.axes @ own @ bone.axes.T
         if bone.name == ROOT:
@@ -154,7 +154,7 @@ def bone_ends(asf: Asf, motion: Mapping[str, Doubles]) -> dict[str, Doubles]:
 
 
 def _sections(text: str) -> dict[str, list[list[str]]]:
-    """ ":name" -> the rows below it, cut into words."""
+    """Split into sections: ":name" -> the rows below it, as words."""
     sections: dict[str, list[list[str]]] = {}
     rows: list[list[str]] = []
     for line in text.splitlines():
@@ -167,7 +167,7 @@ def _sections(text: str) -> dict[str, list[list[str]]]:
 
 
 def _bones(rows: list[list[str]], radians: bool) -> list[Bone]:
-    """Bones without their parents."""
+    """Parse the bones, without their parents."""
     bones: list[Bone] = []
     about: dict[str, list[str]] = {}
     for key, *words in rows:

@@ -1,14 +1,14 @@
 """Biovision's BVH files: a tree of joints with offsets, then channels frame by frame.
 
-Angles are degrees; a joint's rotation is the product of its channels' in the order they are listed, in the
-axes of its parent (Meredith and Maddock, "Motion Capture File Formats Explained", 2001). The unit and the
-axis that is up are not in the file: the unit is told from the length of the legs, and y is up unless the
-body stands along z. A joint other than the root may have positions too, and then they stand for its offset,
-or are added to it where they are nearer to zero than to the offset: exporters do either.
+Angles are degrees; a joint's rotation is the product of its channels' in the order of the file, in the axes
+of its parent (Meredith and Maddock, "Motion Capture File Formats Explained", 2001). The unit and the up axis
+are not in the file: the unit is inferred from the length of the legs, and y is up unless the body stands
+along z. A joint other than the root may have positions too. Exporters write them in place of its offset or
+relative to it; they are taken as relative if they are nearer to zero than to the offset.
 
-The widespread BVH of CMU's motion capture lost two bones on the way: the thorax (about 12 cm) between
-Spine1 and the neck and shoulders, and the wrist (about 9.5 cm) after the forearm. They are put back, straight
-on in the rest pose.
+The widespread BVH conversion of CMU's motion capture lacks two bones: the thorax (about 12 cm) between Spine1
+and the neck and shoulders, and the wrist (about 9.5 cm) after the forearm. They are added, straight in the
+rest pose.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from lifter.datasets.mocap.kinematics import (
 )
 
 LOST_THORAX, LOST_WRIST = 0.12, 0.095  # metres
-_NONE = 0.02  # metres; an offset below that is a lost bone
-_END = " end"  # of the names of joints that mark the end of a chain
+_NONE = 0.02  # metres; a shorter offset is a missing bone
+_END = " end"  # suffix of the names of end sites
 _CHANNELS = {axis + what for axis in "xyz" for what in ("position", "rotation")}
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint or the end of the last bone of a chain ("<name> end"). `parent` is -1 for the root."""
+    """A joint or an end site ("<name> end"). `parent` is -1 for the root."""
 
     name: str
     parent: int
@@ -57,7 +57,7 @@ class Joint:
 
 @dataclass(frozen=True)
 class Bvh:
-    """A file as it is. `values` is (T, C), the channels of all joints one after the other."""
+    """The content of a file. `values` is (T, C), the channels of all joints in order."""
 
     joints: tuple[Joint, ...]
     frame_time: float
@@ -65,10 +65,10 @@ class Bvh:
 
 
 def load_bvh(path: Path) -> Capture:
-    """The motion of a BVH file, at the file's own rate.
+    """Load the motion of a BVH file, at the file's own rate.
 
     Raises:
-        DataError: the file is damaged, holds two people, or its joints or unit are unknown here.
+        DataError: the file is damaged, has two people, or its joints or unit are unknown.
     """
     where = str(path)
     bvh = parse_bvh(read_text(path), where)
@@ -89,7 +89,7 @@ def load_bvh(path: Path) -> Capture:
 
 
 def parse_bvh(text: str, where: str) -> Bvh:
-    """The content of a file.
+    """Parse a BVH file.
 
     Raises:
         DataError: it is no BVH, or is damaged; `where` names it in the message.
@@ -117,7 +117,7 @@ def parse_bvh(text: str, where: str) -> Bvh:
 
 
 def positions(bvh: Bvh) -> Doubles:
-    """Where all joints are, (T, J, 3), in the file's units and axes."""
+    """Compute the positions of all joints (T, J, 3), in the file's units and axes."""
     turned: list[Doubles] = []
     places: list[Doubles] = []
     first = 0
@@ -138,7 +138,7 @@ def positions(bvh: Bvh) -> Doubles:
 
 
 def rest_pose(bvh: Bvh) -> Doubles:
-    """Where all joints are with no rotation and the root at its offset, (J, 3)."""
+    """Compute the positions of all joints (J, 3) without rotations, the root at its offset."""
     places: list[Doubles] = []
     for joint in bvh.joints:
         start = places[joint.parent] if joint.parent >= 0 else np.zeros(3)
@@ -147,7 +147,7 @@ def rest_pose(bvh: Bvh) -> Doubles:
 
 
 def _translation(joint: Joint, values: Doubles) -> Doubles:
-    """(T, 3): the offset, or the position channels in its place or on top of it."""
+    """Return the translation (T, 3): the offset, or position channels in its place or added to it."""
     offset = np.tile(np.array(joint.offset, dtype=np.float64), (len(values), 1))
     moved = offset.copy()
     for number, name in enumerate(joint.channels):
@@ -160,7 +160,7 @@ def _translation(joint: Joint, values: Doubles) -> Doubles:
 
 
 def _hierarchy(words: Iterator[str]) -> tuple[Joint, ...]:
-    """Joints in the order of the file, which is that of the channels; parents come before children."""
+    """Parse the joints in the order of the file, which is that of the channels; parents precede children."""
     if next(words).upper() != "HIERARCHY":
         raise ValueError("no HIERARCHY in it")
     joints: list[Joint] = []
@@ -204,7 +204,7 @@ def _plain(name: str) -> str:
 
 
 def _repaired(bvh: Bvh, names: list[str], unit: float) -> Bvh:
-    """CMU's BVH with the thorax and wrist bones where they are lost; lengths by `unit` metres."""
+    """Add the missing thorax and wrist bones to CMU's BVH; `unit` in metres."""
     joints = list(bvh.joints)
     chest, thorax = names.index("spine1"), names.index("neck")
 

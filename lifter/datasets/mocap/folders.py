@@ -1,9 +1,9 @@
-"""Folders of motion capture, whatever they hold: our npz, BVH files, or Acclaim's .asf and .amc.
+"""Folders of motion capture: our npz, BVH files, or Acclaim's .asf and .amc.
 
-Subjects are told from names: CMU's (02_01.amc is by subject 02), HDM05's (HDM_bd_... by bd), "subject5"
-anywhere in a name (LAFAN1), else the folder a file lies in. A file that lies at the top and says nothing is
-taken for a subject of its own. Whole subjects go to train, val and test, by a hash of their names; those of
-CMU and HDM05 that our npz keeps for val and test are never trained on here either.
+Subjects are read from file names: CMU's (02_01.amc is of subject 02), HDM05's (HDM_bd_... of bd), "subject5"
+anywhere in a name (LAFAN1), else from the name of the folder. Any other file at the top is its own subject.
+Whole subjects go to train, val and test, by a hash of their names. Subjects of CMU and HDM05 that our npz has
+in val and test are in the same split here.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ HELD_OUT = {
     **dict.fromkeys(("09", "35", "91", "mm"), "val"),
     **dict.fromkeys(("05", "13", "16", "49", "tr"), "test"),
 }
-HELD_OUT_PART = 0.15  # of the subjects, for val and for test
+HELD_OUT_PART = 0.15  # of the subjects, for each of val and test
 ACCLAIM_FPS = 120.0
-# CMU's files of these subjects say 120 frames a second, or nothing, and were recorded at 60.
+# Recorded at 60 frames a second; CMU's files of these subjects declare 120, or no rate.
 SLOW_SUBJECTS = frozenset({"60", "61", "88", "90"})
 SLOW_FPS = 60.0
 
@@ -42,7 +42,7 @@ _CMU, _HDM05, _SUBJECT = r"(\d{2,3})_\d{2,3}", r"hdm_([a-z]{2})_.*", r".*subject
 
 @dataclass(frozen=True)
 class Take:
-    """A file of motion, not read yet. `skeleton` is the .asf of an .amc."""
+    """A motion file, not read yet. `skeleton` is the .asf of an .amc."""
 
     path: Path
     key: str
@@ -51,21 +51,21 @@ class Take:
 
 
 def is_mocap(folder: Path) -> bool:
-    """Whether a folder is meant to be our npz."""
+    """Whether a folder has any file of our npz layout."""
     return any((folder / name).is_file() for name in ("index.csv", NPZ_NAME))
 
 
 def is_files(folder: Path) -> bool:
-    """Whether there are BVH or Acclaim files in a folder, at any depth."""
+    """Whether a folder has BVH or Acclaim files, at any depth."""
     return any(True for _ in _files(folder, ".bvh", ".amc"))
 
 
 def load_motion(folder: Path, split: str) -> list[MotionSequence]:
-    """All takes of a split ("train", "val" or "test"): (T, 17, 3) metres, z up, 50 frames a second.
+    """Load all takes of a split ("train", "val" or "test"): (T, 17, 3) metres, z up, 50 frames a second.
 
     Raises:
         InputMissing: there is no such folder.
-        DataError: the folder holds no motion capture, none of this split, or a damaged file.
+        DataError: the folder has no motion capture, none of this split, or a damaged file.
     """
     if not folder.is_dir():
         raise InputMissing(f"{folder}: no such folder: {NEED}")
@@ -85,7 +85,7 @@ def load_motion(folder: Path, split: str) -> list[MotionSequence]:
 
 
 def find_takes(folder: Path) -> list[Take]:
-    """The BVH or the .amc files of a folder, in the order of their names.
+    """List the BVH or the .amc files of a folder, in the order of their names.
 
     Raises:
         DataError: there are none, there are both, or an .amc has no .asf.
@@ -110,7 +110,7 @@ def find_takes(folder: Path) -> list[Take]:
 
 
 def subject_of(path: Path, folder: Path) -> str:
-    """Who moves in a file, as far as names tell."""
+    """Return the subject of a file, from the names of the file and its folder."""
     for pattern in (_CMU, _HDM05, _SUBJECT):
         if found := re.fullmatch(pattern, path.stem.lower()):
             return found[1]
@@ -119,7 +119,7 @@ def subject_of(path: Path, folder: Path) -> str:
 
 
 def split_takes(takes: list[Take]) -> dict[str, str]:
-    """Key -> split. Whole subjects; single takes where there are fewer than three subjects to share out."""
+    """Assign takes to splits: key -> split. Whole subjects; single takes for fewer than three subjects."""
     subjects = {take.subject for take in takes}
     if len(subjects) >= len(SPLITS) or subjects & HELD_OUT.keys():
         by_subject = share_out(subjects)
@@ -128,9 +128,9 @@ def split_takes(takes: list[Take]) -> dict[str, str]:
 
 
 def share_out(names: Iterable[str]) -> dict[str, str]:
-    """Name -> split: those held out as they are, the others in the order of their hashes.
+    """Assign names to splits: `HELD_OUT` as listed, the others in the order of their hashes.
 
-    Test and val get 15 % of them each, and one at least where there are three or more.
+    Test and val get 15 % of the others each, at least one if there are three or more.
     """
     out = {name: HELD_OUT[name] for name in names if name in HELD_OUT}
     rest = sorted(set(names) - out.keys(), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -141,7 +141,7 @@ def share_out(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_take(take: Take, split: str) -> MotionSequence:
-    """A take as it is trained on. Raises DataError where its files are damaged or unknown."""
+    """Read a take at 50 frames a second. Raises DataError if its files are damaged or unknown."""
     capture = read_capture(take)
     joints = at_fps(capture.joints, capture.fps)
     if len(joints) < 2:
@@ -150,7 +150,7 @@ def read_take(take: Take, split: str) -> MotionSequence:
 
 
 def read_capture(take: Take) -> Capture:
-    """A take at the rate it was recorded at. Raises DataError as `read_take`."""
+    """Read a take at its recorded frame rate. Raises DataError as `read_take`."""
     slow = take.subject in SLOW_SUBJECTS and re.fullmatch(_CMU, take.path.stem)
     if take.skeleton is not None:
         return load_amc(take.path, take.skeleton, SLOW_FPS if slow else ACCLAIM_FPS)
@@ -163,7 +163,7 @@ def _files(folder: Path, *endings: str) -> Iterator[Path]:
 
 
 def _skeleton(path: Path, skeletons: list[Path]) -> Path:
-    """The .asf that an .amc's name goes on from, or the only one there is, in its folder or above it."""
+    """Find the .asf whose name begins the .amc's, or the only one, in its folder or the nearest one above."""
     for folder in path.parents:
         here = [each for each in skeletons if each.parent == folder]
         named = [each for each in here if path.stem.lower().startswith(each.stem.lower())]

@@ -1,8 +1,8 @@
-"""Human3.6M's seventeen joints out of the joints of a motion-capture skeleton, which are known by name.
+"""Human3.6M's seventeen joints from the named joints of a motion-capture skeleton.
 
-Where joints are, follows the motion capture this project trains on: pelvis in the middle of the hips,
-thorax where the collar bones leave the spine, neck at the base of the skull, head inside it, 8 cm below the
-crown, and the wrist 12 % of the way back from the end of Acclaim's wrist bone to the elbow.
+Positions follow the motion capture this project trains on: pelvis in the middle of the hips, thorax at the
+root of the collar bones, neck at the base of the skull, head inside it, 8 cm below the crown, and the wrist
+12 % of the way back from the end of Acclaim's wrist bone to the elbow.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from common.errors import DataError
 from lifter.datasets.mocap.kinematics import Doubles
 
-HEAD = 0.099  # metres from neck_nose to head along the head bone, where skeletons end it anywhere
-_FLAT = 0.02  # a head bone shorter than that has no direction
+HEAD = 0.099  # metres from neck_nose to head along the head bone, whose end differs between skeletons
+_FLAT = 0.02  # metres; a shorter head bone has no direction
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What a kind of skeleton calls its joints: lower case, letters and digits only, "{}" for the side.
+    """Joint names of a kind of skeleton: lower case, letters and digits only, "{}" for the side.
 
-    "head end" is the end of the bone of the joint "head". The spine's is the one of several joints that
-    lies nearest to halfway from pelvis to thorax.
+    "head end" is the end of the bone of the joint "head". Of the spine's joints the one nearest to the
+    midpoint of pelvis and thorax is used.
     """
 
     name: str
@@ -35,18 +35,18 @@ class Naming:
     spine: tuple[str, ...]
     thorax: str
     neck: str
-    head: tuple[str, ...]  # the first that is there
-    wrist: float = 1.0  # where the wrist is between the elbow and what is named so
+    head: tuple[str, ...]  # the first that exists
+    wrist: float = 1.0  # position of the wrist from the elbow (0) to the named joint (1)
     exact_head: bool = False
-    marks: tuple[str, ...] = ()  # names that tell it from a similar one
+    marks: tuple[str, ...] = ()  # names that distinguish it from a similar kind
 
     def of_side(self, part: str, side: int) -> str:
-        """The name of a joint of the left (0) or right (1) side."""
+        """Return the name of a joint of the left (0) or right (1) side."""
         return part.format(self.sides[side])
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Names a skeleton must have to be of this kind."""
+        """Names that a skeleton of this kind must have."""
         both = [self.of_side(part, side) for part in (*self.leg, *self.arm) for side in (0, 1)]
         return (*both, self.thorax, self.neck, *self.marks)
 
@@ -55,7 +55,7 @@ _UP_LEG, _FORE_ARM = ("{}upleg", "{}leg", "{}foot"), ("{}arm", "{}forearm", "{}h
 _HIP_KNEE, _SHOULDER_ELBOW = ("{}hip", "{}knee", "{}ankle"), ("{}shoulder", "{}elbow", "{}wrist")
 _LONG, _SHORT = ("left", "right"), ("l", "r")
 
-# Bones of Acclaim files, by their ends.
+# Acclaim: names of bones, positions of their ends.
 ACCLAIM = Naming(
     "Acclaim (CMU, HDM05)", _SHORT, ("{}hipjoint", "{}femur", "{}tibia"),
     ("{}clavicle", "{}humerus", "{}wrist"), ("lowerback",), "thorax", "upperneck", ("head",),
@@ -65,7 +65,7 @@ CMU_BVH = Naming(
     "CMU's BVH", _LONG, _UP_LEG, _FORE_ARM, ("spine",), "neck", "head", ("head end",),
     wrist=0.88, exact_head=True, marks=("lhipjoint", "lowerback", "spine", "spine1", "neck1"),
 )  # fmt: skip
-# Joints of BVH files, by where they are.
+# BVH: names and positions of joints.
 BVH_NAMINGS = (
     CMU_BVH,
     Naming("Mixamo or MotionBuilder", _LONG, _UP_LEG, _FORE_ARM,
@@ -83,12 +83,12 @@ BVH_NAMINGS = (
 
 
 def plain(name: str) -> str:
-    """A joint's name without its name space ("mixamorig:"), prefix, capitals and marks between letters."""
+    """Normalise a joint's name: no name space ("mixamorig:"), lower case letters and digits only."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"^(mixamorig\d*|.*:)", "", name.strip().lower()))
 
 
 def naming_of(names: Set[str], kinds: tuple[Naming, ...], where: str) -> Naming:
-    """The first kind of skeleton all needed (plain) names of which are there.
+    """Return the first kind of skeleton whose needed (plain) names all exist.
 
     Raises:
         DataError: there is none.
@@ -101,7 +101,7 @@ def naming_of(names: Set[str], kinds: tuple[Naming, ...], where: str) -> Naming:
 
 
 def seventeen(points: Mapping[str, Doubles], kind: Naming) -> Doubles:
-    """Points (T, 3) in metres by plain name, as (T, 17, 3) in the order of H36M_17."""
+    """Convert points (T, 3) by plain name, metres, to joints (T, 17, 3) in the order of H36M_17."""
     sides = []
     for side in (0, 1):
         hip, knee, ankle, shoulder, elbow, end = (
@@ -123,7 +123,7 @@ def seventeen(points: Mapping[str, Doubles], kind: Naming) -> Doubles:
 
 
 def leg_length(points: Mapping[str, Doubles], kind: Naming) -> float:
-    """From hip to knee to ankle, the mean of both sides over all frames; in the units of the points."""
+    """Return the length hip to knee to ankle, the mean of both sides and all frames, in the points' units."""
     bones = [
         _norm(points[kind.of_side(kind.leg[i + 1], side)] - points[kind.of_side(kind.leg[i], side)])
         for side in (0, 1)
@@ -133,7 +133,7 @@ def leg_length(points: Mapping[str, Doubles], kind: Naming) -> float:
 
 
 def ankles_to_neck(points: Mapping[str, Doubles], kind: Naming) -> Doubles:
-    """(T, 3) from the middle of the ankles to the neck."""
+    """Return the vectors (T, 3) from the middle of the ankles to the neck."""
     left, right = (points[kind.of_side(kind.leg[2], side)] for side in (0, 1))
     return points[kind.neck] - (left + right) / 2
 

@@ -15,7 +15,7 @@ FPS = 50.0
 NPZ_NAME = "mocap_h36m17_50fps.npz"
 FILES = (("index.csv", NPZ_NAME), ("index_extra.csv", "mocap_extra_50fps.npz"))  # the second may be absent
 
-# Kind of motion of the data sets that are not plain captures.
+# Kind of motion of the data sets that are not captures.
 KINDS = {"authored": "authored", "biomech": "biomechanics", "biomechzoo": "biomechanics"}
 CAPTURED = "captured"
 
@@ -41,11 +41,11 @@ class MotionSequence:
 
 
 def load_mocap(folder: Path, split: str) -> list[MotionSequence]:
-    """All takes of a split ("train", "val" or "test"); subjects never appear in two splits.
+    """Load all takes of a split ("train", "val" or "test"); subjects never appear in two splits.
 
-    The folder holds `mocap_h36m17_50fps.npz` (per take `<key>/first` (17, 3) int32 and `<key>/step`
-    (T-1, 17, 3) int16, in 0.1 mm, joints 1.. relative to the pelvis) and `index.csv`. It may hold
-    `mocap_extra_50fps.npz` and `index_extra.csv`, of the same layout, whose takes follow.
+    The folder has `mocap_h36m17_50fps.npz` (per take `<key>/first` (17, 3) int32 and `<key>/step`
+    (T-1, 17, 3) int16, in 0.1 mm, joints 1.. relative to the pelvis) and `index.csv`. It may have
+    `mocap_extra_50fps.npz` and `index_extra.csv` of the same layout; their takes follow.
 
     Raises:
         DataError: a file or a take is missing.

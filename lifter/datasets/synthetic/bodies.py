@@ -1,6 +1,6 @@
-"""Bodies for training: windows of motion, changed proportions, mixed halves, and what COCO marks on them.
+"""Bodies for training: windows of motion, changed proportions, mixed halves, COCO joints.
 
-All tensors are (B, T, 17, 3): metres, z up, Human3.6M-17 unless said otherwise.
+All tensors are (B, T, 17, 3): metres, z up, Human3.6M-17 unless noted otherwise.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _BONE_MEAN = (1.0, 1.02, 0.96, 1.25, 1.25, 0.9, 1.0, 1.0, 1.04, 1.08)
 _BONE_SPREAD = (0.08, 0.03, 0.03, 0.04, 0.04, 0.12, 0.1, 0.06, 0.05, 0.05)
 
 
-# Share of the windows by kind of motion (`mocap.KINDS`): ../shared/mocap/README.md, "a mix to start from".
+# Share of the windows by kind of motion (`npz.KINDS`): ../shared/mocap/README.md, "a mix to start from".
 TRAINING_SHARES = MappingProxyType({CAPTURED: 0.55, "authored": 0.35, "biomechanics": 0.10})
-MEASURED_SHARES = MappingProxyType({CAPTURED: 1.0})  # held-out people, as they really moved
+MEASURED_SHARES = MappingProxyType({CAPTURED: 1.0})  # held-out people, captured motion only
 
-# How much likelier a window is by the pose in its middle. Sitting and lying are 9 and 1 % of the frames of
-# captures and 21 and 6 % of those of Human3.6M; people upside down are rarer still.
+# Sampling weight of a window by the pose in its middle, relative to other poses. Sitting and lying are 9 and
+# 1 % of the frames of captures and 21 and 6 % of those of Human3.6M; upside-down poses are rarer still.
 LOW_POSE_WEIGHT = 4.0  # the pelvis under 60 % of its usual height, or the trunk over 60 degrees from upright
 UPSIDE_DOWN_WEIGHT = 8.0  # the trunk over 110 degrees from upright
 
@@ -37,8 +37,8 @@ class MotionWindows:
 
     Args:
         takes: all at one frame rate.
-        low_pose_weight, upside_down_weight: how much likelier such poses are, see above.
-        shares: of the windows by kind of motion; kinds of which there are no takes are left out.
+        low_pose_weight, upside_down_weight: sampling weights of such poses, see above.
+        shares: of the windows by kind of motion; kinds without takes are ignored.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class MotionWindows:
         self._cumulative = weight.cumsum(0)
 
     def draw(self, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Windows (B, T, 17, 3) and the frame rate (B,) each was sampled at."""
+        """Draw windows (B, T, 17, 3), and return them with the frame rates (B,) they were sampled at."""
         pick = torch.rand(batch, generator=generator, dtype=torch.float64) * self._cumulative[-1]
         centre = torch.searchsorted(self._cumulative, pick).clamp(max=len(self._joints) - 1)
         first, last = self._first[centre], self._last[centre]
         fps = 15.0 * (60.0 / 15.0) ** torch.rand(batch, generator=generator)
-        # A take too short for the wanted rate is sampled more finely rather than frozen at its end.
+        # A take too short for the drawn rate is sampled at a higher one rather than repeating its end.
         step = torch.minimum(self._fps / fps, (last - first) / max(frames - 1, 1)).clamp(min=self._fps / 60)
-        # Positions are counted from the take's first frame: float32 would round them over the whole set.
+        # Relative to the take's first frame: float32 is too coarse for positions in the whole set.
         span, middle, end = step * (frames - 1), (centre - first).float(), (last - first).float()
         start = torch.minimum(middle - span / 2, end - span).clamp(min=0)
         at = torch.minimum(start[:, None] + step[:, None] * torch.arange(frames), end[:, None])
@@ -85,16 +85,16 @@ class MotionWindows:
 
 
 def mirror(joints: Tensor) -> Tensor:
-    """The same motion seen in a mirror (x negated, left and right exchanged)."""
+    """Mirror the motion: negate x, exchange left and right."""
     flipped = joints[..., list(H36M_17.mirror), :].clone()
     flipped[..., 0].neg_()
     return flipped
 
 
 def mix_bodies(lower: Tensor, upper: Tensor) -> Tensor:
-    """The upper body of one motion on the hips of another, turned to face the same way.
+    """Put the upper body of one motion on the hips of another, rotated to the same heading.
 
-    Windows in which either pair of hips stands nearly upright have no clear facing and stay unmixed.
+    Windows in which either line of the hips is nearly vertical have no heading and stay unmixed.
     """
     hips_lower = (lower[..., 4, :2] - lower[..., 1, :2]).float()
     hips_upper = (upper[..., 4, :2] - upper[..., 1, :2]).float()
@@ -112,7 +112,7 @@ def mix_bodies(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def change_proportions(joints: Tensor, generator: torch.Generator) -> Tensor:
-    """Other people doing the same: random stature and bone lengths, alike on both sides."""
+    """Change the body: random stature and bone lengths, the same on both sides."""
     batch = joints.shape[0]
     scale = torch.ones(batch, 17)
     stature = torch.empty(batch).uniform_(0.85, 1.12, generator=generator)
@@ -129,10 +129,10 @@ def change_proportions(joints: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def coco_joints(joints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where COCO would mark this body, in 3D (B, T, 17, 3), and where the face looks (B, T, 3).
+    """Return COCO's joints of this body in 3D (B, T, 17, 3), and the facing direction (B, T, 3).
 
-    Motion capture has no face: eyes, ears and nose are placed on the head bone, turned with the chest
-    and a slowly wandering neck. COCO's hips are marked wider and higher than the joint centres.
+    Motion capture has no face: eyes, ears and nose are placed on the head bone, rotated with the chest and a
+    slow random neck rotation. COCO's hips are wider and higher than the joint centres.
     """
     batch, frames = joints.shape[:2]
     side = _unit(joints[..., 11, :] - joints[..., 14, :] + joints[..., 4, :] - joints[..., 1, :])
@@ -164,7 +164,7 @@ def coco_joints(joints: Tensor, generator: torch.Generator) -> tuple[Tensor, Ten
         out[..., coco, :] = (
             joints[..., 0, :] + wide * (joints[..., h36m, :] - joints[..., 0, :]) + high * trunk
         )
-    # Annotators and networks disagree with the joint centres by a centimetre or two, always the same way.
+    # Annotators and networks have a constant offset of 1 to 2 cm from the joint centres.
     out += 0.008 * torch.randn(batch, 1, 17, 3, generator=generator)
     return out, ahead
 
@@ -174,7 +174,7 @@ def _unit(v: Tensor) -> Tensor:
 
 
 def _wander(batch: int, frames: int, generator: torch.Generator) -> Tensor:
-    """A smooth random curve of about unit spread (B, T, 1): an offset and two slow waves."""
+    """Return smooth random curves of about unit spread (B, T, 1): an offset and two slow waves."""
     t = torch.linspace(0, 1, frames)[None]
     draw = torch.randn(batch, 3, generator=generator)
     phase = torch.rand(batch, 2, generator=generator) * 2 * torch.pi

@@ -1,4 +1,4 @@
-"""Motion capture seen through random virtual cameras: endless (2D, 3D) pairs like in-the-wild video."""
+"""Motion capture rendered by random virtual cameras: endless (2D, 3D) pairs like in-the-wild video."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _ASPECTS = (9 / 16, 9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9, 16 / 9)
 
 @dataclass(frozen=True)
 class CameraModel:
-    """Which cameras people film with. Angles in degrees, distance in metres, focal in picture sizes."""
+    """Distribution of cameras. Angles in degrees, distance in metres, focal in the picture's longer side."""
 
     pitch: tuple[float, float] = (-30.0, 60.0)
     roll: float = 35.0
-    tilted_chance: float = 0.45  # pitch, and roll, anywhere in their ranges, not near the level
+    tilted_chance: float = 0.45  # of pitch, and of roll, drawn from the whole range, not near level
     distance: tuple[float, float] = (2.0, 8.0)
-    any_roll_chance: float = 0.08  # rolled by any angle: clips that are upside down or on their side
+    any_roll_chance: float = 0.08  # of roll by any angle: clips upside down or on their side
     focal: tuple[float, float] = (0.7, 2.5)
     cut_off_chance: float = 0.12  # the person does not fit the picture
     follow_chance: float = 0.3  # the camera moves along with the person
@@ -38,14 +38,14 @@ class CameraModel:
 
 @dataclass(frozen=True)
 class VirtualBatch:
-    """What a lifter trains on.
+    """Rendered windows.
 
     keypoints: (B, T, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17 in camera axes, metres, relative to the pelvis.
-    up: (B, 3) the world's up in camera axes. fps: (B,). focal: (B,) the focal length that the application
-    would assume, in screen units; the true one is not known to it. aspect: (B,) height /
-    width of the picture. root: (B, T, 3) the pelvis in camera
-    axes, metres. contacts: (B, T, 17) as `contacts.contact_labels`; None where they were not asked for.
+    up: (B, 3) the world's up in camera axes. fps: (B,). aspect: (B,) height / width of the picture.
+    focal: (B,) in screen units, as the application would assume it; it does not know the true one.
+    root: (B, T, 3) the pelvis in camera axes, metres.
+    contacts: (B, T, 17) as `contacts.contact_labels`; None if not computed.
     """
 
     keypoints: Tensor
@@ -58,7 +58,7 @@ class VirtualBatch:
     contacts: Tensor | None = None
 
     def perspective_crop(self) -> VirtualBatch:
-        """The same as seen by cameras turned towards the person, as far as the assumed focal length tells."""
+        """Rotate the cameras towards the person, by the assumed focal length."""
         keypoints, rotation = perspective_crop(self.keypoints, self.focal)
         joints = torch.einsum("bij,btkj->btki", rotation, self.joints)
         up = torch.einsum("bij,bj->bi", rotation, self.up)
@@ -77,7 +77,7 @@ class Bodies:
 
 @dataclass(frozen=True)
 class VirtualClips:
-    """The whole recipe: motion -> body -> camera -> noisy keypoints. Every draw comes from one generator."""
+    """The pipeline motion -> body -> camera -> noisy keypoints. All random numbers are from one generator."""
 
     motion: MotionWindows
     camera: CameraModel = field(default_factory=CameraModel)
@@ -85,20 +85,20 @@ class VirtualClips:
     mix_chance: float = 0.2
 
     def batch(self, size: int, frames: int, generator: torch.Generator) -> VirtualBatch:
-        """`size` windows of `frames` frames."""
+        """Render `size` windows of `frames` frames."""
         bodies = self.bodies(size, frames, generator)
         drawn = render_windows(bodies.joints, bodies.fps, self.camera, self.noise, generator)
         return replace(drawn, contacts=bodies.contacts)
 
     def bodies(self, size: int, frames: int, generator: torch.Generator) -> Bodies:
-        """What is filmed: world motion of other people than were captured."""
+        """Draw world motion of random bodies: mixed, mirrored, with changed proportions."""
         joints, fps = self.motion.draw(size, frames, generator)
         other, _ = self.motion.draw(size, frames, generator)
         mixed = torch.rand(size, generator=generator) < self.mix_chance
         joints = torch.where(mixed[:, None, None, None], mix_bodies(joints, other), joints)
         mirrored = torch.rand(size, generator=generator) < 0.5
         joints = torch.where(mirrored[:, None, None, None], mirror(joints), joints)
-        # Before proportions change, which moves hands off the floor; a mixed upper body bears nowhere.
+        # Before proportions change and move hands off the floor. A mixed upper body has unknown contacts.
         contacts = contact_labels(joints, fps)
         contacts[..., UPPER_BODY] = torch.where(mixed[:, None, None], torch.nan, contacts[..., UPPER_BODY])
         return Bodies(change_proportions(joints, generator), fps, contacts)
@@ -106,11 +106,11 @@ class VirtualClips:
 
 @dataclass(frozen=True)
 class VirtualCamera:
-    """One random camera for each of B windows, and where it stands.
+    """One random camera for each of B windows, with its pose.
 
-    rotation: (B, 3, 3) world to camera. middle: (B, 3) the world point, the middle of the person, that is
-    seen at `offset` (B, 3), camera axes, metres. aspect: (B,) height / width of the picture. scale: (B,)
-    focal length in screen units. follow: (B,) how much of the person's path the camera goes along with.
+    rotation: (B, 3, 3) world to camera. middle: (B, 3) world point, the middle of the person, which
+    lies at `offset` (B, 3) in camera axes, metres. aspect: (B,) height / width of the picture. scale: (B,)
+    focal length in screen units. follow: (B,) share of the person's path that the camera follows.
     """
 
     rotation: Tensor
@@ -126,26 +126,26 @@ class VirtualCamera:
         return 2 * ASSUMED_FOCAL * self.aspect.clamp(min=1.0)
 
     def drift(self, joints: Tensor) -> Tensor:
-        """How far the camera has gone along (B, T, 1, 3) with world motion (B, T, 17, 3)."""
+        """Return the translation (B, T, 1, 3) of a camera that follows world motion (B, T, 17, 3)."""
         path = joints[:, :, :1] - self.middle[:, None, None]
         return self.follow[:, None, None, None] * path
 
     def to_camera(self, points: Tensor) -> Tensor:
-        """World points (B, T, J, 3), less the drift, in camera axes."""
+        """Transform world points (B, T, J, 3), minus the drift, to camera axes."""
         turned = torch.einsum("bij,btkj->btki", self.rotation, points - self.middle[:, None, None])
         return turned + self.offset[:, None, None]
 
     def away_from(self, points: Tensor) -> VirtualCamera:
-        """The same camera, stepped back until all points (B, T, J, 3) are 0.8 m before it."""
+        """Move the camera back until all points (B, T, J, 3) are at least 0.8 m in front of it."""
         back = (0.8 - self.to_camera(points)[..., 2].amin((1, 2))).clamp(min=0)
         return replace(self, offset=self.offset + back[:, None] * self.offset.new_tensor((0.0, 0.0, 1.0)))
 
     def keypoints(
         self, coco: Tensor, ahead: Tensor, fps: Tensor, noise: NoiseModel | None, generator: torch.Generator
     ) -> Tensor:
-        """What a detector says (B, T, 17, 3) of COCO joints, world axes, less the drift; 2D and score.
+        """Return detections (B, T, 17, 3), 2D and score, of COCO joints in world axes, minus the drift.
 
-        ahead: (B, T, 3) where the face looks.
+        ahead: (B, T, 3) facing direction.
         """
         seen = self.to_camera(coco)
         points = self.scale[:, None, None, None] * seen[..., :2] / seen[..., 2:]
@@ -158,7 +158,7 @@ class VirtualCamera:
 def draw_camera(
     joints: Tensor, camera: CameraModel, generator: torch.Generator, yaw: Tensor | None = None
 ) -> VirtualCamera:
-    """A random camera for each window of world motion (B, T, 17, 3); `yaw` (B,), radians, may be given."""
+    """Draw a random camera for each window of world motion (B, T, 17, 3); `yaw` (B,) in radians."""
     batch = joints.shape[0]
 
     def uniform(low: float, high: float) -> Tensor:
@@ -180,7 +180,7 @@ def draw_camera(
     longer = aspect.clamp(min=1.0)  # the picture's longer side, in widths
     focal = camera.focal[0] * (camera.focal[1] / camera.focal[0]) ** torch.rand(batch, generator=generator)
     distance = uniform(*camera.distance)
-    # A person who would not fit is filmed with a shorter lens, then from farther away.
+    # If the person does not fit, shorten the focal length, then increase the distance.
     room = (
         0.9
         * torch.minimum(aspect / longer, torch.ones(()))
@@ -191,7 +191,7 @@ def draw_camera(
     distance = torch.maximum(distance, torch.where(fits < camera.focal[0], 1.8 * focal / room, distance))
     scale = 2 * focal * longer
 
-    # The camera stands where the person's middle falls on a chosen point of the picture.
+    # The camera is placed so that the person's middle projects to a random point of the picture.
     middle = joints[:, :, 0].mean(1)
     spot = torch.stack((uniform(-0.6, 0.6), uniform(-0.35, 0.35) * aspect), -1)
     ray = torch.cat((spot / scale[:, None], torch.ones(batch, 1)), -1)
@@ -203,7 +203,7 @@ def draw_camera(
 def render_windows(
     joints: Tensor, fps: Tensor, camera: CameraModel, noise: NoiseModel | None, generator: torch.Generator
 ) -> VirtualBatch:
-    """World motion (B, T, 17, 3), z up, seen by one random camera for each window."""
+    """Render world motion (B, T, 17, 3), z up, with one random camera for each window."""
     shot = draw_camera(joints, camera, generator)
     still = joints - shot.drift(joints)
     coco, ahead = coco_joints(still, generator)
@@ -215,7 +215,7 @@ def render_windows(
 
 
 def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
-    """How far each COCO joint is occluded by the own body, (B, T, 17) in [0, 1]. Camera axes."""
+    """Return the self-occlusion (B, T, 17) of COCO joints, in [0, 1]. Camera axes."""
     hidden = torch.zeros(points.shape[:3])
     # Arms and legs behind the trunk: inside its outline in the picture and farther away.
     trunk, trunk_seen = points[:, :, (5, 6, 11, 12)], seen[:, :, (5, 6, 11, 12)]
@@ -224,7 +224,7 @@ def _hidden(seen: Tensor, points: Tensor, gaze: Tensor) -> Tensor:
     behind = seen[..., 2] > trunk_seen[..., 2].mean(2, keepdim=True) + 0.08
     limbs = list(range(7, 11)) + list(range(13, 17))
     hidden[..., limbs] = (inside & behind)[..., limbs].float()
-    # The face from behind, and the far ear.
+    # The face seen from behind, and the far ear.
     away = (gaze[..., 2] + 0.1).clamp(0, 0.6)[..., None] / 0.6
     hidden[..., :3] = away
     ears = seen[..., (3, 4), 2] - seen[..., (3, 4), 2].mean(-1, keepdim=True)

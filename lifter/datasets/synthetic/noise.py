@@ -1,7 +1,7 @@
-"""2D keypoints as a real top-down network gives them, made from exact projections.
+"""Noise of a top-down keypoint network, added to exact projections.
 
-The errors were modelled on what HRNet does on video: jitter that is correlated in time, a constant bias,
-hallucinated joints with low scores, exchanged sides, joints cut off by the picture's edge.
+The errors model HRNet's on video: jitter that is correlated in time, a constant bias, false joints with low
+scores, swapped sides, joints cut off by the picture's edge.
 Keypoints are COCO-17 in screen-normalised units (`lifter.cameras.normalize_screen`).
 """
 
@@ -15,15 +15,15 @@ from torch import Tensor
 from lifter.skeletons import COCO_17
 
 _MIRROR = list(COCO_17.mirror)
-# How much harder than a shoulder a joint is to place (face, shoulders, elbows, wrists, hips, knees, ankles).
+# Error relative to a shoulder's (face, shoulders, elbows, wrists, hips, knees, ankles).
 _DIFFICULTY = (0.5,) * 5 + (1.0,) * 2 + (1.2,) * 2 + (1.4,) * 2 + (1.4,) * 2 + (1.1,) * 2 + (1.3,) * 2
 
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """How bad the 2D is. Lengths are fractions of the longer side of the person's box."""
+    """Parameters of the noise. Lengths are fractions of the longer side of the person's box."""
 
-    jitter: tuple[float, float] = (0.0015, 0.016)  # log-uniform: most people are seen well
+    jitter: tuple[float, float] = (0.0015, 0.016)  # standard deviation, log-uniform: small for most people
     bias: float = 0.6  # of the jitter
     outlier: float = 0.06
     outlier_chance: float = 0.14  # per joint and window
@@ -34,10 +34,10 @@ class NoiseModel:
     def apply(
         self, points: Tensor, hidden: Tensor, aspect: Tensor, fps: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Noisy keypoints with scores (B, T, 17, 3) of exact points (B, T, 17, 2).
+        """Add noise and scores to exact points (B, T, 17, 2): (B, T, 17, 3).
 
-        hidden: (B, T, 17) in [0, 1], how far a joint is occluded. aspect: (B,) height / width of the
-        picture. fps: (B,) frame rates, so that noise lasts as long in seconds at any rate.
+        hidden: (B, T, 17) in [0, 1], occlusion of a joint. aspect: (B,) height / width of the
+        picture. fps: (B,) frame rates; the correlation time of the noise is in seconds.
         """
         batch, frames = points.shape[:2]
 
@@ -69,7 +69,7 @@ class NoiseModel:
         return self._drop(points, score, aspect, fps, generator)
 
     def _bursts(self, frames: int, fps: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-        """Where something goes wrong for up to half a second or so: (B, T, 17) booleans."""
+        """Draw bursts of errors of up to 0.6 s and a frame: (B, T, 17) booleans."""
         batch = len(fps)
         start = torch.rand(batch, 1, 17, generator=generator) * frames
         seconds = 0.6 * torch.rand(batch, 1, 17, generator=generator) ** 2
@@ -81,7 +81,7 @@ class NoiseModel:
     def _swap(
         self, points: Tensor, score: Tensor, fps: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Left and right exchanged for a moment: both arms, both legs, or the whole body."""
+        """Swap left and right in bursts: both arms, both legs, or the whole body."""
         batch, frames = points.shape[:2]
         when = self._bursts(frames, fps, self.swap_chance, generator)[..., :1]
         which = torch.randint(3, (batch, 1, 1), generator=generator)
@@ -98,7 +98,7 @@ class NoiseModel:
     def _drop(
         self, points: Tensor, score: Tensor, aspect: Tensor, fps: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Joints that are not found (score 0), and joints that lie outside the picture."""
+        """Drop undetected joints (score 0), and clip joints outside the picture."""
         batch, frames = points.shape[:2]
         half = torch.stack((torch.ones_like(aspect), aspect), -1)[:, None, None]
         outside = (points.abs() > half).any(-1)
@@ -116,7 +116,7 @@ class NoiseModel:
 
 
 def _correlated(white: Tensor, keep: Tensor) -> Tensor:
-    """First-order autoregression along axis 1 with unit variance; keep (B, 1, 1) in [0, 1)."""
+    """Apply a first-order autoregression along axis 1, unit variance; keep (B, 1, 1) in [0, 1)."""
     out = torch.empty_like(white)
     value = white[:, 0]
     fresh = (1 - keep**2).sqrt()

@@ -1,8 +1,8 @@
-"""Proportions of people in the picture: simulated bodies against what a keypoint network marks on real ones.
+"""Proportions in the picture: simulated bodies against detected keypoints of real people.
 
-A lifter reads bent legs from legs that are short for their trunk. So simulated bodies have to have the
-proportions, in 2D, that detected people have. No 3D is needed to compare them: of people who stand with
-straight, nearly vertical legs the ratios of lengths in the picture are enough.
+Legs that are short for their trunk are bent legs for a lifter, so simulated bodies must have the 2D
+proportions of detected people. The comparison needs no 3D: for people with straight, nearly vertical legs the
+ratios of lengths in the picture are enough.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ DETECTED: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "hips/shoulders": (0.45, 0.52, 0.56, 0.60, 0.76),
     }
 )
-SCORE = 0.5  # at least, of shoulders, hips, knees and ankles
-STRAIGHT = 172.0  # degrees at least, hip to knee to ankle in the picture
-STANDING = 20.0  # degrees at most, of true knee and hip flexion and of the trunk to the vertical
-FACING = 40.0  # degrees at most, of the shoulders to the plane of the picture
-FRAMES = 3  # of the simulated windows; noise lasts over some
-UPRIGHT = 15.0  # degrees at most, hip to ankle from the vertical of the picture
+SCORE = 0.5  # minimum score of shoulders, hips, knees and ankles
+STRAIGHT = 172.0  # degrees, minimum angle hip, knee, ankle in the picture
+STANDING = 20.0  # degrees, maximum of true knee and hip flexion and of the trunk to the vertical
+FACING = 40.0  # degrees, maximum angle of the shoulders to the image plane
+FRAMES = 3  # of the simulated windows: the noise is correlated in time
+UPRIGHT = 15.0  # degrees, maximum angle of hip to ankle to the picture's vertical
 
 
 def picture_ratios(keypoints: Tensor) -> dict[str, Tensor]:
-    """Ratios (N,) of lengths in the picture, one for each straight leg in COCO-17 keypoints (B, 17, 3)."""
+    """Compute ratios (N,) of 2D lengths, one for each straight leg in COCO-17 keypoints (B, 17, 3)."""
     at = {name: keypoints[:, number] for number, name in enumerate(COCO_17.joints)}
     needed = [at[f"{side}_{part}"] for side in SIDES for part in ("shoulder", "hip", "knee", "ankle")]
     seen = torch.stack([point[:, 2] > SCORE for point in needed]).all(0)
@@ -62,7 +62,7 @@ def picture_ratios(keypoints: Tensor) -> dict[str, Tensor]:
 
 
 def simulated_ratios(motion: MotionWindows, people: int, seed: int) -> dict[str, Tensor]:
-    """The same of simulated people who stand and face the camera, or turn their back to it.
+    """Compute `picture_ratios` of simulated people who stand and face the camera, or turn their back to it.
 
     Cameras are nearly level, as in most pictures.
     """
@@ -78,7 +78,7 @@ def simulated_ratios(motion: MotionWindows, people: int, seed: int) -> dict[str,
 
 
 def percentiles(values: Tensor) -> tuple[float, ...]:
-    """The `PERCENTILES` of values (N,)."""
+    """Return the `PERCENTILES` of values (N,)."""
     return tuple(values.quantile(torch.tensor(PERCENTILES) / 100).tolist())
 
 

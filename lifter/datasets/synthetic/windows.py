@@ -1,4 +1,4 @@
-"""Motion capture through virtual cameras, as any lifter of the zoo reads it: one camera, or several."""
+"""Training batches of motion capture through one or several virtual cameras, for any lifter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lifter.gaps import to_lifter_input
 from lifter.spec import LifterSpec
 from lifter.training.multiview_losses import Rig
 
-# Several cameras stand on tripods around the person: they neither follow nor tilt as a phone in a hand does.
+# Several cameras are on tripods around the person: they do not follow, and tilt less than a phone.
 AROUND = CameraModel(
     pitch=(-10.0, 45.0),
     roll=30.0,
@@ -26,10 +26,10 @@ AROUND = CameraModel(
     cut_off_chance=0.05,
     follow_chance=0.0,
 )
-SPREAD = 0.45  # of a camera's share of the circle, to both sides
-H36M_FRAMES = 1_559_752  # of its training subjects, by all cameras
-SHORTEST = 9  # frames of a window, where lengths vary
-WIDTH = 1000.0  # pixels, of a virtual picture where somebody asks for pixels
+SPREAD = 0.45  # largest deviation from even spacing, in spacings
+H36M_FRAMES = 1_559_752  # of Human3.6M's training subjects, by all cameras
+SHORTEST = 9  # frames of the shortest window, if lengths vary
+WIDTH = 1000.0  # pixels of a virtual picture, for rigs
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class SyntheticWindows:
     size: int
     frames: int
     seed: int
-    shorter: float | None = None  # share of the batches whose windows are shorter, `SHORTEST` frames at least
+    shorter: float | None = None  # share of the batches with shorter windows, at least `SHORTEST` frames
 
     def __len__(self) -> int:
         return nominal_epoch(self.spec, self.frames)
 
     def batch(self, step: int) -> Batch:
-        """`size` windows, each of another body and camera."""
+        """Return `size` windows, each with its own body and camera."""
         generator = step_generator(self.seed, step)
         size, frames = self._drawn_size(generator)
         drawn = self.clips.batch(size, frames, generator)
@@ -59,7 +59,7 @@ class SyntheticWindows:
         )
 
     def _drawn_size(self, generator: torch.Generator) -> tuple[int, int]:
-        """Windows and frames a window; shorter windows are more, so that frames a batch are about as many."""
+        """Draw the number of windows and their length; the frames a batch are about constant."""
         if self.shorter is None or torch.rand((), generator=generator) >= self.shorter:
             return self.size, self.frames
         part = torch.rand((), generator=generator).item()
@@ -69,10 +69,10 @@ class SyntheticWindows:
 
 @dataclass(frozen=True)
 class MultiviewWindows(SyntheticWindows):
-    """Windows for a lifter of several views: random cameras around one person, others in every window."""
+    """Windows for a lifter of several views: new random cameras around the person in every window."""
 
     def batch(self, step: int) -> Batch:
-        """`size` windows, each of another body and other cameras."""
+        """Return `size` windows, each with its own body and cameras."""
         generator = step_generator(self.seed, step)
         bodies = self.clips.bodies(self.size, self.frames, generator)
         views = render_views_around(bodies.joints, bodies.fps, self.spec.views, self.clips.noise, generator)
@@ -81,18 +81,18 @@ class MultiviewWindows(SyntheticWindows):
 
 
 def nominal_epoch(spec: LifterSpec, frames: int) -> int:
-    """Windows an epoch, which papers' schedules count: as many as Human3.6M gives, for films never end."""
+    """Return the windows an epoch, for papers' schedules: Human3.6M's number, since windows are endless."""
     return H36M_FRAMES // (frames if spec.output == "sequence" else 1)
 
 
 @dataclass(frozen=True)
 class Views:
-    """One motion by V cameras at once.
+    """B motions, each by V cameras at once.
 
     keypoints: (B, T, V, 17, 3) noisy COCO-17, screen-normalised x, y and score (0 = missing).
     joints: (B, T, 17, 3) Human3.6M-17, metres, relative to the pelvis, in a level world (z up) whose +y is
-    where the first camera looks: nobody could tell north from the pictures.
-    rig: where the cameras stand in that world.
+    the heading of the first camera, since pictures do not determine north.
+    rig: the cameras in that world.
     """
 
     keypoints: Tensor
@@ -103,7 +103,7 @@ class Views:
 def render_views_around(
     joints: Tensor, fps: Tensor, views: int, noise: NoiseModel | None, generator: torch.Generator
 ) -> Views:
-    """World motion (B, T, 17, 3), z up, seen by cameras that stand around the person, counterclockwise."""
+    """Render world motion (B, T, 17, 3), z up, with cameras around the person, counterclockwise."""
     batch = joints.shape[0]
     joints = _spun(joints, 2 * torch.pi * torch.rand(batch, generator=generator))
     coco, ahead = coco_joints(joints, generator)
@@ -116,12 +116,12 @@ def render_views_around(
 
 
 def views_for_lifter(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
-    """Keypoints (B, T, V, 17, 3) of all views as `to_lifter_input` makes them of one: (B, T, V, 17, C)."""
+    """Apply `to_lifter_input` to each view of keypoints (B, T, V, 17, 3): (B, T, V, 17, C)."""
     return torch.stack([to_lifter_input(view, fps, spec) for view in keypoints.unbind(2)], 2)
 
 
 def rig_of(shots: list[VirtualCamera]) -> Rig:
-    """Cameras that do not follow anybody as a rig: pinholes that look at the middle of their pictures."""
+    """Convert static cameras to a rig of pinholes with the principal point in the middle of the picture."""
 
     def stack(parts: list[Tensor]) -> Tensor:
         return torch.stack([part.double() for part in parts], 1)
@@ -140,14 +140,14 @@ def rig_of(shots: list[VirtualCamera]) -> Rig:
 
 
 def _directions(batch: int, views: int, generator: torch.Generator) -> Tensor:
-    """Where cameras look (B, V), radians: the first along +y, the others going round counterclockwise."""
+    """Draw headings (B, V) of cameras, radians: the first is +y, the others follow counterclockwise."""
     spread = SPREAD * (2 * torch.rand(batch, views - 1, generator=generator) - 1)
     others = (torch.arange(1, views) + spread) * (2 * torch.pi / views)
     return torch.cat((torch.zeros(batch, 1), others), 1)
 
 
 def _spun(joints: Tensor, angle: Tensor) -> Tensor:
-    """World motion turned about the vertical by an angle (B,)."""
+    """Rotate world motion about the vertical by an angle (B,)."""
     c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
     x, y, z = joints.unbind(-1)
     return torch.stack((c * x - s * y, s * x + c * y, z), -1)

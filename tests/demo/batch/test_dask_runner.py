@@ -36,9 +36,9 @@ def test_a_cluster_gives_the_same_results_though_a_worker_is_killed(undisturbed,
     victim = dask_worker_at_work(process.pid)
     assert victim is not None, process.communicate()
     os.kill(victim, signal.SIGKILL)
-    told = process.communicate(timeout=250)
-    assert process.returncode == 1, told
-    assert "Traceback" not in told[1]
+    output = process.communicate(timeout=250)
+    assert process.returncode == 1, output
+    assert "Traceback" not in output[1]
     assert hashes(out) == hashes(folder / "out")
     assert report_without_times(out) == report_without_times(folder / "out")
 
@@ -51,11 +51,11 @@ def test_an_address_without_a_scheduler_is_one_line(resolved, monkeypatch):
     from demo.settings import Settings
 
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    orders = RunConfig(Settings.of(device="cpu"), resolved)
+    config = RunConfig(Settings.of(device="cpu"), resolved)
     for address in ("tcp://127.0.0.1:1", "local:0", "local:x", "nonsense", "missing.json"):
         with (
             pytest.raises(UserError, match="--cluster"),
-            cluster.cluster_workers(address, orders, RetryPolicy()),
+            cluster.cluster_workers(address, config, RetryPolicy()),
         ):
             pass
 
@@ -69,9 +69,9 @@ def test_without_dask_the_extra_is_named(resolved, monkeypatch):
     from demo.settings import Settings
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    orders = RunConfig(Settings.of(device="cpu"), resolved)
+    config = RunConfig(Settings.of(device="cpu"), resolved)
     with (
         pytest.raises(MissingExtra, match=r"requirements-cluster\.txt"),
-        cluster_workers("local", orders, RetryPolicy()),
+        cluster_workers("local", config, RetryPolicy()),
     ):
         pass

@@ -17,15 +17,15 @@ def tree(tmp_path):
     return tmp_path / "in"
 
 
-def names(found):
-    return [job.clip.name for job in found.jobs]
+def names(clips):
+    return [job.clip.name for job in clips.jobs]
 
 
 def test_a_folder_gives_its_videos_and_recursive_those_below(tree, tmp_path):
     assert names(find_clips([tree], tmp_path / "out")) == ["a.mp4", "b.MOV"]
-    found = find_clips([tree], tmp_path / "out", recursive=True)
-    assert names(found) == ["a.mp4", "b.MOV", "c.mkv", "d.webm"]
-    folders = [job.folder.relative_to(tmp_path / "out").as_posix() for job in found.jobs]
+    clips = find_clips([tree], tmp_path / "out", recursive=True)
+    assert names(clips) == ["a.mp4", "b.MOV", "c.mkv", "d.webm"]
+    folders = [job.folder.relative_to(tmp_path / "out").as_posix() for job in clips.jobs]
     assert folders == ["a", "b", "sub/c", "sub/deep/d"]
 
 
@@ -52,14 +52,14 @@ def test_results_are_no_clips(tree, tmp_path):
     assert "a_3d.mp4" not in names(find_clips([tree], out, recursive=True))
 
 
-def test_names_that_clash_are_told_apart_and_others_keep_theirs(tmp_path):
+def test_clashing_names_are_made_distinct_and_others_keep_theirs(tmp_path):
     for name in ("x/a.mp4", "x/a.mov", "x/b.mp4", "y/b.mp4", "y/A.avi", "y/c.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = find_clips([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+    clips = find_clips([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
     folders = {
         str(job.clip.relative_to(tmp_path)): str(job.folder.relative_to(tmp_path / "out"))
-        for job in found.jobs
+        for job in clips.jobs
     }
     assert folders == {
         "x/a.mp4": "a.mp4",
@@ -77,10 +77,10 @@ def test_what_can_be_no_clip_is_left_out_with_a_reason(tree, tmp_path):
     (tree / "folder.mp4").mkdir()
     (tree / "round.mp4").symlink_to(tree / "round.mp4")
     (tree / "sub" / "up").symlink_to(tree)
-    found = find_clips([tree], tmp_path / "out", recursive=True)
-    assert names(found) == ["a.mp4", "b.MOV", "c.mkv", "d.webm"]
-    assert {each.path.name for each in found.left_out} == {"pipe.mp4", "round.mp4", "up"}
-    assert all(each.why for each in found.left_out)
+    clips = find_clips([tree], tmp_path / "out", recursive=True)
+    assert names(clips) == ["a.mp4", "b.MOV", "c.mkv", "d.webm"]
+    assert {each.path.name for each in clips.left_out} == {"pipe.mp4", "round.mp4", "up"}
+    assert all(each.why for each in clips.left_out)
 
 
 def test_one_file_and_many(tree):

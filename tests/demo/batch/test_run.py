@@ -92,8 +92,8 @@ def test_kill_nine_at_ten_moments_changes_nothing_and_repeats_nothing(undisturbe
         assert visible.items() <= expected.items()
     assert 0 < len(list(out.glob("*/*.json"))) < 32
     process = start(tmp_path, small_weights)
-    told = process.communicate(timeout=200)
-    assert process.returncode == 1, told
+    output = process.communicate(timeout=200)
+    assert process.returncode == 1, output
     assert finished.items() <= finished_files(out).items()
     assert hashes(out) == expected
     assert report_without_times(out) == report_without_times(folder / "out")
@@ -105,8 +105,8 @@ def test_two_runs_at_once_share_the_work(undisturbed, small_weights, tmp_path):
     for name in ("made00.mp4", "made01.mp4", "made02.mp4", "made03.mp4", "real squats 0.mp4"):
         (tmp_path / "clips" / name).symlink_to(folder / "clips" / name)
     runs = [start(tmp_path, small_weights) for _ in range(2)]
-    told = [process.communicate(timeout=200) for process in runs]
-    assert [process.returncode for process in runs] == [0, 0], told
+    outputs = [process.communicate(timeout=200) for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], outputs
     expected = hashes(folder / "out")
     found = hashes(tmp_path / "out")
     assert len(found) == 5 * 4
@@ -114,16 +114,16 @@ def test_two_runs_at_once_share_the_work(undisturbed, small_weights, tmp_path):
 
 
 class Scripted:
-    """A worker that answers what it is told to."""
+    """A worker that returns the given results."""
 
     closed = False
 
-    def __init__(self, *outcomes):
-        self.outcomes, self.tasks = list(outcomes), []
+    def __init__(self, *results):
+        self.results, self.tasks = list(results), []
 
     def run(self, task, timeout, progress=None):
         self.tasks.append(task)
-        return self.outcomes.pop(0)
+        return self.results.pop(0)
 
 
 def test_crashes_are_tried_again_and_errors_are_not():
@@ -166,7 +166,7 @@ class Quiet:
         self.rows = []
 
     def progress(self, job, stage, done, total):
-        """Nobody looks."""
+        """Ignore progress."""
 
     def finished(self, row):
         self.rows.append(row)
@@ -176,10 +176,10 @@ def test_clips_in_use_elsewhere_come_last_and_are_waited_for(tmp_path):
     from demo.batch.run import PlannedClip
 
     jobs = [Job(Path(f"{name}.mp4"), tmp_path / name) for name in "abc"]
-    asked = []
+    calls = []
 
     def runner(some, wait, watcher):
-        asked.append(([job.clip.stem for job in some], wait))
+        calls.append(([job.clip.stem for job in some], wait))
         for job in some:
             yield Row(job, "in use" if job.clip.stem == "a" and wait > 0 else "done", took=1.0)
 
@@ -187,7 +187,7 @@ def test_clips_in_use_elsewhere_come_last_and_are_waited_for(tmp_path):
     planned = [PlannedClip(job, 1.0, None) for job in jobs]
     rows = run(planned, ClipList(tuple(jobs), ()), tmp_path, runner, None, watcher)
     assert [row.status for row in rows] == ["done"] * 3
-    assert asked == [(["a", "b", "c"], 1.0), (["a"], -1.0)]
+    assert calls == [(["a", "b", "c"], 1.0), (["a"], -1.0)]
     assert [row.job.clip.stem for row in watcher.rows] == ["b", "c", "a"]
 
 
@@ -210,11 +210,11 @@ def test_the_report_takes_any_file_name(tmp_path):
 
 
 @pytest.fixture
-def orders(resolved):
+def config(resolved):
     return RunConfig(Settings.of(device="cpu"), resolved)
 
 
-def worker_that_runs(code, orders, monkeypatch):
+def worker_that_runs(code, config, monkeypatch):
     """A worker whose child runs `code` instead of the program."""
     import subprocess
     import sys
@@ -223,7 +223,7 @@ def worker_that_runs(code, orders, monkeypatch):
     monkeypatch.setattr(
         "subprocess.Popen", lambda command, **rest: real([sys.executable, "-c", code], **rest)
     )
-    return Worker(orders)
+    return Worker(config)
 
 
 @pytest.mark.parametrize(
@@ -234,51 +234,51 @@ def worker_that_runs(code, orders, monkeypatch):
         ("import time; time.sleep(0.5); print('not a message', flush=True)", "the process ended"),
     ],
 )
-def test_a_child_that_dies_is_told(code, words, orders, monkeypatch):
-    worker = worker_that_runs(code, orders, monkeypatch)
+def test_a_child_that_dies_is_reported(code, words, config, monkeypatch):
+    worker = worker_that_runs(code, config, monkeypatch)
     for _ in range(2):  # the next task gets a new child
-        outcome = worker.run(ClipTask("inspect", JOB), None)
-        assert words in outcome.crash
-        assert not outcome.short_of_memory
+        result = worker.run(ClipTask("inspect", JOB), None)
+        assert words in result.crash
+        assert not result.short_of_memory
     worker.close()
 
 
-def test_a_child_killed_for_its_memory_is_told_apart(orders, monkeypatch):
-    worker = worker_that_runs("import os, signal; os.kill(os.getpid(), 9)", orders, monkeypatch)
+def test_a_child_killed_for_its_memory_is_distinguished(config, monkeypatch):
+    worker = worker_that_runs("import os, signal; os.kill(os.getpid(), 9)", config, monkeypatch)
     assert worker.run(ClipTask("inspect", JOB), None).short_of_memory
 
 
-def test_a_child_that_hangs_is_ended(orders, monkeypatch):
+def test_a_child_that_hangs_is_ended(config, monkeypatch):
     code = (
         "import pickle, sys, time\n"
         "from demo.batch.worker import TimerSignal\n"
         "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
         "time.sleep(600)\n"
     )
-    worker = worker_that_runs(code, orders, monkeypatch)
-    outcome = worker.run(ClipTask("process", JOB), 0.3)
-    assert outcome.crash == "took longer than 0.3 s"
+    worker = worker_that_runs(code, config, monkeypatch)
+    result = worker.run(ClipTask("process", JOB), 0.3)
+    assert result.crash == "took longer than 0.3 s"
 
 
-def test_closing_from_another_thread_ends_the_wait(orders, monkeypatch):
+def test_closing_from_another_thread_ends_the_wait(config, monkeypatch):
     import threading
 
-    worker = worker_that_runs("import time; time.sleep(600)", orders, monkeypatch)
+    worker = worker_that_runs("import time; time.sleep(600)", config, monkeypatch)
     threading.Timer(0.3, worker.close).start()
     assert worker.run(ClipTask("process", JOB), None).crash
     assert worker.run(ClipTask("process", JOB), None).crash == "stopped"
 
 
-def test_the_real_child_looks_and_ends_with_its_parent(orders, tmp_path):
+def test_the_real_child_inspects_and_ends_with_its_parent(config, tmp_path):
     from tests.media import make_clip
 
-    worker = Worker(orders)
+    worker = Worker(config)
     clip = make_clip(tmp_path / "clip.mp4", 30)
     assert worker.run(ClipTask("inspect", Job(clip, tmp_path / "out")), None).seconds == pytest.approx(1.0)
     missing = worker.run(ClipTask("inspect", Job(tmp_path / "no.mp4", tmp_path / "out")), None)
     assert "no.mp4" in str(missing.error)
     child = worker._process
-    child.stdin.close()  # what the end of the parent looks like
+    child.stdin.close()  # as when the parent ends
     assert child.wait(10) == 0
 
 

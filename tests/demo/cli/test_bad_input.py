@@ -141,7 +141,7 @@ def test_the_corpus(process, tmp_path):
             damaged += [name] if done.damage else []
         except UserError as error:
             found = type(error)
-        if expected is None:  # truncated: an error that says so, or what could be read
+        if expected is None:  # truncated: an error about it, or what could be read
             if found is not DamagedVideo and name not in damaged:
                 wrong[name] = found
         elif found != expected:
@@ -225,13 +225,13 @@ def one_line(done, status):
 
 @pytest.fixture
 def open_folder():
-    """A folder that everybody may enter, which pytest's are not."""
+    """A folder that every user may enter, which pytest's are not."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody without rights")
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a user without rights")
 def test_no_permission(open_folder, process):
     secret = make_clip(open_folder / "secret.mp4", lit())
     secret.chmod(0o600)
@@ -314,11 +314,11 @@ def test_weights_that_would_run_code_do_not(tmp_path, resolved, shared):
         (detector, pose, bare),
         (detector, pose, packed),
     ):
-        with pytest.raises(WeightsError) as told:
+        with pytest.raises(WeightsError) as raised:
             roles = zip(("detector", "pose", "lifter"), files, strict=True)
             weights = [ResolvedWeight(role, "x", file, "") for role, file in roles]
             load_networks(ResolvedModels(*weights, "cpu"), SETTINGS, "cpu")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
     assert not mark.exists()
 
 
@@ -332,7 +332,7 @@ def test_the_program_with_a_folder_in_which_nothing_can_run(tmp_path, small_weig
     assert "neither a video" in (tmp_path / "out" / "report.csv").read_text()
     (tmp_path / "empty").mkdir()
     assert "no clip" in one_line(in_child(code, "--video", tmp_path / "empty", *flags), 2)
-    # A path with a newline is told on one line.
+    # A path with a newline is printed on one line.
     one_line(in_child(code, "--video", tmp_path / "not\nthere.mp4", *flags), InputMissing.status)
 
 
@@ -351,5 +351,5 @@ def test_damaged_weights_stop_a_batch_with_one_line(tmp_path, small_weights):
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 
-def test_av_knows_the_codecs_that_the_corpus_needs():
+def test_av_has_the_codecs_that_the_corpus_needs():
     assert {"libx264", "mpeg4", "aac", "libopus", "gif"} <= av.codecs_available

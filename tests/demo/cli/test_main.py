@@ -108,6 +108,6 @@ def test_wrong_flags_are_a_usage_error():
     assert "--detect-every" in done.stderr
 
 
-def test_every_knob_says_what_it_means():
+def test_every_setting_has_a_description():
     for name, field in flag_fields().items():
         assert field.description, name

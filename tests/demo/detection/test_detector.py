@@ -1,4 +1,4 @@
-"""The detector finds the people that are there, and opens nothing it should not."""
+"""The detector finds people, and refuses files that could execute code."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def test_batches_change_nothing(detector, frames):
 
 
 @pytest.mark.parametrize("size", [(480, 640), (1, 1), (700, 1), (2, 3000)])
-def test_nobody(detector, size):
+def test_pictures_without_people(detector, size):
     (found,) = detector.detect([np.zeros((*size, 3), np.uint8)])
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
 
 
-def test_a_closer_look_finds_the_same_person_in_the_same_pixels(detector, frames):
+def test_crops_give_the_same_person_in_the_same_pixels(detector, frames):
     whole = detector.detect(frames[:1])[0].boxes[0]
-    beyond = np.float32([-300, -300, -100, -50])  # nothing to be seen there
+    beyond = np.float32([-300, -300, -100, -50])  # outside the picture
     near, nothing = detector.detect_in_crops(
         frames[0], np.stack([whole + np.float32([20, -15, 20, -15]), beyond])
     )

@@ -53,12 +53,12 @@ def result_of(worlds, times=None, status=None, **more):
     return (extended if new else Result)(**fields, **more)
 
 
-def nobody():
+def no_people():
     return result_of(np.zeros((0, 5, 17, 3), np.float32))
 
 
 def late_and_gap():
-    """Two people, of whom the second enters at frame 10; the first is lost in frames 12 to 20."""
+    """Two people; the second enters at frame 10; the first is lost in frames 12 to 20."""
     first, second = march(), march() + np.float32((1.0, 0.5, 0.0))
     first[12:21] = np.nan
     second[:10] = np.nan
@@ -82,7 +82,7 @@ def uneven():
 CASES = {
     "two people, one late, and a gap": late_and_gap,
     "one frame": lambda: result_of([march(1)]),
-    "nobody": nobody,
+    "no people": no_people,
     "no frames": lambda: result_of(np.zeros((0, 0, 17, 3), np.float32)),
     "variable frame rate": uneven,
     "two shots": two_shots,

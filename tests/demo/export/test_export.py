@@ -1,4 +1,4 @@
-"""Every exporter writes every case, and what is asked wrongly is told in a line."""
+"""Every exporter writes every case, and a wrong request is an error of one line."""
 
 import sys
 
@@ -10,11 +10,11 @@ from common.errors import MissingExtra, UserError
 from demo.cli.export import register
 from demo.export import EXPORTERS, EXPORTS_BY_DEFAULT, export, parse_formats
 from demo.results.result import read_result, write_result
-from tests.demo.export.results import CASES, late_and_gap, nobody
+from tests.demo.export.results import CASES, late_and_gap, no_people
 
 NEEDS = {"c3d": "ezc3d", "parquet": "pyarrow", "xlsx": "openpyxl"}
 WITHOUT_BLENDER = [name for name in EXPORTERS if name != "fbx"]
-EMPTY = {"bvh", "glb", "trc", "c3d", "fbx"}  # formats that have nothing to write where there is nobody
+EMPTY = {"bvh", "glb", "trc", "c3d", "fbx"}  # formats that have nothing to write without people
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -26,8 +26,8 @@ def test_every_exporter_writes_every_case(name, case, tmp_path):
     files = export(result, tmp_path, "clip", [name])
     assert sorted(files) == sorted(tmp_path.iterdir())
     assert all(file.stat().st_size > 0 and file.name.startswith("clip") for file in files)
-    somebody = len(result.person_ids) > 0 and len(result.times) > 0
-    assert bool(files) == (somebody or name not in EMPTY)
+    has_people = len(result.person_ids) > 0 and len(result.times) > 0
+    assert bool(files) == (has_people or name not in EMPTY)
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path):
@@ -71,9 +71,9 @@ def test_fbx_without_blender(tmp_path, monkeypatch):
 def test_exports_log_what_they_wrote_and_what_not(tmp_path, caplog):
     caplog.set_level("INFO", logger="demo.export")
     export(late_and_gap(), tmp_path, "clip", ["bvh"])
-    export(nobody(), tmp_path, "none", ["glb"])
+    export(no_people(), tmp_path, "none", ["glb"])
     assert "clip_person1.bvh" in caplog.text
-    assert "nobody in the clip" in caplog.text
+    assert "no person in the clip" in caplog.text
 
 
 @pytest.fixture

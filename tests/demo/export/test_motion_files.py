@@ -33,7 +33,7 @@ def test_a_bvh_gives_the_rigs_joints_in_centimetres(tmp_path):
         )  # fmt: skip
 
 
-def test_the_sidecar_of_the_bvhs_says_what_was_filled(tmp_path):
+def test_the_sidecar_of_the_bvhs_lists_what_was_filled(tmp_path):
     export_bvh(late_and_gap(), tmp_path / "clip.bvh")
     sidecar = json.loads((tmp_path / "clip_motion.json").read_text())
     first, second = sidecar["people"]
@@ -128,7 +128,7 @@ def test_a_glb_has_a_parent_node_a_skin_and_a_mesh_that_fits_its_skeleton_for_ea
     for joint in range(20):
         if (owners == joint).any():
             assert np.linalg.norm(local[owners == joint], axis=-1).min() < 0.12
-    # Faces look outwards: along their normals the box gets larger.
+    # Faces point outwards: along their normals the box gets larger.
     normals = values(primitive["attributes"]["NORMAL"]).reshape(-1, 4, 3)[:, 0]
     faces = corners.reshape(-1, 6, 4, 3)
     outwards = faces.mean(2) - faces.mean((1, 2))[:, None]

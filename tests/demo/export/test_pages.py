@@ -15,7 +15,7 @@ from demo.export.viewer import MISSING, export_viewer
 from demo.types import Status
 from demo.video.reader import VideoReader, probe
 from tests.conftest import ROOT
-from tests.demo.export.results import late_and_gap, march, nobody, result_of
+from tests.demo.export.results import late_and_gap, march, no_people, result_of
 from tests.demo.motion.test_gait import walk
 
 SAMPLE = ROOT / "videos" / "sample.mp4"
@@ -107,7 +107,7 @@ def test_the_small_video_has_the_clips_times_and_pictures(tmp_path):
     assert np.abs(pairs[0][0].image.astype(float) - first).mean() < 6
 
 
-def test_the_report_tells_quality_angles_and_gait(tmp_path):
+def test_the_report_shows_quality_angles_and_gait(tmp_path):
     joints, times = walk()
     result = with_camera(result_of([joints.astype(np.float32)], times=times))
     text = export_report(result, tmp_path / "clip.html")[0].read_text()
@@ -119,8 +119,8 @@ def test_the_report_tells_quality_angles_and_gait(tmp_path):
     assert "no clinical measurements" in text
 
 
-def test_the_report_of_nobody(tmp_path):
-    assert "nobody" in export_report(nobody(), tmp_path / "clip.html")[0].read_text()
+def test_the_report_without_people(tmp_path):
+    assert "no person found" in export_report(no_people(), tmp_path / "clip.html")[0].read_text()
 
 
 def test_a_point_is_projected_as_a_pinhole_camera_sees_it():

@@ -54,7 +54,7 @@ def world_joints(result, person):
 
 
 def two_walkers():
-    """Two people for two seconds, one of whom comes later."""
+    """Two people for two seconds, the second of which comes later."""
     first = walk(60) + np.random.default_rng(0).normal(0, 0.01, (60, 17, 3)).astype(np.float32)
     second = march(60) + np.float32((1.5, 0.0, 0.0))
     second[:20] = np.nan
@@ -136,11 +136,11 @@ def chromium():
     if program is None:
         pytest.skip("chromium is not on the path")
 
-    def look(page, out, frames):
+    def open_page(page, out, frames):
         words = (PROGRAMS / "open_viewer.mjs", tools, program, page, out, ",".join(map(str, frames)))
         return json.loads(run("node", *words).splitlines()[-1])
 
-    return look
+    return open_page
 
 
 @pytest.mark.parametrize("linked", [False, True], ids=["in the page", "beside the page"])

@@ -16,7 +16,7 @@ from demo.export.source import (
     spans,
 )
 from demo.types import JointStatus, Status
-from tests.demo.export.results import late_and_gap, march, nobody, result_of, two_shots, uneven
+from tests.demo.export.results import late_and_gap, march, no_people, result_of, two_shots, uneven
 
 
 def test_a_file_without_joint_states_takes_them_from_the_frames():
@@ -44,7 +44,7 @@ def test_people_are_chosen_by_id_and_unknown_ones_named():
     assert chosen.boxes.shape[0] == chosen.status.shape[0] == 1
     with pytest.raises(UserError, match=r"--person 7.*1, 2"):
         select_people(late_and_gap(), [7])
-    assert people_with_motion(nobody()) == []
+    assert people_with_motion(no_people()) == []
 
 
 def test_rates():

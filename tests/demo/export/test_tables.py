@@ -14,7 +14,7 @@ from demo.export.tables import (
     export_parquet,
     export_xlsx,
 )
-from tests.demo.export.results import late_and_gap, march, nobody, result_of
+from tests.demo.export.results import late_and_gap, march, no_people, result_of
 from tests.lifter.motions import STANDING
 
 
@@ -58,8 +58,8 @@ def test_the_angle_table(tmp_path):
     assert max(float(row["left_hip_flexion_deg"]) for row in rows) == pytest.approx(60, abs=0.01)
 
 
-def test_of_nobody_there_is_a_head(tmp_path):
-    for file in export_csv(nobody(), tmp_path / "clip.csv"):
+def test_without_people_there_is_a_header(tmp_path):
+    for file in export_csv(no_people(), tmp_path / "clip.csv"):
         assert len(file.read_text().splitlines()) == 1
 
 

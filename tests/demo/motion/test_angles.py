@@ -67,7 +67,7 @@ def test_a_trunk_that_leans_about_the_hips(axis, turn, name):
 
 
 @given(st.floats(-180, 180), st.floats(-5, 5))
-def test_angles_do_not_depend_on_where_a_person_stands_and_looks(turn, x):
+def test_angles_do_not_depend_on_place_and_heading(turn, x):
     joints = march()[10]
     around = Rotation.from_euler("z", turn, degrees=True)
     np.testing.assert_allclose(

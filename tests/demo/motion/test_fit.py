@@ -16,25 +16,25 @@ from tests.demo.motion.people import FOCAL, LEGS, SIZE, angles, filmed, proporti
 from tests.lifter.motions import STANDING
 
 CENTRE = (SIZE[0] / 2, SIZE[1] / 2)
-LEVEL = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))  # looks along the world's y
+LEVEL = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))  # views along the world's y
 FRONT = np.array((0.0, -4.0, 1.2))
 
 
 def side(distance=4.0):
-    """A level camera that looks along the world's -x."""
+    """Return a level camera that views along the world's -x."""
     return np.array(((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0))), np.array((distance, -0.8, 1.2))
 
 
-def fitted(seen, keypoints, fps=50.0, said=None, **kwargs):
-    """The fit of keypoints and of what the lifter said, by default the truth."""
-    said = seen if said is None else said
-    joints = (said - said[:, :1]).astype(np.float32)
+def fitted(seen, keypoints, fps=50.0, predicted=None, **kwargs):
+    """Fit keypoints and the lifter's prediction, by default the truth."""
+    predicted = seen if predicted is None else predicted
+    joints = (predicted - predicted[:, :1]).astype(np.float32)
     times = np.arange(len(seen)) / fps
     return fit_person(observe(keypoints, joints, times, CENTRE, FOCAL), **kwargs)
 
 
 def standing(frames=60):
-    """Somebody who stands and sways by 3 cm, facing the camera."""
+    """Return a standing person who sways by 3 cm, facing the camera."""
     sway = 0.03 * np.sin(2 * np.pi * 0.5 * np.arange(frames) / 50)
     world = proportioned(np.tile(STANDING, (frames, 1, 1)))
     world[..., 0] += sway[:, None]
@@ -42,10 +42,10 @@ def standing(frames=60):
 
 
 def bent(seen, metres=0.11):
-    """The same with knees nearer to the camera: what a lifter makes of legs that it takes for bent."""
-    said = seen.copy()
-    said[:, (2, 5), 2] -= metres
-    return said
+    """Return the same with knees nearer to the camera: a lifter's error of bent legs."""
+    predicted = seen.copy()
+    predicted[:, (2, 5), 2] -= metres
+    return predicted
 
 
 def knees(joints):
@@ -54,9 +54,9 @@ def knees(joints):
 
 def test_straight_legs_come_out_straight_though_the_lifter_bends_them():
     seen, keypoints = filmed(standing(), LEVEL, FRONT)
-    said = bent(seen)
-    assert np.median(knees(said)) < 150
-    joints = fitted(seen, keypoints, said=said).joints
+    predicted = bent(seen)
+    assert np.median(knees(predicted)) < 150
+    joints = fitted(seen, keypoints, predicted=predicted).joints
     assert np.median(knees(seen)) > 179
     assert np.median(knees(joints)) > 160
 
@@ -93,7 +93,7 @@ def test_proportions_are_read_from_the_picture(leg, arm):
     lengths = BONE_MEAN * np.array((1, leg, leg, 1, 1, 1, 1, 1, arm, arm))
     seen, keypoints = filmed(walker(50, lengths), *side())
     found = fitted(seen, keypoints).lengths
-    # One camera does not tell size from distance: ratios to the trunk.
+    # One camera does not determine size and distance: ratios to the trunk.
     trunk, found_trunk = lengths[3:5].sum(), found[3:5].sum()
     assert found[1:3].sum() / found_trunk == pytest.approx(lengths[1:3].sum() / trunk, rel=0.05)
     assert found[8:10].sum() / found_trunk == pytest.approx(lengths[8:10].sum() / trunk, rel=0.05)
@@ -102,14 +102,14 @@ def test_proportions_are_read_from_the_picture(leg, arm):
 def test_joints_fall_on_their_keypoints():
     seen, keypoints = filmed(walker(), *side())
     rng = np.random.default_rng(0)
-    said = seen + 0.06 * rng.normal(size=(1, 17, 3))
-    joints = fitted(seen, keypoints, said=said).joints
+    predicted = seen + 0.06 * rng.normal(size=(1, 17, 3))
+    joints = fitted(seen, keypoints, predicted=predicted).joints
     pixels = FOCAL * joints[..., :2] / joints[..., 2:] + np.array(CENTRE)
     off = np.linalg.norm(pixels[:, LIMBS_H36M] - keypoints[:, LIMBS_COCO, :2], axis=-1)
     assert np.median(off) / (FOCAL * 1.7 / 4) < 0.01
 
 
-def test_a_keypoint_gone_astray_pulls_nothing_far():
+def test_an_outlier_keypoint_has_little_effect():
     seen, keypoints = filmed(walker(), *side())
     calm = fitted(seen, keypoints).joints
     astray = keypoints.copy()
@@ -120,7 +120,7 @@ def test_a_keypoint_gone_astray_pulls_nothing_far():
     assert np.delete(moved, (12, 13), axis=1).max() < 0.04  # elbow and wrist of that arm
 
 
-def test_a_hidden_leg_is_where_the_lifter_says():
+def test_an_occluded_leg_follows_the_lifter():
     seen, keypoints = filmed(walker(), *side())
     hidden = keypoints.copy()
     hidden[:, (14, 16)] = np.nan, np.nan, 0
@@ -133,26 +133,26 @@ def test_a_hidden_leg_is_where_the_lifter_says():
 def test_knees_do_not_bend_backwards():
     seen, keypoints = filmed(standing(), LEVEL, FRONT)
     behind = bent(seen, -0.11)
-    joints = fitted(seen, keypoints, said=behind).joints
-    free = fitted(seen, keypoints, said=behind, sigmas=replace(SIGMAS, behind=10.0)).joints
+    joints = fitted(seen, keypoints, predicted=behind).joints
+    free = fitted(seen, keypoints, predicted=behind, sigmas=replace(SIGMAS, behind=10.0)).joints
     middle = ROWS[BEND_ROWS][:2]
     assert np.median((middle @ joints)[..., 2]) < 0.01  # metres away from the camera
     assert np.median((middle @ free)[..., 2]) > 0.02
 
 
 @pytest.mark.parametrize("fps", [10.0, 100.0])
-def test_the_answer_does_not_depend_on_the_frame_rate(fps):
+def test_the_fit_does_not_depend_on_the_frame_rate(fps):
     world = walker(200)
     seen, keypoints = filmed(world, *side(5.0))
-    said = bent(seen, 0.06)
-    usual = fitted(seen, keypoints, said=said).joints
+    predicted = bent(seen, 0.06)
+    usual = fitted(seen, keypoints, predicted=predicted).joints
     at = np.arange(int(200 / 50 * fps) - int(fps / 25)) * 50 / fps
 
     def between(values):
         columns = [np.interp(at, np.arange(200), column) for column in values.reshape(200, -1).T]
         return np.array(columns).T.reshape(-1, 17, 3)
 
-    other = fitted(between(seen), between(keypoints), fps, between(said)).joints
+    other = fitted(between(seen), between(keypoints), fps, between(predicted)).joints
     same = at == at.astype(int)
     off = np.linalg.norm(other[same] - usual[at[same].astype(int)], axis=-1)
     assert off.mean() < 0.04
@@ -161,8 +161,8 @@ def test_the_answer_does_not_depend_on_the_frame_rate(fps):
 def test_a_long_stretch_has_no_seams():
     frames = 3 * CHUNK
     seen, keypoints = filmed(standing(frames), LEVEL, FRONT)
-    found = fitted(seen, keypoints, said=bent(seen))
-    short = fitted(seen[:CHUNK], keypoints[:CHUNK], said=bent(seen[:CHUNK]))
+    found = fitted(seen, keypoints, predicted=bent(seen))
+    short = fitted(seen[:CHUNK], keypoints[:CHUNK], predicted=bent(seen[:CHUNK]))
     speed = np.linalg.norm(np.diff(found.joints, axis=0), axis=-1) * 50
     assert speed.max() < 0.25  # metres a second; the sway is 0.1
     assert found.lengths == pytest.approx(short.lengths, rel=0.03)
@@ -210,7 +210,7 @@ def test_rows_are_joints_bones_and_bends():
 
 
 def scenario(sigmas):
-    """The fit of a noisy walk whose lifter is wrong in each way that there is a sigma for."""
+    """Fit a noisy walk with a lifter error for each sigma."""
     rng = np.random.default_rng(2)
     seen, keypoints = filmed(walker(60), *side())
     keypoints = keypoints.copy()
@@ -218,13 +218,13 @@ def scenario(sigmas):
     keypoints[20:24, 10, :2] += 150
     keypoints[:, (11, 12), 1] += 20
     keypoints[:, :5, 0] += 60
-    said = seen + 0.05 * rng.normal(size=(1, 17, 3)) + 0.02 * rng.normal(size=seen.shape)
-    said[:30, (2, 5)] += (-0.12, 0, 0.12)
+    predicted = seen + 0.05 * rng.normal(size=(1, 17, 3)) + 0.02 * rng.normal(size=seen.shape)
+    predicted[:30, (2, 5)] += (-0.12, 0, 0.12)
     contacts = np.zeros((60, 17), np.float32)
     contacts[10:40, 3] = 1
     up = np.array((0.0, -1.0, 0.0))
     floor = Floor(up, float(np.median(seen[:, 3] @ up)) - CLEARANCE[3] - 0.05)
-    joints = (said - said[:, :1]).astype(np.float32)
+    joints = (predicted - predicted[:, :1]).astype(np.float32)
     given = observe(keypoints, joints, np.arange(60) / 50, CENTRE, FOCAL, contacts)
     return fit_person(given, floor, sigmas=sigmas, heights=CLEARANCE).joints
 

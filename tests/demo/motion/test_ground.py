@@ -56,7 +56,7 @@ def push_up():
     return along
 
 
-def test_nobody_and_no_word_is_a_level_camera():
+def test_without_people_and_the_lifters_up_the_camera_is_level():
     found = estimate_up([], None)
     assert off(found.up, np.array((0.0, -1.0, 0.0))) < 1
     assert found.sigma == pytest.approx(8.2, abs=1.5)  # of pitch 12 and roll 4 within the fine grid
@@ -99,12 +99,12 @@ def test_the_lifter_is_relied_on_less_where_people_lie():
 
 
 @given(st.floats(-25, 25), st.floats(-10, 10))
-def test_where_the_lifter_does_not_say_people_keep_their_balance(pitch, roll):
+def test_without_the_lifters_up_balance_gives_up(pitch, roll):
     up = direction(pitch, roll)
     body = (still(STANDING) @ axes_from_up(up)).astype(np.float32)
-    said = LifterUp.of(None, body)
-    assert off(said.up, up) < 2
-    assert off(estimate_up([], said).up, up) < 8
+    lifter_up = LifterUp.of(None, body)
+    assert off(lifter_up.up, up) < 2
+    assert off(estimate_up([], lifter_up).up, up) < 8
 
 
 def test_people_far_apart_share_one_floor():

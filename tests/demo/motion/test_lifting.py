@@ -79,7 +79,7 @@ def test_a_long_gap_stays_empty_and_splits_the_track():
     assert np.isnan(pose.up[0, :5]).all()
 
 
-def test_nobody_ever_seen_gives_nothing_and_no_error():
+def test_a_track_without_keypoints_gives_nothing_and_no_error():
     track, times = moving(10)
     forget(track, slice(None))
     pose = lift_tracks(track, times, SIZE, Copy(), spec())
@@ -193,5 +193,5 @@ def test_published_lifters_with_scores_never_see_a_hole(name):
     seen = to_lifter_input(tracks.keypoints[1], spec, (1280, 720))
     whole = to_lifter_input(two_people(60)[0].keypoints[0], spec, (1280, 720))
     assert (np.abs(seen[..., :2]).sum(-1) > 0.05).all()  # a hole would be at 0, 0
-    assert seen[20:30, 16, 2].max() == 0  # but with a score that says so
+    assert seen[20:30, 16, 2].max() == 0  # but with score 0
     assert whole[..., 2].min() > 0.8

@@ -103,7 +103,7 @@ def test_the_floor_is_under_the_one_who_does_not_stand_on_a_wall():
     assert motion.world[0, 75, (3, 6), 2].min() > 0.7
 
 
-def test_who_was_hardly_seen_has_no_say_about_the_floor():
+def test_a_person_with_low_scores_does_not_affect_the_floor():
     seen, hidden = posed(still(), number=1)[0], posed(still(-0.8, 0.0, -0.7), number=2)[0]
     hidden.keypoints[..., 2] = 0.2
     motion, _ = placed(together(seen, hidden))
@@ -130,7 +130,7 @@ def test_gaps_stay_empty_and_the_input_is_left_alone():
 
 
 def test_the_lifters_contacts_decide_what_lies_on_the_floor():
-    """Somebody on a chair nobody sees, whose lifter says that the seat bears, sits on the floor."""
+    """With predicted contacts of the seat, a person on an unseen chair sits on the floor."""
     contacts = np.zeros((FRAMES, 17), np.float32)
     contacts[:, (3, 6)] = 0.95
     pose, _ = posed(still(), contacts=contacts)
@@ -150,12 +150,12 @@ def test_joints_are_seen_inferred_or_missing():
     assert np.flatnonzero(status[1] == JointStatus.INFERRED).tolist() == [6, 9, 10, 16]
 
 
-def test_nobody_gives_an_upright_empty_world():
+def test_no_people_give_an_upright_empty_world():
     none = np.zeros((0, 5, 17, 3), np.float32)
-    nobody = CameraPoses(
+    empty = CameraPoses(
         *(np.zeros(0, np.int32), none, none, None, None, None, np.zeros((0, 5), np.uint8)), segments=()
     )
-    motion, scene = place_in_world(nobody, np.arange(5) / 5, SIZE)
+    motion, scene = place_in_world(empty, np.arange(5) / 5, SIZE)
     assert len(motion) == 0
     assert scene.rotation[2] == pytest.approx((0, -1, 0), abs=0.01)
     assert scene.focal == pytest.approx(0.9 * 1920)

@@ -21,7 +21,7 @@ finite = st.floats(-500, 2000)
 
 
 class Beacon:
-    """A heatmap network made by hand: joint j sees blobs of brightness 50 + 10 j, on any grid.
+    """A heatmap network made by hand: joint j responds to blobs of brightness 50 + 10 j, on any grid.
 
     The blobs are drawn as the Gaussian of the heatmap itself, so a cell samples the crop at its centre.
     """
@@ -131,7 +131,7 @@ def test_the_shift_of_the_mirror_image():
 
 
 class Sided:
-    """Tells left from right by the picture: joint 5 (left shoulder) is the bright half's blob."""
+    """Distinguishes left from right by brightness: joint 5 (left shoulder) is the bright half's blob."""
 
     def __call__(self, crops):
         maps = np.zeros((len(crops), 17, 64, 48), np.float32)
@@ -150,8 +150,8 @@ def test_flip_test_swaps_left_and_right():
         PoseEstimator(Sided(), SIZE, flip, alignment="centre").estimate([(image, box)])[0]
         for flip in (False, True)
     )
-    # The network calls the blob on the bright side joint 5. Mirrored, that side is on the right, where the
-    # network says joint 6 of the person as it is: both answers must land on different joints, half each.
+    # The network finds joint 5 on the bright side. Mirrored, that is the other side, so swapped back it is
+    # joint 6: the two estimates must fall on different joints, half each.
     assert plain[0, 5, 2] == 1
     assert flipped[0, 5, 2] == pytest.approx(0.5)
     assert flipped[0, 6, 2] == pytest.approx(0.5)

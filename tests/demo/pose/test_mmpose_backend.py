@@ -11,7 +11,7 @@ from demo.pose.hrnet import load_hrnet
 CONFIG = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
 
 
-def test_without_mmpose_the_message_says_what_to_do(monkeypatch):
+def test_without_mmpose_the_message_names_the_command(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mmpose", None)
     with pytest.raises(MissingExtra, match="make mmpose"):
         load_pose(f"mmpose:{CONFIG}", "cpu")
@@ -59,13 +59,13 @@ def test_keypoints_are_those_of_mmpose(checkpoint):
     centres, half = np.float32([[200, 180], [150, 210]]), np.float32([192 / 2.5, 256 / 2.5])
     boxes = np.concatenate([centres - half, centres + half], axis=1)
     with_nan = np.insert(boxes, 1, np.nan, axis=0)
-    theirs, nobody = load_pose(f"mmpose:{CONFIG}:{checkpoint}", "cpu").estimate(
+    theirs, empty = load_pose(f"mmpose:{CONFIG}:{checkpoint}", "cpu").estimate(
         [(image, with_nan), (image, boxes[:0])]
     )
     model, config = load_hrnet(checkpoint)
     network = TorchNetwork(model, "cpu")
     (ours,) = PoseEstimator(network, config.input_size, decoding="quarter").estimate([(image, with_nan)])
-    assert nobody.shape == (0, 17, 3)
+    assert empty.shape == (0, 17, 3)
     assert np.isnan(theirs[1, :, :2]).all()
     # In the two outermost cells the rules of MMPose's quarter step and ours differ: compare the others.
     windows = crop_windows(with_nan, config.input_size)[:, None]

@@ -1,4 +1,4 @@
-"""The picture: who is drawn where, in which colour, and what is left out. Positions are computed by hand."""
+"""The picture: places and colours of people, and what is left out. Positions are computed by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo.render.frame import PersonPose, Renderer, View
 from demo.render.panel import LEFT, PALETTE, RIGHT
 from demo.types import Status
 
-# Looks along +y at a point 0.9 m above the origin, level, from 4 m: pixel = size/2 + 1.5 * size * metres / 4.
+# Points along +y at (0, 0, 0.9), level, from 4 m: pixel = size/2 + 1.5 * size * metres / 4.
 LEVEL = View(
     centre=(0.0, 0.0, 0.9),
     azimuth=0.0,
@@ -86,7 +86,7 @@ def test_what_is_behind_the_camera_has_no_pixel():
     assert np.isnan(pixels).all() and np.isnan(depth).all()
 
 
-def test_a_standing_person_is_drawn_upright_where_the_projection_says():
+def test_a_standing_person_is_drawn_upright_at_the_projected_place():
     shown = changed(person(standing()))
     # Ankles at z = 0.08: 200 + 150 * 0.82 = 323 down, 150 * 0.15 = 22 to the sides. Head top 1.70: 80.
     for x, y in ((178, 322), (222, 322), (200, 82), (200, 150)):
@@ -268,11 +268,11 @@ def test_the_fitted_view_holds_the_whole_clip(forward):
 
 def test_the_view_is_three_quarter_from_the_filming_side_and_from_above():
     for forward in ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, -1.0, -0.4)):
-        looks = View.fit(standing(), forward).axes()[2]
+        direction = View.fit(standing(), forward).axes()[2]
         level = np.array(forward[:2]) / np.hypot(*forward[:2])
-        angle = np.degrees(np.arccos(looks[:2] @ level / np.hypot(*looks[:2])))
+        angle = np.degrees(np.arccos(direction[:2] @ level / np.hypot(*direction[:2])))
         assert 25 < angle < 40
-        assert -0.5 < looks[2] < -0.2
+        assert -0.5 < direction[2] < -0.2
 
 
 def test_an_empty_clip_has_a_view():

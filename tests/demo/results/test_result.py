@@ -1,4 +1,4 @@
-"""The result file: plain numpy reads it, damage is told, the same result gives the same bytes."""
+"""The result file: plain numpy reads it, damage is reported, the same result gives the same bytes."""
 
 import json
 from dataclasses import replace

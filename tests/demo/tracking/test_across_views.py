@@ -1,4 +1,4 @@
-"""One person across views: drawn figures that move, seen by cameras all around."""
+"""One person across views: moving figures, projected into cameras all around."""
 
 import numpy as np
 import pytest
@@ -72,14 +72,14 @@ def people(match):
     return {number // 10 for number in match.ids}
 
 
-def test_the_same_person_is_taken_in_every_view(views):
+def test_the_same_person_is_selected_in_every_view(views):
     match = match_person(views)
     assert len(people(match)) == 1
     assert match.likeness > 0.6
 
 
 @pytest.mark.parametrize("person", [1, 2])
-def test_of_two_who_move_as_much_the_more_prominent_is_taken(person):
+def test_of_two_who_move_as_much_the_more_prominent_is_selected(person):
     sizes = {1: (420, 250), 2: (250, 420)}[person]
     views = [
         view(seen(squats(), camera, 10 + index, sizes[0]), seen(kicks(), camera, 20 + index, sizes[1]))
@@ -89,7 +89,7 @@ def test_of_two_who_move_as_much_the_more_prominent_is_taken(person):
     assert match.ids == tuple(10 * person + index for index in range(4))
 
 
-def test_whoever_is_named_in_the_first_view_is_found_in_the_others(views):
+def test_a_person_selected_in_the_first_view_is_found_in_the_others(views):
     first = [views[0].select([1]), *views[1:]]
     assert people(match_person(first)) == {2}
 
@@ -113,7 +113,7 @@ def test_people_who_stand_still_are_not_alike_and_prominence_decides():
     assert people(match) == {2}
 
 
-def test_somebody_seen_for_a_moment_counts_for_little():
+def test_a_brief_track_has_a_low_likeness():
     whole = seen(squats(), CAMERAS[0], 1)
     brief = seen(squats(), CAMERAS[1], 2)
     brief.keypoints[:, 12:] = np.nan, np.nan, 0

@@ -1,4 +1,4 @@
-"""People whom the detector loses are followed by their keypoints, and let go when they are gone."""
+"""People that the detector misses are followed by their keypoints, and dropped when they are gone."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,10 @@ FIGURE = np.array(
 
 
 class Walker(KeypointEstimator):
-    """A keypoint stage that sees somebody 200 pixels high who walks; outside of their box it sees nothing.
+    """A keypoint stage that finds a walking person 200 pixels high, in boxes around that person only.
 
-    The place is written into the picture: its first row holds x of the left edge, 0 when nobody is there.
+    The place is written into the picture: its first pixel holds half of the left edge's x and a flag that a
+    person is present.
     """
 
     def estimate(self, items):
@@ -35,7 +36,7 @@ class Walker(KeypointEstimator):
                 if there and abs(middle - (left + 50)) < 60:
                     pose[:, :2] = FIGURE * (100, 200) + (left, 150)
                     pose[:, 2] = 0.8
-                else:  # networks see something everywhere, weakly
+                else:  # networks find joints everywhere, with low scores
                     pose[:] = (middle, 250, 0.3)
             found.append(poses)
         return found
@@ -60,7 +61,7 @@ def follow(frames, tracked, chunk=8, detect_in_crops=None):
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 16])
-def test_follows_a_walker_whom_the_detector_loses_for_a_second(chunk):
+def test_follows_a_walker_missed_by_the_detector_for_a_second(chunk):
     lefts = [100 + 6 * i for i in range(40)]
     frames = [frame(i, left) for i, left in enumerate(lefts)]
     tracked = [detected(left) if not 5 <= i < 30 else [] for i, left in enumerate(lefts)]
@@ -72,21 +73,21 @@ def test_follows_a_walker_whom_the_detector_loses_for_a_second(chunk):
         assert abs((x1 + x2) / 2 - (left + 50)) < 6
 
 
-def test_lets_go_of_somebody_who_is_not_there_any_more():
+def test_drops_a_person_who_has_gone():
     frames = [frame(i, 200, there=i < 6) for i in range(12)]
     tracked = [detected(200) if i < 4 else [] for i in range(12)]
     counts = [len(people) for people, _ in follow(frames, tracked)]
     assert counts == [1] * 6 + [0] * 6
 
 
-def test_gives_up_two_seconds_after_the_last_detection():
+def test_stops_two_seconds_after_the_last_detection():
     frames = [frame(i, 200) for i in range(70)]
     tracked = [detected(200) if i == 0 else [] for i in range(70)]
     counts = [len(people) for people, _ in follow(frames, tracked)]
     assert counts == [1] * 51 + [0] * 19  # 50 frames of 0.04 s
 
 
-def test_somebody_found_again_under_another_id_is_not_there_twice():
+def test_a_new_track_replaces_a_lost_one():
     frames = [frame(i, 200) for i in range(9)]
     tracked = [detected(200) if i < 3 else [] if i < 6 else detected(200, person=2) for i in range(9)]
     ids = [[person.person_id for person in people] for people, _ in follow(frames, tracked)]
@@ -94,8 +95,8 @@ def test_somebody_found_again_under_another_id_is_not_there_twice():
 
 
 @pytest.mark.parametrize(("before", "after"), [([], [[2]] * 3), (detected(400, person=2), [[2, 1]] * 3)])
-def test_a_stranger_beside_somebody_lost_is_that_person(before, after):
-    """The boxes overlap by 0.46; somebody who was there all the time may come as near."""
+def test_a_new_track_near_a_lost_one_replaces_it(before, after):
+    """The boxes overlap by 0.46; a track that existed before may come as near."""
     frames = [frame(i, 200) for i in range(9)]
     tracked = [[*(detected(200) if i < 3 else []), *before] for i in range(6)]
     tracked += [detected(225, person=2)] * 3
@@ -103,14 +104,14 @@ def test_a_stranger_beside_somebody_lost_is_that_person(before, after):
     assert ids[6:] == after
 
 
-def test_a_box_that_the_tracker_moved_on_is_kept_as_a_guess():
-    guess = TrackedBox(7, np.float32([500, 100, 560, 300]), 0.0, False)
-    people, keypoints = follow([frame(0, 100)], [[*detected(100), guess]])[0]
+def test_a_box_extrapolated_by_the_tracker_is_kept_as_unobserved():
+    extrapolated = TrackedBox(7, np.float32([500, 100, 560, 300]), 0.0, False)
+    people, keypoints = follow([frame(0, 100)], [[*detected(100), extrapolated]])[0]
     assert [(person.person_id, person.observed) for person in people] == [(1, True), (7, False)]
     assert keypoints.shape == (2, 2, 17, 3)
 
 
-def test_keypoints_say_more_than_a_faint_detection_unless_they_are_lost():
+def test_keypoints_replace_a_faint_detection_unless_their_score_is_low():
     faint = TrackedBox(1, np.float32([230, 150, 330, 350]), 0.05, True)
     frames = [frame(i, 200, there=i < 3) for i in range(5)]
     seen = follow(frames, [detected(200), *[[faint]] * 4])
@@ -121,7 +122,7 @@ def test_keypoints_say_more_than_a_faint_detection_unless_they_are_lost():
 
 
 class Wader(Walker):
-    """Sees the legs (knees and ankles) for the first frames only."""
+    """Finds the legs (knees and ankles) in the first frames only."""
 
     def estimate(self, items):
         found = super().estimate(items)
@@ -131,7 +132,7 @@ class Wader(Walker):
         return found
 
 
-def test_legs_that_fade_stay_in_the_box_for_some_frames_and_walk_along():
+def test_legs_that_fade_are_extrapolated_for_some_frames():
     lefts = [100 + 6 * i for i in range(30)]
     frames = [frame(i, left) for i, left in enumerate(lefts)]
     for early in frames[:4]:
@@ -146,8 +147,8 @@ def test_legs_that_fade_stay_in_the_box_for_some_frames_and_walk_along():
         assert abs((box[0] + box[2]) / 2 - (left + 50)) < 6
 
 
-class ShortSighted(Walker):
-    """Sees knees and ankles in boxes only that reach down to them."""
+class Cropped(Walker):
+    """Finds knees and ankles in boxes only that reach down to them."""
 
     def estimate(self, items):
         found = super().estimate(items)
@@ -157,10 +158,10 @@ class ShortSighted(Walker):
 
 
 @pytest.mark.parametrize("chunk", [1, 16])
-def test_legs_that_the_detector_cuts_off_all_of_a_sudden_are_looked_for(chunk):
+def test_a_box_that_suddenly_lacks_the_legs_is_restored(chunk):
     cut = [TrackedBox(1, np.float32([210, 140, 290, 270]), 0.9, True)]
     whole = detected(200)
-    follower = Follower(ShortSighted())
+    follower = Follower(Cropped())
     frames = [frame(i, 200) for i in range(6)]
     tracked = [whole, whole, cut, cut, cut, cut]
     seen = []
@@ -170,16 +171,18 @@ def test_legs_that_the_detector_cuts_off_all_of_a_sudden_are_looked_for(chunk):
         assert [person.person_id for person in people] == [1]
         assert people[0].box[3] > 350 and people[0].observed and people[0].score == pytest.approx(0.9)
         np.testing.assert_allclose(keypoints[0, 0, :, 2], 0.8)
-    # who was never seen whole, or a moment ago, is where the detector says
+    # without a recent whole box, the detected one stays
     late = [frame(0, 200), frame(20, 200)]
-    seen = [*Follower(ShortSighted()).poses(late, [whole, cut])]
+    seen = [*Follower(Cropped()).poses(late, [whole, cut])]
     np.testing.assert_array_equal(seen[1][0][0].box, cut[0].box)
     np.testing.assert_allclose(seen[1][1][0, 0, 13:, 2], 0.1)
 
 
 class Couple(KeypointEstimator):
-    """Sees the one in front, 200 pixels high at x 200..300, less clearly the wider a box is; in boxes that
-    reach far enough to the right the one behind at x 260..360."""
+    """Finds the one in front, 200 pixels high at x 200..300, with a lower score in a wider box.
+
+    In boxes that reach far enough to the right it finds the one behind at x 260..360.
+    """
 
     def estimate(self, items):
         found = []
@@ -192,7 +195,7 @@ class Couple(KeypointEstimator):
         return found
 
 
-def test_whose_box_shows_the_one_in_front_is_looked_for_where_they_were():
+def test_a_box_that_shows_the_occluder_is_restored():
     front = TrackedBox(1, np.float32([205, 140, 295, 360]), 0.9, True)
     behind = TrackedBox(2, np.float32([265, 140, 355, 360]), 0.5, True)
     both = TrackedBox(2, np.float32([215, 140, 325, 360]), 0.3, True)
@@ -202,16 +205,16 @@ def test_whose_box_shows_the_one_in_front_is_looked_for_where_they_were():
         assert [person.person_id for person in people] == [1, 2]
         assert people[1].box[2] > 340 and people[1].observed
         np.testing.assert_allclose(keypoints[:, 0, 0, 0], [250, 310])
-    # who was never seen elsewhere is where the detector says
+    # without a box before, the detected one stays
     people, keypoints = next(Follower(Couple()).poses(frames[:1], [[front, both]]))
     np.testing.assert_array_equal(people[1].box, both.box)
 
 
-def test_a_faint_detection_tells_where_to_look_and_joints_where_somebody_is():
+def test_a_faint_detection_starts_following_and_joints_give_its_box():
     faint = TrackedBox(1, np.float32([200, 140, 260, 240]), 0.05, True)
     frames = [frame(i, 200) for i in range(4)]
     seen = follow(frames, [[faint], [], [], []])
-    for people, _ in seen:  # then followed, like anybody else
+    for people, _ in seen:  # then followed like others
         assert [(person.person_id, person.observed) for person in people] == [(1, True)]
         np.testing.assert_allclose(people[0].box, [212.8, 120, 287.2, 370], atol=1)
     other = [TrackedBox(2, np.float32([205, 140, 295, 360]), 0.9, True)]
@@ -219,54 +222,55 @@ def test_a_faint_detection_tells_where_to_look_and_joints_where_somebody_is():
     np.testing.assert_array_equal(people[1].box, faint.box)  # the joints are those of the other
 
 
-def closer_look(*boxes):
-    def look(image, places):
+def redetect(*boxes):
+    def detect_in_crops(image, places):
         return [Detections(np.float32(boxes).reshape(-1, 4), np.full(len(boxes), 0.05, np.float32))] * len(
             places
         )
 
-    return look
+    return detect_in_crops
 
 
-def test_a_closer_look_finds_whom_keypoints_have_lost():
+def test_a_person_is_redetected_where_keypoints_fail():
     frames = [frame(i, 200, there=i < 3) for i in range(6)]
     tracked = [detected(200) if i == 0 else [] for i in range(6)]
     box, elsewhere = [210, 145, 295, 355], [400, 145, 495, 355]
-    seen = follow(frames, tracked, detect_in_crops=closer_look(elsewhere, box))
+    seen = follow(frames, tracked, detect_in_crops=redetect(elsewhere, box))
     assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 6
     for people, keypoints in seen[3:]:
         np.testing.assert_array_equal(people[0].box, box)
         assert people[0].observed and keypoints[0, 0, :, 0] == pytest.approx(252.5)  # joints within the box
 
 
-def test_a_closer_look_finds_somebody_who_has_bent_over():
+def test_a_person_who_has_bent_over_is_redetected():
     frames = [frame(i, 200, there=i < 3) for i in range(5)]
     tracked = [detected(200) if i == 0 else [] for i in range(5)]
     bent = [212, 220, 330, 360]  # IoU with where they stood: 0.45
-    seen = follow(frames, tracked, detect_in_crops=closer_look(bent))
+    seen = follow(frames, tracked, detect_in_crops=redetect(bent))
     assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 5
     np.testing.assert_array_equal(seen[3][0][0].box, bent)
 
 
-def test_a_closer_look_does_not_take_one_person_for_another():
+def test_another_person_is_not_redetected():
     frames = [frame(i, 200, there=i < 3) for i in range(6)]
     other = TrackedBox(2, np.float32([215, 145, 300, 300]), 0.9, True)
     tracked = [detected(200) if i == 0 else [other] if i > 2 else [] for i in range(6)]
-    seen = follow(frames, tracked, detect_in_crops=closer_look([210, 145, 295, 355]))
+    seen = follow(frames, tracked, detect_in_crops=redetect([210, 145, 295, 355]))
     assert [[person.person_id for person in people] for people, _ in seen] == [[1]] * 3 + [[2]] * 3
 
 
-def test_nobody_is_looked_for_half_a_second_after_they_were_seen_last():
+def test_redetection_stops_half_a_second_after_the_last_box():
     frames = [frame(i, 200, there=i < 3) for i in range(40)]
     tracked = [detected(200) if i == 0 else [] for i in range(40)]
-    looks = []
+    calls = []
 
-    def look(image, places):
-        looks.append(places)
-        return closer_look()(image, places)
+    def detect_in_crops(image, places):
+        calls.append(places)
+        return redetect()(image, places)
 
-    assert [len(people) for people, _ in follow(frames, tracked, detect_in_crops=look)] == [1] * 3 + [0] * 37
-    assert len(looks) == 12  # of 0.04 s
+    seen = follow(frames, tracked, detect_in_crops=detect_in_crops)
+    assert [len(people) for people, _ in seen] == [1] * 3 + [0] * 37
+    assert len(calls) == 12  # of 0.04 s
 
 
 def test_no_box_for_a_body_that_leaves_the_picture():

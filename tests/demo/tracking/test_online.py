@@ -1,4 +1,4 @@
-"""People keep their ids through misses, crossings, low and varying frame rates; ghosts do not get one."""
+"""People keep their ids through misses, crossings, low and varying frame rates; false positives get none."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_id_from_the_first_frame_on():
     assert {round(t.box[0] + 40): t.person_id for t in second} == {203: 1, 702: 2, 500: 3}
 
 
-def test_nobody_and_nothing_yet():
+def test_frames_without_detections():
     tracker = PersonTracker(30)
     assert tracker.update(found(), 0.0) == []
     assert tracker.update(None, 0.1) == []
@@ -69,7 +69,7 @@ def test_weak_detections_continue_but_never_start():
     assert tracked.score == pytest.approx(0.2)
 
 
-def test_weak_detections_find_people_again_where_they_were_lost():
+def test_weak_detections_recover_lost_tracks():
     def lost_for(frames: int) -> PersonTracker:
         tracker = PersonTracker(30)
         for frame in range(30):
@@ -88,15 +88,15 @@ def test_weak_detections_find_people_again_where_they_were_lost():
     tracker = lost_for(20)
     for frame in range(50, 150):  # and on from there
         assert observed(tracker, with_weak(box(310 + (frame - 50))), frame) == [1, 2]
-    for frame in range(150, 153):  # sure again, after the library has given the id up: the same person
+    for frame in range(150, 153):  # strong again, after the library has dropped the id: the same person
         assert observed(tracker, found(box(700), box(410)), frame) == [1, 2]
 
-    assert observed(lost_for(20), with_weak(box(500)), 50) == [2]  # elsewhere: nobody
-    assert observed(lost_for(20), with_weak(box(702)), 50) == [2]  # a second box of somebody who is there
+    assert observed(lost_for(20), with_weak(box(500)), 50) == [2]  # elsewhere: no track
+    assert observed(lost_for(20), with_weak(box(702)), 50) == [2]  # a second box of a present person
     assert observed(lost_for(50), with_weak(box(310)), 80) == [2]  # too long ago
 
 
-def test_faint_detections_keep_people_where_they_were_but_not_for_ever():
+def test_faint_detections_continue_tracks_for_a_limited_time():
     tracker = PersonTracker(30, lost=1.5)
     for frame in range(30):
         tracker.update(found(box(300)), frame / 30)
@@ -104,24 +104,24 @@ def test_faint_detections_keep_people_where_they_were_but_not_for_ever():
     for frame in range(30, 120):
         people = tracker.update(found(box(310), box(900), score=0.04), frame / 30)
         observed.append([person.person_id for person in people if person.observed])
-    assert observed[:44] == [[1]] * 44  # 1.5 s; nobody is begun at 900
+    assert observed[:44] == [[1]] * 44  # 1.5 s; no track starts at 900
     assert observed[46:] == [[]] * 44
 
 
-def test_faint_detections_elsewhere_are_nobody():
+def test_faint_detections_elsewhere_start_no_track():
     tracker = PersonTracker(30)
     for frame in range(30):
         tracker.update(found(box(300)), frame / 30)
     assert not [person for person in tracker.update(found(box(360), score=0.04), 1.0) if person.observed]
 
 
-def test_a_weak_box_within_somebody_who_is_there_is_nobody_else():
+def test_a_weak_box_within_a_present_person_starts_no_track():
     tracker = PersonTracker(30)
     for frame in range(30):
         tracker.update(found(box(300), box(330)), frame / 30)
     for frame in range(30, 40):
         tracker.update(found(box(330)), frame / 30)
-    boxes = np.array([box(330), box(318)], np.float32)  # IoU of the second with who was lost: 0.63
+    boxes = np.array([box(330), box(318)], np.float32)  # IoU of the second with the lost track: 0.63
     tracked = tracker.update(Detections(boxes, np.array([0.9, 0.2], np.float32)), 40 / 30)
     assert [person.person_id for person in tracked if person.observed] == [2]
 
@@ -137,7 +137,7 @@ def test_people_who_cross_keep_their_ids(fps):
     assert nearest(tracked, right).person_id == 2
 
 
-def test_a_miss_is_coasted_and_found_again_under_the_same_id():
+def test_a_miss_is_coasted_and_recovered_under_the_same_id():
     tracker = PersonTracker(30)
     for frame in range(30):
         tracker.update(found(box(200 + 4 * frame)), frame / 30)  # 120 pixels a second
@@ -163,7 +163,7 @@ def test_time_decides_not_the_number_of_frames():
         assert tracked.person_id == person, f"after {gap} s"
 
 
-def test_times_that_stand_still_or_go_back_do_no_harm(recwarn):
+def test_equal_and_decreasing_times_keep_the_track(recwarn):
     tracker = PersonTracker(30)
     for time in (-0.2, -0.1, -0.1, -0.3, 0.0):
         (tracked,) = tracker.update(found(box(300)), time)
@@ -237,14 +237,14 @@ def test_a_runner_is_joined_along_the_course():
     assert len(run(frames).tracks) == 2
 
 
-def test_rival_continuations_go_to_the_nearest():
+def test_ambiguous_continuations_go_to_the_nearest():
     frames = [[seen(1, 300), seen(2, 380)] for _ in range(10)] + [[]] * 3
     frames += [[seen(3, 375), seen(4, 305)] for _ in range(10)]
     mapping = run(frames).mapping
     assert mapping[1] == mapping[4] != mapping[2] == mapping[3]
 
 
-def test_second_boxes_of_one_person_are_dissolved():
+def test_second_boxes_of_one_person_are_merged():
     whole, upper = {"width": 100.0, "height": 300.0}, {"width": 96.0, "height": 180.0, "y": 342.0}
     frames = [[seen(1, 500, **whole)] + [seen(2, 500, 0.6, **upper)] * (10 <= t < 20) for t in range(40)]
     result = run(frames)
@@ -264,12 +264,12 @@ def test_a_child_in_front_of_a_parent_stays():
     assert len(run(frames).tracks) == 2
 
 
-def test_ghosts_are_dropped():
+def test_false_positives_are_dropped():
     frames = [[seen(1, 300)] for _ in range(60)]
     for t in (20, 21):
         frames[t] = [seen(1, 300), seen(2, 100)]  # two frames at 30 fps
     for t in range(30, 50):
-        frames[t] = [seen(1, 300), seen(3, 800, 0.42)]  # never sure
+        frames[t] = [seen(1, 300), seen(3, 800, 0.42)]  # never a high score
     result = run(frames, fps=30)
     assert result.mapping == {1: 1}
 
@@ -283,7 +283,7 @@ def test_tiny_clips_keep_their_people(length):
     assert all(track.observed[-1] for track in result.tracks)
 
 
-def test_nobody_in_the_whole_clip():
+def test_a_clip_without_people():
     assert run([[], [], []]) == MergedTracks((), {})
     assert merge_tracklets([], [], SIZE) == MergedTracks((), {})
 
@@ -298,9 +298,9 @@ def test_one_is_the_main_person():
     assert run(frames, shortest=0.0).mapping[1] == 1  # but not when it is there for one frame of 60
 
 
-def test_guesses_of_the_online_tracker_do_not_count():
-    guess = TrackedBox(1, np.array(box(900), np.float32), 0.0, False)
-    (track,) = run([[seen(1, 300)], [guess], [seen(1, 320)], [guess]]).tracks
+def test_extrapolated_boxes_do_not_count():
+    extrapolated = TrackedBox(1, np.array(box(900), np.float32), 0.0, False)
+    (track,) = run([[seen(1, 300)], [extrapolated], [seen(1, 320)], [extrapolated]]).tracks
     np.testing.assert_allclose(centres(track), [300, 310, 320, np.nan])
 
 

@@ -43,7 +43,7 @@ def test_mirror_images_swap_left_and_right():
     for seed in range(40):
         plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 8, 0, 0, 0, 0)
         _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), plain)
-        # the left shoulder of somebody seen from the front is on the picture's right, mirrored or not
+        # the left shoulder of a person seen from the front is on the picture's right, mirrored or not
         assert points[5, 0] > points[6, 0]
         wanted.discard(bool(np.isclose(points[9, 0], SIZE[0] / 2 + 0.8 * (124 - 105), atol=2)))
     assert len(wanted) <= 1

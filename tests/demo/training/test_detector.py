@@ -76,18 +76,20 @@ def test_an_interrupted_imitation_goes_on(tmp_path):
     teacher = resolve("yolo-person", "detector", offline=True)
 
     def interrupt(done, total):
-        if done == 2:  # told before the second epoch is saved
+        if done == 2:  # reported before the second epoch is saved
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(description, tmp_path, settings, interrupt, teacher=teacher)
-    told = []
-    weights = train(description, tmp_path, settings, lambda done, total: told.append(done), teacher=teacher)
-    assert told == [2, 3]
+    reported = []
+    weights = train(
+        description, tmp_path, settings, lambda done, total: reported.append(done), teacher=teacher
+    )
+    assert reported == [2, 3]
     load_detector(weights, "cpu")
 
 
-def test_weights_to_start_from_are_looked_at_first(tmp_path):
+def test_initial_weights_are_checked_first(tmp_path):
     with pytest.raises(InputMissing, match="no such detector"):
         train(tmp_path, tmp_path, DetectorTraining(), lambda *counts: None, init=tmp_path / "a.pt")
     torch.save({"model": subprocess.run}, tmp_path / "b.pt")
@@ -106,17 +108,20 @@ class Teacher:
         return [Detections(np.float32(boxes), np.float32([0.9, 0.8, 0.2]))]
 
 
-def test_a_teacher_labels_whom_nobody_labelled(tmp_path):
+def test_a_teacher_labels_unlabelled_people(tmp_path):
     pictures = write_pictures(tmp_path / "data", train=3)
     prepare(pictures, tmp_path / "plain", None, lambda done, total: None)
     names = sorted((tmp_path / "plain" / "labels" / "train").iterdir())
     known = np.array([np.loadtxt(name)[1:] for name in names]) * (128, 96, 128, 96)
     corners = np.concatenate([known[:, :2] - known[:, 2:] / 2 + 2, known[:, :2] + known[:, 2:] / 2], 1)
-    told = []
+    reported = []
     prepare(
-        pictures, tmp_path / "taught", Teacher(iter(corners.tolist())), lambda *counts: told.append(counts)
+        pictures,
+        tmp_path / "taught",
+        Teacher(iter(corners.tolist())),
+        lambda *counts: reported.append(counts),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
     for name in names:
         labels = np.loadtxt(tmp_path / "taught" / "labels" / "train" / name.name)
         assert len(labels) == 2

@@ -1,4 +1,4 @@
-"""A detector that learns from another's answers: what is asked, how far off it is, and a short training."""
+"""Distillation of a detector: the outputs of YOLO, the loss, and a short training."""
 
 import csv
 import math
@@ -52,18 +52,18 @@ def answer(score, sides, feature):
     )
 
 
-def test_it_asks_what_ultralytics_itself_would_answer(teacher):
+def test_outputs_are_those_of_ultralytics(teacher):
     inputs = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        asked, (_, said) = predict(teacher.eval(), inputs), teacher(inputs)
-    torch.testing.assert_close(torch.cat([part.flatten(2) for part in asked.scores], 2), said["scores"])
-    torch.testing.assert_close(torch.cat([part.flatten(2) for part in asked.sides], 2), said["boxes"])
+        ours, (_, theirs) = predict(teacher.eval(), inputs), teacher(inputs)
+    torch.testing.assert_close(torch.cat([part.flatten(2) for part in ours.scores], 2), theirs["scores"])
+    torch.testing.assert_close(torch.cat([part.flatten(2) for part in ours.sides], 2), theirs["boxes"])
 
 
 def test_the_loss_by_hand():
     sure, even = math.log(0.8 / 0.2), 0.0
     towards = [0.0] * 8
-    # scores: 0.8 ln(0.8 / 0.5) + 0.2 ln(0.2 / 0.5); features: who says the mean leaves all unexplained
+    # scores: 0.8 ln(0.8 / 0.5) + 0.2 ln(0.2 / 0.5); features: predicting the mean leaves all unexplained
     found, wanted = answer([even], towards, [1, 1]), answer([-3, sure], towards, [0, 2])
     scores = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
     features = 1 / (2 * 1.01)  # torch's variance of two is twice their mean squared deviation
@@ -77,8 +77,8 @@ def test_the_loss_by_hand():
 
 def test_who_answers_alike_has_nothing_to_learn(teacher):
     with torch.no_grad():
-        said = predict(teacher.eval(), torch.rand(1, 3, 96, 96))
-    assert distillation_loss(said, said, 0).item() == pytest.approx(0, abs=1e-5)
+        output = predict(teacher.eval(), torch.rand(1, 3, 96, 96))
+    assert distillation_loss(output, output, 0).item() == pytest.approx(0, abs=1e-5)
 
 
 def test_a_teacher_of_other_resolutions_is_refused(teacher):

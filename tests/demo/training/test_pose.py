@@ -121,7 +121,7 @@ def test_small_sets_are_drawn_more_often_than_their_size(people, tmp_path):
     assert chances[:3].sum() / chances[3:].sum() == pytest.approx((3 / 9) ** 0.5)
 
 
-def test_an_unknown_variant_is_told_in_one_line(tmp_path):
+def test_an_unknown_variant_is_an_error_of_one_line(tmp_path):
     command = [sys.executable, "-m", "demo.training", "pose", "--data", ".", "--out", str(tmp_path)]
     done = subprocess.run([*command, "--variant", "w99"], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -69,21 +69,21 @@ def crops(count):
     return [figure(generator, SIZE)[0] for _ in range(count)]
 
 
-def test_a_teacher_tells_its_heatmaps_and_its_last_activations(teacher):
+def test_a_teacher_returns_its_heatmaps_and_its_last_activations(teacher):
     assert teacher.input_size == SIZE
     assert tuple(teacher.channels) == CHANNELS
-    pictures = crops(6)  # more than are asked about at once
-    lesson = teacher(pictures)
+    pictures = crops(6)  # more than go into one call
+    targets = teacher(pictures)
     seen, expected = torch.from_numpy(normalise(np.stack(pictures))), []
     for name in ("at4", "at8", "at16"):
         kernel = torch.from_numpy(KERNELS[name])
         seen = conv2d(seen, kernel, stride=kernel.shape[2]).relu()
         expected.append(seen)
-    for found, wanted in zip(lesson.features, expected, strict=True):
+    for found, wanted in zip(targets.features, expected, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_a_teacher_looks_at_the_mirror_image_as_well(teacher):
+def test_a_teacher_averages_the_mirror_image(teacher):
     """Cells of both lie on each other: cell i of a mirror image, moved by 3 pixels, is cell -1 - i."""
     pictures = crops(2)
     mirrored = [cv2.warpAffine(p[:, ::-1], np.eye(2, 3) - [[0, 0, 3], [0, 0, 0]], SIZE) for p in pictures]
@@ -93,7 +93,7 @@ def test_a_teacher_looks_at_the_mirror_image_as_well(teacher):
         seen = conv2d(inputs, torch.from_numpy(KERNELS["at4"]), stride=4).relu()
         heatmap = conv2d(seen, torch.from_numpy(KERNELS["head"]))
         expected = expected + 0.5 * (heatmap[:, COCO_17.mirror].flip(-1) if back else heatmap)
-    # the first column looked at pixels beyond the edge
+    # the first column depends on pixels beyond the edge
     torch.testing.assert_close(teacher(pictures).heatmaps[..., 1:], expected[..., 1:], atol=1e-4, rtol=1e-4)
 
 
@@ -105,8 +105,8 @@ def test_a_joint_stays_in_its_place_on_the_cells_of_another_network(alignment, s
     keypoints = np.random.default_rng(0).uniform((25, 25), (165, 230), (3, 17, 2)).astype(np.float32)
     features = tuple(torch.zeros(3, 4, 256 // stride, 192 // stride) for stride in (4, 8, 16))
     drawn = heatmaps(torch.from_numpy(keypoints), theirs)
-    lesson = on_grid(Targets(drawn, features), theirs.input_size, own)
-    found = decode(lesson.heatmaps.numpy(), "dark")
+    targets = on_grid(Targets(drawn, features), theirs.input_size, own)
+    found = decode(targets.heatmaps.numpy(), "dark")
     for axis in (0, 1):
         grid = HeatmapGrid.of(alignment, size[axis], size[axis] // 4)
         wanted = (keypoints[..., axis] + 0.5) * size[axis] / theirs.input_size[axis] - 0.5
@@ -114,10 +114,10 @@ def test_a_joint_stays_in_its_place_on_the_cells_of_another_network(alignment, s
     with torch.no_grad():
         branches = build(own).eval().stages(torch.zeros(1, 3, *size[::-1]))
     own_sizes = [branches[-1][0].shape[2:], *(each.shape[2:] for each in branches[-2][1:])]
-    assert [each.shape[2:] for each in lesson.features] == own_sizes
+    assert [each.shape[2:] for each in targets.features] == own_sizes
 
 
-def test_the_loss_is_least_for_what_the_teacher_drew():
+def test_the_loss_is_least_at_the_teachers_heatmaps():
     def drawn(x):
         return heatmaps(torch.tensor([[[x, 60.0]] * 17]), TINY)
 
@@ -133,17 +133,17 @@ def test_the_loss_is_least_for_what_the_teacher_drew():
     )  # nor is it to be surer than the teacher
 
 
-def test_branches_learn_what_the_teacher_sees(teacher):
+def test_branches_learn_the_teachers_features(teacher):
     torch.manual_seed(0)
     network = build(TINY)
-    listener = FeatureAdapter(network, teacher.channels)
-    lesson = on_grid(teacher(crops(4)), teacher.input_size, TINY)
+    adapter = FeatureAdapter(network, teacher.channels)
+    targets = on_grid(teacher(crops(4)), teacher.input_size, TINY)
     pictures = [cv2.resize(each, TINY.input_size) for each in crops(4)]
     inputs = torch.from_numpy(normalise(np.stack(pictures)))
-    optimizer = torch.optim.Adam([*network.parameters(), *listener.parameters()], lr=0.01)
+    optimizer = torch.optim.Adam([*network.parameters(), *adapter.parameters()], lr=0.01)
     unlike = []
     for _ in range(12):
-        loss = listener(network.train().stages(inputs), lesson.features)
+        loss = adapter(network.train().stages(inputs), targets.features)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -152,7 +152,7 @@ def test_branches_learn_what_the_teacher_sees(teacher):
 
 
 def test_a_pupil_needs_no_labels(teacher, tmp_path):
-    """The loss falls although nobody's joints are labelled."""
+    """The loss falls although no joints are labelled."""
     folder = write_people(tmp_path / "people", train=8, val=2)
     people = load_people([folder], "train")
     unlabelled = replace(people, keypoints=np.zeros_like(people.keypoints))
@@ -182,10 +182,10 @@ def test_faces_are_covered_for_the_pupil_alone(teacher, tmp_path, monkeypatch):
     people, held_out = (load_people([folder], split) for split in ("train", "val"))
     network, seen, shown = build(TINY), [], []
     network.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    look = Teacher.__call__
-    monkeypatch.setattr(Teacher, "__call__", lambda self, crops: (shown.extend(crops), look(self, crops))[1])
+    call = Teacher.__call__
+    monkeypatch.setattr(Teacher, "__call__", lambda self, crops: (shown.extend(crops), call(self, crops))[1])
     steps = train(network, TINY, people, held_out, tmp_path / "run", PoseTraining(2, 4), None, teacher)
-    seen.clear()  # what Listener asked for
+    seen.clear()  # the adapter's calls
     next(steps)
     assert min(np.ptp(each) for each in shown) > 50
     assert np.ptp(seen[-1].numpy(), axis=(0, 2, 3)).max() == 0
@@ -200,7 +200,7 @@ def test_the_command_writes_hrnet_alone(teacher_file, tmp_path, monkeypatch):
     assert load_hrnet(tmp_path / "run" / "hrnet.safetensors")[1] == TINY
 
 
-def test_what_cannot_teach_is_refused(tmp_path, monkeypatch):
+def test_an_unsuitable_teacher_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.onnx").write_bytes(b"no model")
     with pytest.raises(WeightsError, match=r"a\.onnx cannot be read"):
         Teacher(tmp_path / "a.onnx")

@@ -27,7 +27,7 @@ class Teacher:
 
 @pytest.fixture
 def pictures(tmp_path):
-    """One picture of a person with a bright nose, and of somebody too small; one of nobody."""
+    """One picture of a person with a bright nose, and of one too small; and a picture without people."""
     folder = tmp_path / "pictures"
     for part in ("images", "labels"):
         (folder / part / "train").mkdir(parents=True)
@@ -44,9 +44,11 @@ def pictures(tmp_path):
 
 
 def test_labels_lie_on_the_crops(pictures, tmp_path):
-    told = []
-    assert label_people(pictures, Teacher(), tmp_path / "out", 48, lambda *counts: told.append(counts)) == 1
-    assert told == [(1, 2), (2, 2)]
+    reported = []
+    assert (
+        label_people(pictures, Teacher(), tmp_path / "out", 48, lambda *counts: reported.append(counts)) == 1
+    )
+    assert reported == [(1, 2), (2, 2)]
     people = load_people([tmp_path / "out"], "train")
     crop = people.picture(0)
     assert max(crop.shape[:2]) == 400
@@ -66,7 +68,7 @@ def test_small_people_are_left_out(pictures, tmp_path):
     assert label_people(pictures, Teacher(), out, 300, lambda *counts: None) == 1
 
 
-def test_nobody_is_left_out_quietly(tmp_path):
+def test_missing_inputs_are_errors(tmp_path):
     with pytest.raises(InputMissing, match="no pictures"):
         label_people(tmp_path, Teacher(), tmp_path / "out", 48, lambda *counts: None)
     with pytest.raises(InputMissing, match="does not exist"):

@@ -147,7 +147,7 @@ def test_still_images(tmp_path, name):
 
 
 @pytest.mark.parametrize(("orientation", "angle"), [(1, 0), (3, 180), (6, 90), (8, 270)])
-def test_photo_is_turned_as_its_exif_says(tmp_path, orientation, angle):
+def test_photo_is_rotated_by_its_exif(tmp_path, orientation, angle):
     """EXIF 2.32, tag 0x0112: 6 is a camera held so that the picture has to turn 90 degrees clockwise."""
     jpeg = cv2.imencode(".jpg", corner_image())[1].tobytes()
     entry = struct.pack("<HHHII", 1, 0x0112, 3, 1, orientation) + bytes(4)
@@ -216,7 +216,7 @@ def test_time_counts_from_the_first_frame(tmp_path, first, suffix):
     times = [f.time for f in read(clip)]
     assert times[0] == 0
     np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1.1e-3)
-    # An mp4's edit list says that what lies before time 0 is not shown.
+    # An mp4's edit list excludes what lies before time 0.
     assert len(times) == (7 if suffix == ".mp4" and first < 0 else 10)
 
 

@@ -228,7 +228,7 @@ def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     names = ["none/a.mp4", "file/a.mp4", "taken.mp4", "x" * 300 + ".mp4"]
     if os.path.isdir("/proc/self/fd"):  # noqa: PTH112
-        names.append("/proc/a.mp4")  # nobody, not even root, may create a file there
+        names.append("/proc/a.mp4")  # no user, not even root, may create a file there
     for name in names:
         with (
             pytest.raises(OutputError, match="cannot write"),

@@ -1,4 +1,4 @@
-"""Checkpoints of every kind go in; what does not fit is refused with what is wrong."""
+"""Checkpoints of every kind are read; misfits are refused with the reason."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_refiner_needs_its_first_stage(tmp_path: Path):
     assert same(model, again, example(found.spec(config), batch=2))
 
 
-def test_what_shapes_do_not_tell_comes_from_the_name(tmp_path: Path):
+def test_what_shapes_do_not_determine_comes_from_the_name(tmp_path: Path):
     torch.save(built("esmformer").state_dict(), tmp_path / "full_cpn.pth")
     _, found, config = load_checkpoint(tmp_path / "full_cpn.pth")
     assert found.spec(config).output == "sequence"
@@ -171,17 +171,17 @@ def test_missing_unexpected_and_misshaped_weights_are_listed(tmp_path: Path):
     assert "closest to ktpformer" in message
 
 
-def test_the_wrong_name_is_answered_with_what_it_looks_like(tmp_path: Path):
+def test_the_wrong_name_is_refused_with_the_closest_lifter(tmp_path: Path):
     message = refusal(built("ktpformer").state_dict(), tmp_path, "crossformer")
     assert "does not fit crossformer" in message
-    assert "It looks like ktpformer (frames 9, width 16, depth 2" in message
+    assert "It is closest to ktpformer (frames 9, width 16, depth 2" in message
 
 
 def test_a_published_variant_is_named(tmp_path: Path):
     found = REGISTRY["ktpformer"]
     assert describe(found, found.variants["81f"]) == "ktpformer:81f"
     message = refusal(create("jointformer").state_dict(), tmp_path, "ktpformer")
-    assert message.endswith("It looks like jointformer:published")
+    assert message.endswith("It is closest to jointformer:published")
 
 
 def test_foreign_weights_are_refused(tmp_path: Path):
@@ -252,7 +252,7 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["crossformer", "esmformer", "transformer_posenet"])
-def test_a_lifter_without_the_oddities_is_not_written_as_an_authors_file(name, tmp_path: Path):
+def test_a_lifter_without_the_quirks_is_not_written_as_an_authors_file(name, tmp_path: Path):
     with pytest.raises(WeightsError, match=r"run this .* differently"):
         save_official(tmp_path / "x.bin", built(name, CONFIGS[name]), REGISTRY[name], CONFIGS[name])
     assert not (tmp_path / "x.bin").exists()
@@ -267,14 +267,14 @@ def test_the_full_published_size_is_read_off_the_shapes(name):
 
 
 def replace_untold(config, base):
-    """`config` with the fields that no shape tells as they are in `base`."""
+    """Return `config` with the fields of `base` that no shape determines."""
     untold = {"drop_path", "pred_dropout", "encoder_dropout"}
     same_as_base = {key: getattr(base, key) for key in untold if hasattr(base, key)}
     return replace(config, **same_as_base)
 
 
 def as_mmpose_writes(state):
-    """MotionBERT's weights under the names that MMPose's networks have."""
+    """Rename MotionBERT's weights to the keys of MMPose's networks."""
     renamed = {}
     for key, weight in state.items():
         for theirs, ours in (
@@ -312,13 +312,15 @@ def test_mmposes_file_is_the_authors_under_other_names(tmp_path: Path):
         ("motionbert_h36m-f554954f_20230531.pth", True),
     ],
 )
-def test_motionberts_names_tell_whether_poses_are_root_relative(path, root_relative, tmp_path: Path):
+def test_motionberts_names_determine_whether_poses_are_root_relative(path, root_relative, tmp_path: Path):
     path = tmp_path / path
     path.parent.mkdir(exist_ok=True)
     torch.save({"model_pos": built("motionbert").state_dict()}, path)
     assert load_checkpoint(path)[2].root_relative == root_relative
     assert load_checkpoint(path, "motionbert")[2].root_relative == root_relative
-    assert not load_checkpoint(path, "motionbert:global")[2].root_relative  # who says it knows better
+    assert not load_checkpoint(path, "motionbert:global")[
+        2
+    ].root_relative  # an explicit variant has precedence
 
 
 def test_the_lite_motionbert_is_known_by_its_size():
@@ -327,7 +329,7 @@ def test_the_lite_motionbert_is_known_by_its_size():
     assert config == entry.variants["lite"]
 
 
-def test_a_motionbert_without_a_telling_name_is_asked_for(tmp_path: Path):
+def test_a_motionbert_with_an_unknown_name_needs_its_variant(tmp_path: Path):
     path = tmp_path / "best_epoch.bin"
     torch.save({"model_pos": built("motionbert").state_dict()}, path)
     for name in (None, "motionbert"):
@@ -370,7 +372,7 @@ def test_motionagformers_for_other_data_are_refused_or_asked_for(tmp_path: Path)
     assert entry.complete(entry.variants["b"], tmp_path / "best.pth") == entry.variants["b"]
 
 
-def test_an_authors_file_does_not_say_how_its_answer_is_treated(tmp_path: Path):
+def test_an_authors_file_lacks_the_treatment_of_its_output(tmp_path: Path):
     config = replace(CONFIGS["motionbert"], root_relative=False, normalisation="pixels")
     save_official(tmp_path / "x.bin", built("motionbert", config), REGISTRY["motionbert"], config)
     again = load_checkpoint(tmp_path / "x.bin", "motionbert:global-pixels")[2]

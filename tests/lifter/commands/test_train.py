@@ -35,7 +35,7 @@ def run(*arguments):
 
 
 def flags(config, default, prefix=""):
-    """`--set` for whatever differs."""
+    """Return `--set` options for all fields that differ."""
     for key, value in vars(config).items():
         usual = getattr(default, key)
         if is_dataclass(value):
@@ -45,7 +45,7 @@ def flags(config, default, prefix=""):
 
 
 def trained(name):
-    """The tiny configuration; in metres for lifters that answer in 2.5D, as they are trained."""
+    """The tiny configuration; `person_relative` for lifters of 2.5D, as in training."""
     config = CONFIGS[name]
     return replace(config, person_relative=True) if REGISTRY[name].spec(config).units == "input" else config
 
@@ -131,7 +131,7 @@ def test_a_finished_training_goes_on_where_it_was(data, tmp_path):
         ("refinement", [], UserError, "--first-stage"),
     ],
 )
-def test_wishes_that_cannot_be_fulfilled(name, more, kind, words, data, tmp_path):
+def test_impossible_options_are_refused(name, more, kind, words, data, tmp_path):
     more = [data / "first" / "jointformer.safetensors" if each == "FIRST" else each for each in more]
     done = run("train", "--model", name, "--data", data / "mocap", "--out", tmp_path, *more)
     assert isinstance(done.exception, kind)

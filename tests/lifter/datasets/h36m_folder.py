@@ -16,7 +16,7 @@ from lifter.skeletons import COCO_17, H36M_17, Skeleton
 from tests.lifter.motions import walk
 
 TAKES = {"Walking": 40, "Walking 1": 31, "Sitting 1": 24}  # frames of each
-EXTRA_FRAMES = 3  # of every video, after the motion capture has stopped
+EXTRA_FRAMES = 3  # of every video, after the end of the motion capture
 
 
 def write_h36m(
@@ -25,10 +25,10 @@ def write_h36m(
     takes: Mapping[str, int] = TAKES,
     noise: float = 3.0,
 ) -> None:
-    """Writes the 3D, exact 2D "gt", "noisy" 2D (normal, pixels), and exact COCO keypoints "coco".
+    """Write the 3D, exact 2D "gt", "noisy" 2D (normal, pixels), and exact COCO keypoints "coco".
 
     Every take is another walk, in the middle of the cameras. The fifteen joints that lifters do not use
-    are not a number, so that nobody reads them unnoticed.
+    are not a number, so that reading them has a visible effect.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Human3.6M's layout: what is read, how it is normalised and cut, and what is said of broken files."""
+"""Human3.6M's layout: reading, normalisation, cutting, and errors for broken files."""
 
 import pickle
 import zipfile
@@ -61,7 +61,7 @@ def test_cameras_are_those_of_the_reference(shared, camera):
         np.testing.assert_allclose(ours.intrinsics, truth[f"cam/{camera}/intrinsic"], atol=1e-7)
 
 
-def test_every_subject_has_four_cameras_that_look_at_the_middle_of_the_room():
+def test_every_subject_has_four_cameras_that_face_the_middle_of_the_room():
     assert list(CAMERAS) == ["S1", "S5", "S6", "S7", "S8", "S9", "S11"]
     for cameras in CAMERAS.values():
         for camera in cameras:
@@ -97,7 +97,7 @@ def test_targets_are_in_camera_axes(folder, shared):
         )
 
 
-def test_reprojection_tells_exact_from_noisy_from_wrong(folder):
+def test_reprojection_separates_exact_noisy_and_wrong(folder):
     takes = {name: load_h36m(folder, name, ("S9",))[0] for name in ("gt", "noisy")}
     assert reprojection(takes["gt"]) < 1e-3
     assert 2.5 < reprojection(takes["noisy"]) < 4.5  # median of a Rayleigh: 1.18 x 3 pixels
@@ -139,7 +139,7 @@ def test_the_seventeen_joints_are_those_the_field_keeps():
     assert tuple(sorted({*range(32)} - dropped)) == KEPT_JOINTS
 
 
-def test_missing_files_say_where_they_come_from_and_what_they_hold(tmp_path):
+def test_errors_for_missing_files_have_source_and_layout(tmp_path):
     assert not is_h36m(tmp_path)
     with pytest.raises(DataError, match=r"data_3d_h36m\.npz: not found; .*\(T, 32, 3\).*register at"):
         load_h36m(tmp_path, "gt", TEST)
@@ -201,7 +201,7 @@ def unseen(content):
         (name_2d("gt"), unseen, "camera 1: holds keypoints that are no numbers"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(own, name, change, message):
+def test_the_error_is_one_line(own, name, change, message):
     rewrite(own, name, change)
     with pytest.raises(DataError, match=message) as caught:
         load_h36m(own, "gt", TEST)
@@ -210,7 +210,7 @@ def test_what_is_wrong_is_told_in_one_line(own, name, change, message):
 
 
 class Payload:
-    """What a hostile file holds: unpickling it runs a command."""
+    """Content of a hostile file: unpickling it runs a command."""
 
     def __init__(self, target):
         self.target = target
@@ -258,7 +258,7 @@ def test_arrays_of_objects_and_plain_arrays_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 0.1, 0.5, 0.99])
-def test_damaged_files_are_told(own, kept):
+def test_damaged_files_are_reported(own, kept):
     path = own / NAME_3D
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])

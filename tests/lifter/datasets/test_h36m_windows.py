@@ -80,7 +80,7 @@ def test_views_come_with_their_cameras_and_places(folder):
     )
 
 
-def test_lifters_that_turn_to_people_get_turned_poses(folder):
+def test_lifters_with_perspective_crop_get_rotated_poses(folder):
     takes, source = windows(folder, "wild", "never", size=20, keypoints="coco")
     batch = source.batch(0)
     middle = batch.keypoints[..., :2].mean((1, 2))

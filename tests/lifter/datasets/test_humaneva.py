@@ -1,4 +1,4 @@
-"""HumanEva's layout: chunks, subjects, cameras and what is said of broken files."""
+"""HumanEva's layout: chunks, subjects, cameras and errors for broken files."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ LENS = ((765.8, 765.3), (299.8, 232.3))  # focal lengths and centre, pixels
 
 
 def write_humaneva(folder, subjects=("Train/S2", "Validate/S1")):
-    """Walks seen by a plain lens at each camera's place; `gt` is exact, COCO's keypoints are anywhere."""
+    """Walks through an ideal lens at each camera's pose; `gt` is exact, COCO's keypoints are random."""
     chunks = {"Walking 1 chunk0": 12, "Walking 1 chunk2": 7, "Box 1 chunk0": 5}
     positions = {
         subject: {name: walk(frames)[:, FROM_H36M] for name, frames in chunks.items()} for subject in subjects
@@ -95,7 +95,7 @@ def test_detections_have_coco_joints_and_unlabelled_pieces_are_left_out(folder):
     assert list(load_3d(folder)) == ["Train/S2", "Validate/S1"]
 
 
-def test_cameras_look_at_the_middle_of_the_room(folder):
+def test_cameras_face_the_middle_of_the_room(folder):
     for take in load_humaneva(folder, "gt", ("Train/S2", "Validate/S1")):
         depth = take.in_cameras[..., 2]
         assert depth.shape[0] == 3
@@ -155,7 +155,7 @@ def no_metadata(content):
         (name_2d("gt"), no_metadata, "no num_joints"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(folder, name, change, message):
+def test_the_error_is_one_line(folder, name, change, message):
     rewrite(folder, name, change)
     with pytest.raises(DataError, match=message) as caught:
         load_humaneva(folder, "gt", ("Train/S2", "Validate/S1"))
@@ -176,7 +176,7 @@ def test_units_and_cameras_in_another_order_are_found_by_the_check(folder):
     assert any("convert the file to metres" in finding.text for finding in check(folder)[1])
 
 
-def test_missing_files_say_where_they_come_from(tmp_path):
+def test_errors_for_missing_files_have_the_source(tmp_path):
     with pytest.raises(DataError, match=r"data_3d_humaneva15\.npz: not found; .*\(T, 15, 3\).*register at"):
         load_humaneva(tmp_path, "gt", TEST_SUBJECTS)
     write_humaneva(tmp_path)

@@ -117,7 +117,7 @@ def no_numbers(take):
         (no_numbers, "no numbers"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(folder, change, message):
+def test_the_error_is_one_line(folder, change, message):
     change_test(folder, change)
     with pytest.raises(DataError, match=message) as caught:
         load_3dhp(folder, "test")
@@ -140,7 +140,7 @@ def test_other_units_and_orders_are_found_by_the_check(folder):
     assert any("convert the file to metres" in finding.text for finding in check(folder)[1])
 
 
-def test_missing_files_say_where_they_come_from(tmp_path):
+def test_errors_for_missing_files_have_the_source(tmp_path):
     with pytest.raises(DataError, match=r"data_train_3dhp\.npz: not found; .*mm.*vcai\.mpi-inf"):
         load_3dhp(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'val'"):

@@ -98,7 +98,7 @@ def test_pixels_instead_of_parts_and_mirrored_cameras_are_found(tmp_path):
         (lambda columns: columns["2D"].fill(np.nan), "2D holds what is no number"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tmp_path, change, message):
+def test_the_error_is_one_line(tmp_path, change, message):
     write_ski(tmp_path, change=change)
     with pytest.raises(DataError, match=message) as caught:
         load_ski_pose(tmp_path, "train")
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_damaged_files_are_told(tmp_path):
+def test_missing_and_damaged_files_are_reported(tmp_path):
     with pytest.raises(DataError, match=r"train/labels\.h5: not found; .*\(N, 51\).*cvlab\.epfl\.ch"):
         load_ski_pose(tmp_path, "train")
     with pytest.raises(DataError, match="no split 'val'"):
@@ -118,7 +118,7 @@ def test_missing_and_damaged_files_are_told(tmp_path):
         load_ski_pose(tmp_path, "test")
 
 
-def test_without_h5py_one_line_says_how_to_get_it(tmp_path, monkeypatch):
+def test_without_h5py_the_error_names_the_requirements(tmp_path, monkeypatch):
     write_ski(tmp_path)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(

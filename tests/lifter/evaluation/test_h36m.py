@@ -64,7 +64,7 @@ def truth(shared):
 
 
 class Echo(Lifter):
-    """Answers with what it sees: x, y and 0 of the first view; all windows it saw are kept."""
+    """Predicts its input: x, y and 0 of the first view; records all windows."""
 
     def __init__(self, spec):
         super().__init__()
@@ -80,7 +80,7 @@ class Echo(Lifter):
 
 
 class Still(Echo):
-    """Answers that everybody stands still, as motion capture has it; a pose that is its own mirror image."""
+    """Predicts a static standing pose, symmetric left to right."""
 
     def lift(self, x):
         return LifterOutput(
@@ -89,7 +89,7 @@ class Still(Echo):
 
 
 class LeanRight(Echo):
-    """Answers that all joints are one metre to the right, mirror or not."""
+    """Predicts all joints one metre to the right, for mirrored input too."""
 
     def lift(self, x):
         return LifterOutput(torch.zeros_like(super().lift(x).joints) + torch.tensor([1.0, 0, 0]))
@@ -181,7 +181,7 @@ def test_smoothing_is_refused_where_frames_count_twice(takes):
     shaky = clip(60)
     shaky.keypoints[::2] += 1
     joints, _ = predict(Echo(SEQUENCE), SEQUENCE, shaky, replace(smoothed, windows="app"))
-    assert np.abs(np.diff(joints[10:50, 0, 0]) - 1).max() < 0.1  # the ramp without the shaking
+    assert np.abs(np.diff(joints[10:50, 0, 0]) - 1).max() < 0.1  # the ramp without the jitter
 
 
 def test_flip_averaging_is_as_asked():
@@ -213,7 +213,7 @@ def test_both_means_are_what_they_are_called():
 
 @pytest.mark.parametrize(("spec", "sequences"), [(SEQUENCE, 24), (CENTRE, 24), (SINGLE, 24), (FOUR, 6)])
 def test_a_report_is_what_the_authors_loop_gives(takes, spec, sequences):
-    """Their loop, written out: sums of frames times error per action, for a lifter that sees no motion."""
+    """Their loop, written out: sums of frames times error per action, for a lifter without motion."""
     assert clip_count(takes, spec) == sequences
     steps = list(measure(Still(spec), spec, takes, GT))
     assert len(steps) == sequences
@@ -246,11 +246,11 @@ def test_a_report_is_what_the_authors_loop_gives(takes, spec, sequences):
     assert found.action_averaged.mpjpe != pytest.approx(found.frame_averaged.mpjpe, rel=1e-4)
 
 
-def test_the_protocol_is_told_with_the_figures(takes):
-    told = report(CENTRE, takes, GT, measure(Still(CENTRE), CENTRE, takes[:2], GT)).protocol
+def test_the_protocol_is_reported_with_the_figures(takes):
+    protocol = report(CENTRE, takes, GT, measure(Still(CENTRE), CENTRE, takes[:2], GT)).protocol
     for part in ("S9, S11", "2 of 15 actions", "24 sequences", "2D gt", "27 frames", "as in the paper",
                  "flip averaging on", "camera axes", "17 joints"):  # fmt: skip
-        assert part in told
+        assert part in protocol
     assert "flip averaging off" in report(FOUR, takes, GT, [("Walking", Figures(1, *[0.0] * 6))]).protocol
 
 
@@ -301,7 +301,7 @@ def test_published_figures_are_found_by_window_2d_and_output():
     esm = [find(LifterSpec("esmformer", frames=27, views=4, output=o), "gt") for o in ("sequence", "centre")]
     assert [each and each.mpjpe for each in esm] == [17.6, 20.9]
     assert {each.lifter for each in PUBLISHED} <= set(REGISTRY)
-    reached = {  # by the configurations that the registry calls published
+    reached = {  # by the published configurations in the registry
         find(entry.spec(config), each.keypoints)
         for entry in REGISTRY.values()
         for config in entry.variants.values()
@@ -349,9 +349,9 @@ def test_the_table_shows_what_was_measured(folder, weights):
     file = weights / "ktpformer.safetensors"
     result = run("--model", "ktpformer", "--weights", file, "--data", folder, "--keypoints", "noisy")
     assert result.exit_code == 0, result.output
-    told = " ".join(result.output.split())  # the terminal breaks lines
-    assert "2D noisy (h36m17)" in told
-    assert "cut as in the paper" in told
+    output = " ".join(result.output.split())  # the terminal breaks lines
+    assert "2D noisy (h36m17)" in output
+    assert "cut as in the paper" in output
     labels = [line.split("│")[1].strip() for line in result.output.splitlines() if line.startswith("│")]
     assert labels == ["Eating", "Walking", "action-averaged", "frame-averaged"]
 
@@ -369,7 +369,7 @@ def test_published_figures_stand_below_the_measured_ones(folder, tmp_path):
     assert "authors' README" in result.output
 
 
-def test_wrong_use_is_told(folder, weights):
+def test_wrong_use_is_refused(folder, weights):
     file = weights / "ktpformer.safetensors"
     one = "--model", "ktpformer", "--weights", file, "--data", folder
     assert isinstance(run(*one, "--keypoints", "nope").exception, DataError)

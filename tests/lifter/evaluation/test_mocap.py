@@ -34,7 +34,7 @@ def test_evaluation_repeats_its_clips_and_orders_its_protocols():
     assert 0 <= measured.up_degrees <= 180
 
 
-def test_virtual_clips_know_which_way_is_up():
+def test_virtual_clips_have_the_true_vertical():
     for clip in (
         *virtual_clips([take("test", frames=150)], 0, None),
         *virtual_views(TAKES, 0, None, views=4),
@@ -46,7 +46,8 @@ def test_virtual_clips_know_which_way_is_up():
 
 
 def test_clips_are_those_of_the_published_figures():
-    # Whoever changes a draw, or the order of draws, makes all figures in weights/README.md void.
+    # A change of a draw, or of the order of draws, invalidates all figures in docs/accuracy.md and
+    # weights/cards/.
     (clip,) = virtual_clips([take("test", frames=150)], 1, NoiseModel())
     assert clip.keypoints[0, 5] == pytest.approx([0.235745, -0.047940, 0.905612], abs=1e-4)
     assert clip.keypoints[149, 10] == pytest.approx([0.023112, -0.199963, 0.798714], abs=1e-4)
@@ -77,8 +78,8 @@ def test_lifters_of_other_joints_and_views_are_measured(name):
     assert np.isnan(measured.up_degrees)
 
 
-class Told(Lifter):
-    """Answers the truth, off by 30 mm along x in all joints but the pelvis."""
+class Shifted(Lifter):
+    """Predicts the truth, shifted by 30 mm along x in all joints but the pelvis."""
 
     def __init__(self, joints):
         super().__init__()
@@ -92,15 +93,15 @@ class Told(Lifter):
 
 def test_millimetres_by_hand():
     (clip,) = virtual_clips([take("test", frames=150)], 0, None)
-    told = LifterSpec("told", CLIP_FRAMES, flip_average=False)
-    _, measured = last(evaluate(Told(clip.joints), told, [clip]))
+    spec = LifterSpec("shifted", CLIP_FRAMES, flip_average=False)
+    _, measured = last(evaluate(Shifted(clip.joints), spec, [clip]))
     assert measured.mpjpe == pytest.approx(30 * 16 / 17, abs=1e-3)
     assert measured.mpjve == pytest.approx(0, abs=1e-3)
     assert measured.pck == 100
 
 
 @pytest.mark.parametrize("name", ["motionbert", "motionagformer"])
-def test_answers_in_units_of_the_picture_are_measured_in_metres(name):
+def test_outputs_in_units_of_the_picture_are_measured_in_metres(name):
     clips = virtual_clips([take("test", frames=150)], 0, None)
     torch.manual_seed(0)
     for config in (CONFIGS[name], replace(CONFIGS[name], person_relative=True)):

@@ -21,7 +21,7 @@ GT = Settings("gt", flip=False)
 
 
 class Echo(Lifter):
-    """Answers with x and y from the pelvis, and 0; the windows it saw are kept."""
+    """Predicts x and y from the pelvis, and 0; records its windows."""
 
     def __init__(self):
         super().__init__()

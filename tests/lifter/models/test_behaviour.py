@@ -1,4 +1,4 @@
-"""What sets each lifter apart, by hand-made cases."""
+"""The distinguishing properties of each lifter, on hand-made cases."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 
 
 @pytest.mark.parametrize("zeroed", [True, False])
-def test_crossformer_ignores_frames_10_to_15_only_if_told(zeroed):
+def test_crossformer_ignores_frames_10_to_15_only_if_configured(zeroed):
     model = fresh(CrossFormer, replace(CONFIGS["crossformer"], zeroed_frames=zeroed))
     x = keypoints(1, 18)
     for frame in (9, 10, 15, 16):
@@ -133,7 +133,7 @@ def test_without_the_neck_the_head_hangs_on_the_thorax():
     assert {child for parent, child in bones(16) if parent == 8} == {9, 10, 13}
 
 
-def test_esmformer_adds_the_position_to_the_residual_only_if_told():
+def test_esmformer_adds_the_position_to_the_residual_only_if_configured():
     config = CONFIGS["esmformer"]
     plain, odd = (fresh(ESMformer, replace(config, position_in_residual=on)) for on in (False, True))
     odd.load_state_dict(plain.state_dict())
@@ -144,7 +144,7 @@ def test_esmformer_adds_the_position_to_the_residual_only_if_told():
     assert float((plain(x) - odd(x)).detach().abs().max()) > 1e-4
 
 
-def test_esmformer_tells_views_apart_and_answers_once_if_self_supervised():
+def test_esmformer_distinguishes_views_and_predicts_one_pose_if_self_supervised():
     model, x = fresh(ESMformer, replace(CONFIGS["esmformer"], self_supervised=True)), keypoints(1, 9, 4)
     assert model(x).shape == (1, 1, 17, 3)
     assert not torch.allclose(model(x), model(x[:, :, [1, 0, 2, 3]]))
@@ -156,7 +156,7 @@ def test_lstm_posenet_takes_windows_of_any_length():
 
 
 @pytest.mark.parametrize("over_batch", [True, False])
-def test_transformer_posenet_attends_over_the_batch_only_if_told(over_batch):
+def test_transformer_posenet_attends_over_the_batch_only_if_configured(over_batch):
     config = replace(CONFIGS["transformer_posenet"], attends_over_batch=over_batch)
     model, x = fresh(TransformerPoseNet, config), keypoints(3, 9)
     alone = torch.allclose(model(x)[:1], model(x[:1]), atol=1e-6)
@@ -175,7 +175,7 @@ def scored(*shape):
 
 
 def jittered(model):
-    """A model of which every weight matters, fresh ones or not."""
+    """Build a model in which every weight has an effect, also fresh ones that are 0."""
     torch.manual_seed(1)
     for weight in model.parameters():
         weight.data.add_(0.05 * torch.randn_like(weight))
@@ -255,7 +255,7 @@ def test_a_frame_receives_from_the_most_similar_frames_equally():
 
 
 def test_repeated_frames_do_not_depend_on_the_last_bit():
-    """Thresholds among equal similarities would: 0.03 to 0.16 for a track of repeated frames."""
+    """A threshold on equal similarities would differ: by 0.03 to 0.16 for a track of repeated frames."""
     model = jittered(fresh(MotionAGFormer, replace(CONFIGS["motionagformer"], frames=27)))
     x = scored(1, 27)
     x[:, 9:] = x[:, 9:10]

@@ -1,4 +1,4 @@
-"""What lifters for cameras of any kind see of a person."""
+"""Input of lifters for cameras of any kind."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_each_view_has_its_own_size():
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ("wild", "martinez")])
-def test_a_lifter_for_any_camera_does_not_mind_distance(name):
-    """The same picture of a person, half as large: the same answer, by the way the program asks."""
+def test_a_lifter_for_any_camera_does_not_depend_on_distance(name):
+    """The same person at half the size in the picture: the same output, by the application's path."""
     config = CONFIGS[name]
     if name == "refinement":
         config = replace(config, pose=replace(config.pose, person_relative=True))
@@ -67,7 +67,7 @@ def test_a_lifter_for_any_camera_does_not_mind_distance(name):
     lifter, spec = entry.build(config).eval(), entry.spec(config)
     assert spec.perspective_crop == (spec.views == 1)
     track = _track(spec)
-    if spec.views == 1:  # the program also turns such a lifter's camera towards the person
+    if spec.views == 1:  # the application also rotates such a lifter's camera towards the person
         assert np.isfinite(lift_track(lifter, spec, track, camera=ClipCamera(2.0)).joints).all()
     near = lift_track(lifter, spec, track, flip=False)
     away = track.copy()

@@ -1,4 +1,4 @@
-"""Every lifter gives the outputs of the original implementations, and has the weights of their full size."""
+"""Every lifter has the outputs of the original implementations, and the weights of their full size."""
 
 from __future__ import annotations
 

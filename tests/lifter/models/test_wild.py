@@ -1,4 +1,4 @@
-"""The app's own lifter: it grows without a change, and files from before the contact head still load."""
+"""The app's own lifter: it grows without a change of its output, and files without the contact head load."""
 
 import json
 from dataclasses import asdict, replace
@@ -19,7 +19,7 @@ def lifter(config=SMALL):
     return WildLifter(config).eval()
 
 
-def test_a_grown_network_answers_as_before_and_learns_in_its_new_blocks():
+def test_a_grown_network_has_the_same_output_and_learns_in_its_new_blocks():
     small = lifter()
     large = grow(small, replace(SMALL, encoder_depth=3, depth=4, contacts=True)).eval()
     x = example(spec(SMALL), batch=2)

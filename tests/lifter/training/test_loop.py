@@ -1,4 +1,4 @@
-"""The training loop: lifters learn, an interruption changes nothing, labels are used where asked for."""
+"""The training loop: lifters learn, an interruption changes nothing, labels are used if configured."""
 
 from dataclasses import dataclass, replace
 

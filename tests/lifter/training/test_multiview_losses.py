@@ -120,7 +120,7 @@ def test_a_missing_pelvis_is_made_of_the_hips(seen):
     poses, keypoints, rig = seen
     rig = Rig(*(getattr(rig, field.name)[:1] for field in fields(rig)))
     keypoints = keypoints[:1].clone()
-    keypoints[..., 0, :] = 0  # no detector says "missing" otherwise
+    keypoints[..., 0, :] = 0  # the only mark of a missing joint
     predicted = poses[:1]  # where it is in the world: projected from there, as with at_world_origin
     without = reprojection_loss(predicted, keypoints, rig, Quirks(at_world_origin=True))
     # The walk's pelvis lies between its hips, and nearly so in 2D: 16 joints agree, and 0 is off by itself.

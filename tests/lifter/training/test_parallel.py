@@ -57,7 +57,7 @@ def test_two_processes_train_and_one_writes(tmp_path):
     assert all(weight.isfinite().all() for weight in lifter.parameters())
 
 
-def test_without_accelerate_one_line_says_what_to_install(monkeypatch):
+def test_without_accelerate_the_error_names_the_requirements(monkeypatch):
     assert init_distributed() is SINGLE_PROCESS
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)

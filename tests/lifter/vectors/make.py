@@ -1,7 +1,7 @@
-"""Writes the vector files of this folder: python -m tests.lifter.vectors.make
+"""Write the vector files of this folder: python -m tests.lifter.vectors.make
 
-They are made by our own networks, which were exact to the original implementations when this was last run
-(test_models_vectors.py shows it where the originals' files are at hand). They keep a lone clone honest.
+They are the outputs of our networks, which matched the original implementations when this was last run
+(tests/lifter/models/test_vectors.py, with the originals' files). They allow the test without those files.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.lifter.motions import write_mocap
 
 
 def bad(folder):
-    """What is wrong with a folder."""
+    """Return the failed findings of a folder."""
     return [finding.text for finding in check(folder)[1] if not finding.good]
 
 
@@ -136,7 +136,7 @@ def test_each_damaged_file_of_a_folder_is_found(tmp_path):
     ]
 
 
-def test_one_persons_acclaim_files_pass_and_it_is_said_that_they_train_and_test(tmp_path):
+def test_acclaim_files_of_one_subject_pass_with_a_note_on_the_shared_subject(tmp_path):
     (tmp_path / "02.asf").write_text(asf_text())
     for number in range(1, 4):
         (tmp_path / f"02_0{number}.amc").write_text(amc_text())
@@ -146,7 +146,7 @@ def test_one_persons_acclaim_files_pass_and_it_is_said_that_they_train_and_test(
     assert found[-1].text.startswith("02: the same people train and test")
 
 
-def test_folders_without_data_are_told(tmp_path):
+def test_folders_without_data_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"data_3d_h36m\.npz.*index\.csv"):
         check(tmp_path)
     with pytest.raises(InputMissing, match="no such folder"):

@@ -11,7 +11,7 @@ from tests.lifter.motions import STANDING
 # y up, metres: x to the left, z to where the body faces.
 REST = np.stack((STANDING[:, 0], STANDING[:, 2], -STANDING[:, 1]), -1).astype(np.float64)
 
-# What the skeletons people download call the joints of this body, from the hips outwards.
+# Names of this body's joints in public data sets, from the hips outwards.
 MIXAMO = {
     "root": "mixamorig:Hips", "spine": "mixamorig:Spine1", "chest": "mixamorig:Spine2",
     "neck": "mixamorig:Neck", "head": "mixamorig:Head", "hip": "mixamorig:{}UpLeg",

@@ -103,7 +103,7 @@ def test_a_body_stands_in_metres_with_z_up(tmp_path):
 
 
 @pytest.mark.parametrize(("unit", "length"), [(0.01, 1.0), (0.0254, 1.0), (1.0, 1.0), (0.0254 / 0.45, 0.45)])
-def test_units_that_make_nobodys_legs_are_told_from_the_legs(tmp_path, unit, length):
+def test_implausible_units_are_inferred_from_the_legs(tmp_path, unit, length):
     capture = load(tmp_path, asf_text(unit=unit, length=length), amc_text(unit=unit))
     np.testing.assert_allclose(capture.joints[0], expected(), atol=1e-5)
 
@@ -154,7 +154,7 @@ def test_bones_are_rigid_and_the_root_turns_everything(tmp_path_factory, seed, t
         (lambda text: text.replace("ltibia 0", "ltibia x"), "damaged"),
     ],
 )
-def test_what_is_wrong_with_a_motion_is_told_in_one_line(tmp_path, change, message):
+def test_the_error_for_a_damaged_motion_is_one_line(tmp_path, change, message):
     (tmp_path / "a.asf").write_text(asf_text())
     (tmp_path / "a.amc").write_text(change(amc_text()))
     with pytest.raises(DataError, match=message) as caught:
@@ -173,7 +173,7 @@ def test_what_is_wrong_with_a_motion_is_told_in_one_line(tmp_path, change, messa
         (lambda text: text.replace("length 0.45", "length none"), "damaged"),
     ],
 )
-def test_what_is_wrong_with_a_skeleton_is_told(tmp_path, change, message):
+def test_damaged_skeletons_are_refused(tmp_path, change, message):
     (tmp_path / "a.asf").write_text(change(asf_text()))
     (tmp_path / "a.amc").write_text(amc_text())
     with pytest.raises(DataError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""BVH files: the tree, kinematics by hand, names and units of what people download, and damaged files."""
+"""BVH files: the tree, kinematics by hand, names and units of public data sets, and damaged files."""
 
 import numpy as np
 import pytest
@@ -100,11 +100,11 @@ def test_the_skeletons_people_download_become_the_same_body(tmp_path, skeleton):
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45])
-def test_the_unit_is_told_from_the_legs(tmp_path, unit):
+def test_the_unit_is_inferred_from_the_legs(tmp_path, unit):
     np.testing.assert_allclose(load(tmp_path, bvh_text(unit=unit)).joints[0], expected(), atol=1e-5)
 
 
-def test_z_up_is_told_from_a_body_that_stands_along_it(tmp_path):
+def test_z_up_is_inferred_from_a_body_that_stands_along_it(tmp_path):
     np.testing.assert_allclose(load(tmp_path, bvh_text(z_up=True)).joints[0], expected(), atol=1e-5)
 
 
@@ -222,7 +222,7 @@ def test_bones_that_are_there_stay_as_they_are(tmp_path):
         (lambda text: text.replace("Frame Time: 0.0166667", "Frame Time: 0"), "frame time"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tmp_path, change, message):
+def test_the_error_is_one_line(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as caught:
         load(tmp_path, change(bvh_text()))
     assert str(caught.value).startswith(str(tmp_path / "a.bvh"))

@@ -1,4 +1,4 @@
-"""Folders of motion capture: which kind, whose motion, which split, and at 50 frames a second."""
+"""Folders of motion capture: format, subject, split, and 50 frames a second."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_a_bvh_folder_trains(tmp_path):
         ("Anna/dance.bvh", "Anna"), ("city/Anna/dance.bvh", "city/Anna"), ("dance.bvh", "dance"),
     ],
 )  # fmt: skip
-def test_subjects_are_told_from_names(tmp_path, name, subject):
+def test_subjects_are_read_from_names(tmp_path, name, subject):
     assert subject_of(tmp_path / name, tmp_path) == subject
 
 
@@ -79,7 +79,7 @@ def test_shares_are_the_same_every_time_and_whole():
     assert sorted(share_out(["a", "b", "c"]).values()) == ["test", "train", "val"]
 
 
-def test_takes_of_one_person_are_split_where_there_is_nobody_else(tmp_path):
+def test_takes_of_a_single_subject_are_split(tmp_path):
     for number in range(3):
         put(tmp_path / "Anna" / f"{number}.bvh", bvh_text())
     assert [len(load_motion(tmp_path, split)) for split in SPLITS] == [1, 1, 1]
@@ -103,7 +103,7 @@ def test_other_rates_keep_the_motion():
     assert at_fps(joints, 50.0) is joints
 
 
-def test_folders_that_cannot_be_used_say_why(tmp_path):
+def test_unusable_folders_are_refused_with_the_reason(tmp_path):
     with pytest.raises(InputMissing, match="no such folder"):
         load_motion(tmp_path / "nowhere", "train")
     with pytest.raises(DataError, match=r"\.bvh files, or \.amc.*mocap\.cs\.cmu\.edu"):

@@ -37,7 +37,7 @@ def test_packed_takes_come_back_to_a_tenth_of_a_millimetre(tmp_path):
     np.testing.assert_allclose(found.joints, walk(160, 0.4), atol=1.2e-4)
 
 
-def test_missing_files_are_told_by_name(tmp_path):
+def test_missing_files_are_reported_by_name(tmp_path):
     with pytest.raises(DataError, match=r"index\.csv"):
         load_mocap(tmp_path, "train")
     write_mocap(tmp_path)
@@ -52,7 +52,7 @@ def test_real_motion_capture_never_shares_a_subject_between_splits(shared):
     assert {split: len(takes) for split, takes in splits.items()} == {"train": 827, "val": 141, "test": 232}
 
 
-def test_windows_hold_real_motion_at_the_rate_they_say():
+def test_windows_hold_real_motion_at_their_frame_rate():
     windows = MotionWindows([take(frames=400)])
     joints, fps = windows.draw(64, 27, seeded())
     assert joints.shape == (64, 27, 17, 3)
@@ -111,7 +111,7 @@ def test_proportions_change_alike_on_both_sides_and_not_over_time():
         torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
         assert ratio.min() > 0.4
         assert ratio.max() < 2.2
-    assert (changed[:, 0] - joints[:, 0]).abs().amax((1, 2)).min() > 0.005  # everybody became somebody else
+    assert (changed[:, 0] - joints[:, 0]).abs().amax((1, 2)).min() > 0.005  # every body has changed
 
 
 def test_the_nose_points_where_the_body_faces_and_left_stays_left():

@@ -1,4 +1,4 @@
-"""Contact labels: what is low and slow bears, at any frame rate; what rests off the floor is unknown."""
+"""Contact labels: low and slow joints, at any frame rate; unknown for a body off the floor."""
 
 import numpy as np
 import pytest
@@ -20,21 +20,21 @@ def labels(joints, fps=50.0):
     return contact_labels(joints, torch.full((len(joints),), fps))
 
 
-def test_who_stands_bears_on_the_feet_alone():
+def test_a_standing_body_has_contacts_at_the_feet_alone():
     found = labels(still())
     assert (found[..., FEET] == 1).all()
     assert found.sum() == 2 * 9
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 120.0])
-@pytest.mark.parametrize(("speed", "bears"), [(0.2, 1.0), (0.8, 0.0)])
-def test_a_sliding_foot_bears_below_a_speed_in_metres_a_second(fps, speed, bears):
+@pytest.mark.parametrize(("speed", "contact"), [(0.2, 1.0), (0.8, 0.0)])
+def test_a_sliding_foot_is_in_contact_below_a_speed_in_metres_a_second(fps, speed, contact):
     joints = still()
     joints[:, :, 3, 1] += speed * torch.arange(9) / fps
-    assert (labels(joints, fps)[..., 3] == bears).all()
+    assert (labels(joints, fps)[..., 3] == contact).all()
 
 
-def test_a_body_on_its_back_bears_on_hips_and_head():
+def test_a_body_on_its_back_has_contacts_at_hips_and_head():
     # z from y: lying with the back on the floor, joint centres a hand above it
     lying = still()[..., (0, 2, 1)].clone()
     lying[..., 2] = 0.1
@@ -42,7 +42,7 @@ def test_a_body_on_its_back_bears_on_hips_and_head():
     assert all(found[H36M_17.joints.index(name)] == 1 for name in ("pelvis", "left_hip", "thorax", "head"))
 
 
-def test_a_raised_foot_does_not_bear_and_a_chair_makes_all_unknown():
+def test_a_raised_foot_has_no_contact_and_on_a_chair_all_are_unknown():
     raised = still()
     raised[..., 3, 2] += 0.1
     assert (labels(raised)[..., 3] == 0).all()

@@ -1,4 +1,4 @@
-"""Virtual cameras around one person: a rig that sees what is said, labels in the first camera's heading."""
+"""Virtual cameras around one person: a rig that matches the keypoints, labels in the first camera's axes."""
 
 import torch
 
@@ -33,7 +33,7 @@ def test_the_rig_gives_the_labels_back():
     assert 0.01 < apart.mean() < 0.045
 
 
-def test_the_first_camera_looks_along_y_and_the_others_follow_counterclockwise():
+def test_the_first_camera_faces_y_and_the_others_follow_counterclockwise():
     views = render_views_around(*bodies(64, 3), 4, None, torch.Generator().manual_seed(1))
     middle = triangulate(views.keypoints[:, 1, :, :, :2].double(), views.rig).mean(1)
     away = middle[:, None] - views.rig.position  # from every camera to the person
