@@ -69,15 +69,23 @@ def run(clips, shared, folder, lifter):
         return read_result(done.paths.result), file["X"].astype(np.float64), file["R"]
 
 
-def test_the_rolled_camera_of_the_real_scene(shared, tmp_path):
-    """Camera 4 is rolled by 26 degrees: the floor must be level all the same."""
+@pytest.fixture(scope="module")
+def rolled(shared, tmp_path_factory):
+    """The score of camera 4, which is rolled by 26 degrees."""
     clip = shared / "videos" / "fourviews" / "cam04.mp4"
-    found, joints, rotations = run(clip, shared, tmp_path, "wild")
-    score = score_view(found, joints, rotations[3])
-    assert score.frames == 100
-    assert score.p_mpjpe < 65  # 57.6 mm measured
-    assert score.p_pck > 90  # 96.9 %
-    assert score.tilt < 13  # 11.6 degrees
+    found, joints, rotations = run(clip, shared, tmp_path_factory.mktemp("rolled"), "wild")
+    return score_view(found, joints, rotations[3])
+
+
+def test_the_rolled_camera_of_the_real_scene(rolled):
+    assert rolled.frames == 100
+    assert rolled.p_mpjpe < 65  # 55.4 mm measured
+    assert rolled.p_pck > 90  # 96.9 %
+
+
+@pytest.mark.xfail(strict=True, reason="11.5 degrees measured: the up of the lifter is 11.6 off")
+def test_the_floor_of_the_rolled_camera_is_level(rolled):
+    assert rolled.tilt < 10
 
 
 def test_four_cameras_of_the_real_scene_beat_every_single_one(shared, tmp_path):

@@ -9,10 +9,13 @@ from demo.motion.ground import (
     CLEARANCE,
     LIFTER_UP,
     LIFTER_UP_LYING,
+    MIDDLE_OF_FOOT,
     LifterUp,
     Places,
     axes_from_up,
+    balance,
     bearing_joints,
+    centre_of_mass,
     common_floor,
     estimate_up,
     resting_places,
@@ -101,10 +104,26 @@ def test_the_lifter_is_relied_on_less_where_people_lie():
 @given(st.floats(-25, 25), st.floats(-10, 10))
 def test_without_the_lifters_up_balance_gives_up(pitch, roll):
     up = direction(pitch, roll)
-    body = (still(STANDING) @ axes_from_up(up)).astype(np.float32)
+    pose = STANDING.copy()  # facing -y
+    pose[(3, 6), 1] += MIDDLE_OF_FOOT  # the weight is over the middle of the feet
+    body = (still(pose) @ axes_from_up(up)).astype(np.float32)
     lifter_up = LifterUp.of(None, body)
     assert off(lifter_up.up, up) < 2
     assert off(estimate_up([], lifter_up).up, up) < 8
+
+
+def test_the_centre_of_mass_moves_with_the_limbs_by_their_masses():
+    pose = np.zeros((1, 17, 3))
+    assert centre_of_mass(pose)[0] == pytest.approx(0)
+    pose[0, (2, 3), 2] = -0.4, -0.8  # a thigh of .100 and a shank of .061 of the body's mass, hanging down
+    assert centre_of_mass(pose)[0, 2] == pytest.approx(-(0.100 * 0.433 * 0.4 + 0.061 * (0.4 + 0.606 * 0.4)))
+
+
+def test_a_raised_foot_bears_no_weight():
+    pose = STANDING.astype(np.float64)
+    pose[6] = (0.6, 0.0, 0.5)  # the left foot is far to the side and up: balance is over the right one
+    pose[3, :2] = centre_of_mass(pose[None])[0, :2] + (0, MIDDLE_OF_FOOT)
+    assert off(balance(still(pose)), np.array((0.0, 0.0, 1.0))) < 1
 
 
 def test_people_far_apart_share_one_floor():
