@@ -1,4 +1,4 @@
-# make demo        the sample clip through the whole program
+# make demo        the sample clip through the whole program: video, data, viewer, report, motion files
 # make test        all tests that need neither network nor GPU, without those marked `long`
 # make test-long   the tests marked `long`
 # make check       style, format, types
@@ -13,7 +13,7 @@ DEMO_FLAGS ?=
 .PHONY: demo test test-long check docs mmpose clean
 
 demo: $(VENV)/ready
-	$(BIN)/python app.py --overwrite $(DEMO_FLAGS)
+	$(BIN)/python app.py --overwrite --export report,bvh,glb,csv,angles $(DEMO_FLAGS)
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest

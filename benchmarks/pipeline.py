@@ -16,10 +16,11 @@ from rich.table import Table
 
 from demo.models import load_models
 from demo.motion.lifting import lift_tracks
-from demo.motion.world import place_in_world
+from demo.motion.world import place_shots
 from demo.pipeline import analyse, render
 from demo.render.clip import ClipRenderer
 from demo.settings import Settings
+from demo.tracking.roles import main_people
 from demo.types import no_progress
 from demo.video.reader import probe
 
@@ -43,12 +44,15 @@ def main(
     start = time.perf_counter()
     tracks, times = analysis.tracks, analysis.times
     poses = lift_tracks(tracks, times, info.size, models.lifter, models.spec, device=models.device)
-    motion, scene = place_in_world(poses, times, info.size)
+    motion, scenes = place_shots(poses, times, analysis.shots, info.size)
     rows.append(("lift: 3D, smooth, level", time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        forward = scene.rotation[:, 2].tolist()
-        renderer = ClipRenderer([info], motion, tracks.keypoints[None], forward, settings.render)
+        forwards = [scene.rotation[:, 2].tolist() for scene in scenes]
+        main = main_people(tracks, analysis.shots, info.size)
+        renderer = ClipRenderer(
+            [info], motion, tracks.keypoints[None], forwards, settings.render, main, analysis.shots
+        )
         render([info], renderer, times, Path(folder) / "out.mp4", settings.analysis, no_progress)
         rows.append(("render: decode, draw, encode", time.perf_counter() - start))
     frames = len(times)

@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from demo.export import export, parse_formats
 from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
-from demo.motion.world import place_in_world
+from demo.motion.world import place_shots
 from demo.pose.rotated import rotation_test_time_augmentation
 from demo.render.clip import ClipRenderer
 from demo.results.analysis import read_analysis, write_analysis
@@ -33,7 +34,7 @@ from demo.results.summary import (
     clip_notes,
     covered_seconds,
     people_summary,
-    scene_meta,
+    shots_meta,
     source_meta,
     view_notes,
 )
@@ -42,12 +43,13 @@ from demo.tracking.across_views import match_person
 from demo.tracking.candidates import CandidateStore
 from demo.tracking.following import Follower
 from demo.tracking.online import PersonTracker
-from demo.tracking.people import refine_tracks
+from demo.tracking.people import join_shots, refine_tracks
+from demo.tracking.roles import main_people, select_person
 from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from demo.tracking.tracklets import select_person
-from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, TrackedBox, Tracks2D, no_progress
+from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, Shots, TrackedBox, Tracks2D, no_progress
 from demo.video.prefetch import Prefetch
 from demo.video.reader import VideoReader, probe
+from demo.video.shots import CameraMotion, mark_shots
 from demo.video.writer import VideoWriter
 
 CHUNK_PIXELS = 16e6  # pixels of the frames that go through the networks together: bounds memory for 8K too
@@ -82,7 +84,7 @@ def process(
     """
     paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
     settings = settings or Settings()
-    parse_formats(settings.export.formats)  # report a wrong name before the work
+    _formats(settings)  # report a wrong name before the work
     infos = [probe(clip) for clip in paths]
     models = models or load_models(settings, len(paths))
     job = ClipJob.open(paths, Path(folder), settings, models.resolved)
@@ -114,11 +116,16 @@ def _process(
         tracks, motion, meta = _lift_clip(infos[0], analyses[0], settings.lift, models)
         views = tracks.keypoints[None]
         notes = clip_notes(motion, analyses[0], loader)
-        result = Result.build(tracks, motion, times, {**source, **meta, "notes": notes})
+        shots = analyses[0].shots
+        main = main_people(tracks, shots, infos[0].size)
+        forwards = [np.array(shot["camera"]["world_from_camera"])[:, 2].tolist() for shot in meta["shots"]]
+        result = Result.build(tracks, motion, times, {**source, **meta, "notes": notes}, main, shots)
     else:
         tracks, motion, meta = _lift_views(infos, analyses, settings.lift, models)
         notes = view_notes(motion, meta["views_likeness"], _damaged(infos, analyses), loader)
         views = tracks.keypoints[:, None]
+        shots, main = Shots.one(len(times)), np.ones(1, bool)
+        forwards = [np.array(meta["camera"]["world_from_camera"])[:, 2].tolist()]
         whole = {**source, **meta, "notes": notes, "axes": VIEW_AXES}
         result = replace(
             Result.build(tracks.select(slice(1)), motion, times, whole),
@@ -130,11 +137,10 @@ def _process(
     write_result(job.paths.result, result)
     files = [job.paths.result]
     if settings.render.enabled:
-        forward = np.array(meta["camera"]["world_from_camera"])[:, 2]
-        renderer = ClipRenderer(infos, motion, views, forward.tolist(), settings.render)
+        renderer = ClipRenderer(infos, motion, views, forwards, settings.render, main, shots)
         render(infos, renderer, times, job.paths.video, settings.analysis, progress)
         files.append(job.paths.video)
-    formats = parse_formats(settings.export.formats)
+    formats = _formats(settings)
     if formats:
         progress("export", 0, 1)
         clip = infos[0].path if len(infos) == 1 else None
@@ -142,36 +148,72 @@ def _process(
         progress("export", 1, 1)
     summary = {
         **{name: value for name, value in result.meta.items() if name not in ("schema", "units")},
-        "people": people_summary(motion, times),
+        "people": people_summary(motion, main.tolist(), times),
         "frames": len(times),
         "seconds": covered_seconds(times, infos[0]),
     }
     return job.finish(summary, files)
 
 
+def _formats(settings: Settings) -> tuple[str, ...]:
+    """Return the export formats of a run: the viewer unless it is off, and those asked for.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    return tuple(
+        dict.fromkeys((*("viewer",) * settings.export.viewer, *parse_formats(settings.export.formats)))
+    )
+
+
 def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress: Progress) -> Analysis:
-    """Find the boxes and 2D keypoints of all people in every frame. Frames are not kept in memory."""
-    tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
+    """Find the shots, and the boxes and 2D keypoints of all people in every frame. No frames are kept."""
+    pts, times, index = array("q"), array("d"), array("i")
+    people: list[Tracks2D] = []
+    camera = CameraMotion()
     chunk = int(max(1, min(models.batch, CHUNK_PIXELS // (info.width * info.height))))
-    follower = Follower(models.pose, models.detector.detect_in_crops)
-    store = CandidateStore()
-    pts, times = array("q"), array("d")
+
+    def counted(frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            pts.append(frame.pts)
+            times.append(frame.time)
+            index.append(frame.shot)
+            progress("analyse", len(pts), expected_frames(info, settings))
+            yield frame
+
     with (
         VideoReader(info.path, settings.start, settings.end) as reader,
-        Prefetch(reader, 2 * chunk) as frames,
+        Prefetch(mark_shots(reader, float(info.fps)), 2 * chunk) as frames,
     ):
-        while some := list(islice(frames, chunk)):
-            tracked = list(_track(some, tracker, settings.detect_every, models))
-            for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
-                boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-                candidates = rotation_test_time_augmentation(models.pose, frame.image, boxes, keypoints)
-                store.add(people, suppress_shared_keypoints(candidates, boxes))
-                pts.append(frame.pts)
-                times.append(frame.time)
-            progress("analyse", len(pts), expected_frames(info, settings))
-    at = np.array(times)
-    tracks = refine_tracks(store, at, info.size, settings.detect_every)
-    return Analysis(tracks, np.array(pts, np.int64), at, reader.damage)
+        for _, shot in groupby(counted(frames), key=attrgetter("shot")):
+            people.append(_analyse_shot(shot, info, settings, models, camera, chunk))
+    shots = Shots(np.array(index, np.int32), tuple(camera.moving(shot) for shot in range(len(people))))
+    tracks = join_shots(people) if people else refine_tracks(CandidateStore(), np.zeros(0), info.size)
+    return Analysis(tracks, np.array(pts, np.int64), np.array(times), shots, reader.damage)
+
+
+def _analyse_shot(
+    frames: Iterator[Frame],
+    info: ClipInfo,
+    settings: AnalysisSettings,
+    models: Models,
+    camera: CameraMotion,
+    chunk: int,
+) -> Tracks2D:
+    """Track the people of one shot, `chunk` frames at a time, and measure the camera's motion."""
+    tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
+    follower = Follower(models.pose, models.detector.detect_in_crops)
+    store = CandidateStore()
+    times = array("d")
+    while some := list(islice(frames, chunk)):
+        tracked = list(_track(some, tracker, settings.detect_every, models))
+        for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
+            boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
+            candidates = rotation_test_time_augmentation(models.pose, frame.image, boxes, keypoints)
+            store.add(people, suppress_shared_keypoints(candidates, boxes))
+            camera.add(frame, boxes)
+            times.append(frame.time)
+    return refine_tracks(store, np.array(times), info.size, settings.detect_every)
 
 
 def render(
@@ -259,14 +301,20 @@ def _cut(analysis: Analysis, length: int) -> Analysis:
     boxes, keypoints = analysis.tracks.boxes[:, :length], analysis.tracks.keypoints[:, :length]
     inside = np.flatnonzero(np.isfinite(boxes).any((1, 2)))
     tracks = Tracks2D(analysis.tracks.ids, boxes, keypoints).select(inside)
-    return replace(analysis, tracks=tracks, pts=analysis.pts[:length], times=analysis.times[:length])
+    return replace(
+        analysis,
+        tracks=tracks,
+        pts=analysis.pts[:length],
+        times=analysis.times[:length],
+        shots=replace(analysis.shots, index=analysis.shots.index[:length]),
+    )
 
 
 def _lift_clip(
     info: ClipInfo, analysis: Analysis, settings: LiftSettings, models: Models
 ) -> tuple[Tracks2D, Motion, dict[str, Any]]:
     """Lift each person's keypoints to 3D, place all in one level world; return the motion and its meta."""
-    tracks = select_person(analysis.tracks, settings.person)
+    tracks = select_person(analysis.tracks, settings.person, analysis.shots, info.size)
     poses = lift_tracks(
         tracks,
         analysis.times,
@@ -277,8 +325,14 @@ def _lift_clip(
         models.device,
         settings.focal,
     )
-    motion, scene = place_in_world(poses, analysis.times, info.size, settings.focal, settings.smooth)
-    return tracks, motion, scene_meta(scene, focal_is_assumed=settings.focal is None)
+    motion, scenes = place_shots(
+        poses, analysis.times, analysis.shots, info.size, settings.focal, settings.smooth
+    )
+    return (
+        tracks,
+        motion,
+        shots_meta(scenes, analysis.shots, analysis.times, focal_is_assumed=settings.focal is None),
+    )
 
 
 def _lift_views(
@@ -296,7 +350,8 @@ def _lift_views(
         if not len(analysis.tracks):
             raise UserError(f"{info.path}: nobody was found in it; --views needs the person in every clip")
     people = [analysis.tracks for analysis in analyses]
-    people[0] = select_person(people[0], "all" if settings.person == "largest" else settings.person)
+    wanted = "all" if settings.person in ("main", "largest") else settings.person
+    people[0] = select_person(people[0], wanted, analyses[0].shots, infos[0].size)
     match = match_person(people)
     motion, moved = lift_views(
         match.keypoints,

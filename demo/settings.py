@@ -44,7 +44,9 @@ class LiftSettings(_Group):
     """What the 3D motion depends on beside the analysis."""
 
     person: str = Field(
-        "all", description="Who: all, largest, or a person's id as the first run numbered them."
+        "all",
+        description="Who: all, main (the largest, longest and most central), or a person's id as the first "
+        "run numbered them.",
     )
     lifter: str = Field(
         "auto",
@@ -66,12 +68,14 @@ class RenderSettings(_Group):
 
     enabled: bool = Field(True, alias="render", description="Render the side-by-side video.")
     height: int | None = Field(None, ge=64, le=4320, description="Height of the rendered video, pixels.")
+    bystanders: bool = Field(True, description="Draw people whom the clip is not about, faint.")
     orbit: float = Field(0.0, description="Turn the 3D view, degrees a second.")
 
 
 class ExportSettings(_Group):
     """Which other files are written."""
 
+    viewer: bool = Field(True, description="Write the viewer, a page that shows the clip in 3D in a browser.")
     formats: str = Field(
         "",
         alias="export",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8
@@ -62,6 +63,7 @@ class Frame:
     pts: int  # presentation time in ticks of `ClipInfo.time_base`
     time: float  # seconds
     image: Image
+    shot: int = 0  # counts the shots of the clip, see `demo.video.shots`
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,38 @@ class Tracks2D:
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """What the first pass over a clip found: 2D tracks and the frames' clock.
+class Shots:
+    """The shots of a clip.
 
-    damage: why the clip ended early, or None.
+    index: the shot of each frame, from 0. moving: whether the camera moves, for each shot.
+    """
+
+    index: Int32[np.ndarray, " frames"]
+    moving: tuple[bool, ...]
+
+    @staticmethod
+    def one(frames: int) -> Shots:
+        """Return a single shot of a camera that stands still."""
+        return Shots(np.zeros(frames, np.int32), (False,))
+
+    def parts(self) -> list[slice]:
+        """Return the frames of each shot."""
+        edges = np.flatnonzero(np.diff(self.index)) + 1
+        starts, ends = [0, *edges.tolist()], [*edges.tolist(), len(self.index)]
+        return [slice(first, end) for first, end in zip(starts, ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the first pass over a clip found: 2D tracks, the frames' clock and their shots.
+
+    A person is in one shot only. damage: why the clip ended early, or None.
     """
 
     tracks: Tracks2D
     pts: Int64[np.ndarray, " frames"]  # ticks of `ClipInfo.time_base`
     times: Float64[np.ndarray, " frames"]  # seconds
+    shots: Shots
     damage: str | None
 
 
@@ -151,6 +176,25 @@ class CameraPoses:
     contacts: Float32[np.ndarray, "people frames 17"] | None
     status: UInt8[np.ndarray, "people frames"]
     segments: tuple[Segments, ...]
+
+    def select(self, people: NDArray[np.intp], part: slice) -> CameraPoses:
+        """Return some people in the frames `part`, outside of which they have no pose."""
+
+        def cut(values: NDArray[Any] | None) -> Any:
+            return None if values is None else values[people, part]
+
+        first = part.start
+        segments = tuple(tuple((a - first, b - first) for a, b in self.segments[who]) for who in people)
+        return CameraPoses(
+            self.ids[people],
+            self.keypoints[people, part],
+            self.joints[people, part],
+            cut(self.uncertainty),
+            cut(self.up),
+            cut(self.contacts),
+            self.status[people, part],
+            segments,
+        )
 
 
 @dataclass(frozen=True)

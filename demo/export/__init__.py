@@ -17,7 +17,7 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from demo.results.result import Result
 
-__all__ = ["EXPORTERS", "EXPORTS_BY_DEFAULT", "Exporter", "export", "parse_formats"]
+__all__ = ["EXPORTERS", "Exporter", "export", "parse_formats"]
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ EXPORTERS: Mapping[str, Exporter] = {
 }
 SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # that differ from the format's name
 SHOW_THE_CLIP = ("viewer",)  # formats that embed the clip's video, if it is given
-EXPORTS_BY_DEFAULT = ("viewer", "report", "bvh", "glb", "csv", "angles")
 
 
 def parse_formats(names: str) -> tuple[str, ...]:

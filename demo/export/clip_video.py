@@ -16,7 +16,13 @@ from demo.video.reader import VideoReader
 
 LINES = 480
 # At most 1.2 Mbit a second: with its base64 and the joints a clip of ten seconds stays below 2.5 MB.
-OPTIONS = {"crf": "29", "preset": "medium", "maxrate": "1200k", "bufsize": "1200k", "x264-params": "mbtree=0"}
+OPTIONS = {
+    "crf": "29",
+    "preset": "veryfast",
+    "maxrate": "1200k",
+    "bufsize": "1200k",
+    "x264-params": "mbtree=0",
+}
 KEY_FRAMES = 15  # interval in frames: the most that a seek decodes
 TICKS = 90_000  # a second
 

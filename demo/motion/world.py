@@ -25,7 +25,17 @@ from demo.motion.ground import (
     touches,
 )
 from demo.motion.observations import Observations, observe
-from demo.types import SEEN_SCORE, Bools, CameraPoses, Doubles, Floats, JointStatus, Motion, SceneTransform
+from demo.types import (
+    SEEN_SCORE,
+    Bools,
+    CameraPoses,
+    Doubles,
+    Floats,
+    JointStatus,
+    Motion,
+    SceneTransform,
+    Shots,
+)
 from lifter.cameras import ASSUMED_FOCAL
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.windows import blocks
@@ -42,6 +52,31 @@ _UNSMOOTHED = replace(SIGMAS, acceleration=1000.0)  # no motion is too sudden
 COCO_ANKLES = (15, 16)
 
 
+def place_shots(
+    poses: CameraPoses,
+    times: Doubles,
+    shots: Shots,
+    size: tuple[int, int],
+    focal: float | None = None,
+    smoothing: bool = True,
+) -> tuple[Motion, list[SceneTransform]]:
+    """Fit and level every shot by itself (`place_in_world`); return the motion and each shot's scene."""
+    posed = np.isfinite(poses.joints[..., 0, 0])
+    camera, world = np.full_like(poses.joints, np.nan), np.full_like(poses.joints, np.nan)
+    uncertainty = None if poses.uncertainty is None else np.full_like(poses.uncertainty, np.nan)
+    joints = np.full(poses.joints.shape[:3], JointStatus.MISSING, np.uint8)
+    scenes = []
+    for part in shots.parts():
+        people = np.flatnonzero(posed[:, part].any(1))
+        own, scene = place_in_world(poses.select(people, part), times[part], size, focal, smoothing)
+        scenes.append(scene)
+        camera[people, part], world[people, part] = own.camera, own.world
+        joints[people, part] = own.joint_status
+        if uncertainty is not None and own.uncertainty is not None:
+            uncertainty[people, part] = own.uncertainty
+    return Motion(poses.ids, camera, world, uncertainty, poses.status, joints), scenes
+
+
 def place_in_world(
     poses: CameraPoses,
     times: Doubles,
@@ -49,7 +84,7 @@ def place_in_world(
     focal: float | None = None,
     smoothing: bool = True,
 ) -> tuple[Motion, SceneTransform]:
-    """Fit several people's poses to the picture and bring them into one common space, z up, floor at z = 0.
+    """Fit the poses of one shot's people to the picture; bring them into one space, z up, floor at z = 0.
 
     Args:
         times: (T,) seconds.

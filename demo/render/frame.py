@@ -41,6 +41,7 @@ SURE, UNSURE = 0.55, 0.10  # 2D scores drawn in full, and not at all
 STEADY, VAGUE = 0.04, 0.30  # metres of 3D uncertainty drawn in full, and at their faintest
 FAINTEST = 0.18
 INFERRED_STRENGTH = 0.4  # of joints that the picture does not show; their limbs are dashed
+BYSTANDER_STRENGTH = 0.4
 INTERPOLATED_STRENGTH, INTERPOLATED_WIDTH = 0.55, 0.6
 INK: Color = (28, 22, 18)
 PAPER: Color = (236, 232, 228)
@@ -74,7 +75,7 @@ class PersonPose:
 
     keypoints: (17, 3) COCO-17, x, y in pixels of the upright frame and score. world: (17, 3) Human3.6M
     joints, metres, z up, floor at z = 0. uncertainty: (17,) metres. None or NaN where unknown. joint_status:
-    (17,) of `JointStatus` for `world`; None counts as seen.
+    (17,) of `JointStatus` for `world`; None counts as seen. bystander: drawn faint.
     """
 
     person_id: int
@@ -83,6 +84,7 @@ class PersonPose:
     uncertainty: Floats | None = None
     status: Status = Status.MEASURED
     joint_status: NDArray[np.uint8] | None = None
+    bystander: bool = False
 
 
 def _even(value: float) -> int:
@@ -100,11 +102,16 @@ class Renderer:
 
     frame_size: (width, height) of the clip in pixels. height: pixels of the picture; None takes the clip's
     own, within 480..1080; less where the picture would be wider than 4096. view: the camera of the 3D panel.
-    orbit: degrees a second by which that camera circles, 0 stands still.
+    orbit: degrees a second by which that camera circles, 0 stands still. moving: the clip's camera moves.
     """
 
     def __init__(
-        self, frame_size: tuple[int, int], height: int | None, view: View, orbit: float = 0.0
+        self,
+        frame_size: tuple[int, int],
+        height: int | None,
+        view: View,
+        orbit: float = 0.0,
+        moving: bool = False,
     ) -> None:
         width, own_height = frame_size
         wanted = float(min(max(own_height, 480), 1080) if height is None else height)
@@ -114,6 +121,7 @@ class Renderer:
         self._left_width = min(_even(self._height * aspect), MAX_WIDTH - self._height)
         self._scale = (self._left_width / width, self._height / own_height)
         self._view = view
+        self._title = "3D (metres; the camera moves)" if moving else "3D (metres)"
         self._orbit = float(np.radians(orbit))
         self._room = self._furnish()
 
@@ -155,7 +163,7 @@ class Renderer:
         """Write the units, the size of a floor square, and which colour is which side."""
         size = self._height
         left, base = _text_size(size), size - _text_size(size)
-        _write(panel, "3D (metres)", (left, 2 * left), size, PAPER)
+        _write(panel, self._title, (left, 2 * left), size, PAPER)
         _write(panel, f"grid {grid_step(self._view):g} m", (left, base), size, mix(PAPER, INK, 0.35))
         dot = max(1, left // 3)
         for index, (label, color) in enumerate((("right", RIGHT), ("left", LEFT))):
@@ -198,6 +206,8 @@ class Renderer:
         width = float(np.clip(np.hypot(*(high - low)) / 95, 1.0, self._height / 130))
         if person.status is Status.INTERPOLATED:
             strength, width = strength * INTERPOLATED_STRENGTH, width * INTERPOLATED_WIDTH
+        if person.bystander:
+            strength = strength * BYSTANDER_STRENGTH
         strength = np.ceil(strength * 5) / 5  # few levels: each costs one blend
         limbs = [(a, b, side, width) for a, b, side in BODY] + [
             (a, b, side, width / 2) for a, b, side in FACE
@@ -246,6 +256,8 @@ def _figure(person: PersonPose) -> Figure:
     if person.joint_status is not None:
         inferred = person.joint_status == JointStatus.INFERRED
         strength = np.where(inferred, np.minimum(strength, INFERRED_STRENGTH), strength)
+    if person.bystander:
+        strength = strength * BYSTANDER_STRENGTH
     color = person_color(person.person_id)
     if person.status is not Status.INTERPOLATED:
         return Figure(world, strength, color, inferred=inferred)

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from common.files import replace_file
-from demo.types import Analysis, Tracks2D
+from demo.types import Analysis, Shots, Tracks2D
 
 
 def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
@@ -26,6 +26,8 @@ def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
             damage=np.array(json.dumps(analysis.damage)),
             pts=analysis.pts,
             times=analysis.times,
+            shot=analysis.shots.index,
+            moving=np.array(analysis.shots.moving),
             ids=analysis.tracks.ids,
             boxes=analysis.tracks.boxes,
             keypoints=analysis.tracks.keypoints,
@@ -39,6 +41,7 @@ def read_analysis(path: Path, key: str) -> Analysis | None:
             if str(file["fingerprint"]) != key:
                 return None
             tracks = Tracks2D(file["ids"], file["boxes"], file["keypoints"])
-            return Analysis(tracks, file["pts"], file["times"], json.loads(str(file["damage"])))
+            shots = Shots(file["shot"], tuple(file["moving"].tolist()))
+            return Analysis(tracks, file["pts"], file["times"], shots, json.loads(str(file["damage"])))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None

@@ -9,9 +9,11 @@ An .npz that plain numpy reads. Arrays count people, then the clip's frames from
     keypoints_2d_views           float32 (people, views, frames, 17, 3); only of several synchronised clips
     boxes_views                  float32 (people, views, frames, 4); only of several synchronised clips
     person_ids                   int32 (people,)
+    main                         bool (people,), is the clip about this person; absent before version 0.3
     status                       uint8 (people, frames), see status_names
     joint_status                 uint8 (people, frames, 17), see joint_status_names; absent before version 0.3
     times                        float64 (frames,), seconds
+    shot                         int32 (frames,), shots between cuts, from 0; absent before version 0.3
     joint_status_names, status_names, joint_names, joint_parents, keypoint_names
     meta                         one JSON string: units, axes, fps, weights, settings, version ...
 """
@@ -26,11 +28,11 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 
 from common.errors import DataError, InputMissing
 from common.files import replace_file
-from demo.types import JointStatus, Motion, Status, Tracks2D
+from demo.types import JointStatus, Motion, Shots, Status, Tracks2D
 from lifter.skeletons import COCO_17, H36M_17
 
 SCHEMA = 1
@@ -67,12 +69,22 @@ class Result:
     keypoints_2d_views: Float32[np.ndarray, "people views frames 17 3"] | None = None
     boxes_views: Float32[np.ndarray, "people views frames 4"] | None = None
     joint_status: UInt8[np.ndarray, "people frames 17"] | None = None
+    main: Bool[np.ndarray, " people"] | None = None
+    shot: Int32[np.ndarray, " frames"] | None = None
 
     @staticmethod
     def build(
-        tracks: Tracks2D, motion: Motion, times: Float64[np.ndarray, " frames"], meta: dict[str, Any]
+        tracks: Tracks2D,
+        motion: Motion,
+        times: Float64[np.ndarray, " frames"],
+        meta: dict[str, Any],
+        main: Bool[np.ndarray, " people"] | None = None,
+        shots: Shots | None = None,
     ) -> Result:
-        """Assemble the result of a clip; tracks and motion are of the same people in the same order."""
+        """Assemble the result of a clip; tracks and motion are of the same people in the same order.
+
+        main: None for all people. shots: None for one.
+        """
         return Result(
             joints_world=motion.world,
             joints_camera=motion.camera,
@@ -83,6 +95,8 @@ class Result:
             status=motion.status,
             times=times,
             joint_status=motion.joint_status,
+            main=np.ones(len(motion), bool) if main is None else main,
+            shot=(shots or Shots.one(len(times))).index,
             meta={"schema": SCHEMA, "units": UNITS, "axes": AXES, **meta},
         )
 
@@ -135,6 +149,8 @@ def read_result(path: Path | str) -> Result:
             keypoints_2d_views=arrays.get("keypoints_2d_views"),
             boxes_views=arrays.get("boxes_views"),
             joint_status=arrays.get("joint_status"),
+            main=arrays.get("main"),
+            shot=arrays.get("shot"),
         )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
@@ -148,9 +164,11 @@ def read_result(path: Path | str) -> Result:
         "boxes": (people, frames, 4),
         "status": (people, frames),
     }
-    if found.joint_status is not None:
-        shapes["joint_status"] = people, frames, 17
-    for name, shape in shapes.items():
-        if getattr(found, name).shape != shape:
-            raise DataError(f"{path}: {name} is {getattr(found, name).shape} and should be {shape}")
+    newer = {"joint_status": (people, frames, 17), "main": (people,), "shot": (frames,)}
+    for name, shape in {**shapes, **newer}.items():
+        values = getattr(found, name)
+        if values is None and name in newer:
+            continue
+        if values.shape != shape:
+            raise DataError(f"{path}: {name} is {values.shape} and should be {shape}")
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from demo.models import FALLBACK_NOTES, ModelLoader
 from demo.results.job import ClipJob
 from demo.settings import VERSION, Settings
-from demo.types import SHOWN, Analysis, ClipInfo, Motion, SceneTransform, Status
+from demo.types import SHOWN, Analysis, ClipInfo, Motion, SceneTransform, Shots, Status
 
 VIEW_AXES = {
     "joints_camera": "of a virtual level camera that looks along y of the world: x right, y down, z forward; "
@@ -39,8 +39,27 @@ def source_meta(job: ClipJob, info: ClipInfo, models: ModelLoader, settings: Set
     }
 
 
-def scene_meta(scene: SceneTransform, focal_is_assumed: bool) -> dict[str, Any]:
-    """Return the camera and the floor of one clip."""
+def shots_meta(
+    scenes: Sequence[SceneTransform], shots: Shots, times: np.ndarray, focal_is_assumed: bool
+) -> dict[str, Any]:
+    """Return the shots with the camera and the floor of each; those of the longest stand for the clip."""
+    parts = shots.parts()
+    longest = max(range(len(parts)), key=lambda shot: parts[shot].stop - parts[shot].start)
+    rows = [
+        {
+            "first_frame": part.start,
+            "frames": part.stop - part.start,
+            "first_second": float(times[part.start]) if len(times) else 0.0,
+            "camera_moves": moving,
+            **_scene_meta(scene, focal_is_assumed),
+        }
+        for part, moving, scene in zip(parts, shots.moving, scenes, strict=True)
+    ]
+    return {**_scene_meta(scenes[longest], focal_is_assumed), "shots": rows}
+
+
+def _scene_meta(scene: SceneTransform, focal_is_assumed: bool) -> dict[str, Any]:
+    """Return the camera and the floor of one shot."""
     return {
         "camera": {
             "focal_pixels": scene.focal,
@@ -62,6 +81,14 @@ def clip_notes(motion: Motion, analysis: Analysis, models: ModelLoader) -> list[
         known = int(np.isin(status, SHOWN).sum())
         if known < len(status):
             notes.append(f"person {number} is in {known} of {len(status)} frames")
+    parts = analysis.shots.parts()
+    if len(parts) > 1:
+        cuts = ", ".join(f"{analysis.times[part.start]:.2f} s" for part in parts[1:])
+        notes.append(f"cut at {cuts}: each shot has ids and a floor of its own")
+    for part, moving in zip(parts, analysis.shots.moving, strict=True):
+        if moving:
+            where = "" if len(parts) == 1 else f" from {analysis.times[part.start]:.2f} s on"
+            notes.append(f"the camera moves{where}: paths through space are not metric there")
     if analysis.damage:
         notes.append(f"the clip is damaged: it {analysis.damage}; the result covers what could be read")
     return [*notes, *fallback_notes(models)]
@@ -87,14 +114,15 @@ def fallback_notes(models: ModelLoader) -> list[str]:
     return [note] if (note := FALLBACK_NOTES[models.level]) else []
 
 
-def people_summary(motion: Motion, times: np.ndarray) -> list[dict[str, Any]]:
-    """Return a row for each person: frames, first and last second, frames by status."""
+def people_summary(motion: Motion, main: Sequence[bool], times: np.ndarray) -> list[dict[str, Any]]:
+    """Return a row for each person: role, frames, first and last second, frames by status."""
     rows = []
-    for number, status in zip(motion.ids.tolist(), motion.status, strict=True):
+    for number, status, own in zip(motion.ids.tolist(), motion.status, main, strict=True):
         known = np.flatnonzero(np.isin(status, SHOWN))
         rows.append(
             {
                 "id": number,
+                "role": "main" if own else "bystander",
                 "frames": len(known),
                 "first_second": float(times[known[0]]) if len(known) else None,
                 "last_second": float(times[known[-1]]) if len(known) else None,

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from demo.tracking.candidates import CandidateStore
 from demo.tracking.left_right import fix_left_right
 from demo.tracking.tracklets import merge_tracklets
 from demo.types import Doubles, Tracks2D
+
+
+def join_shots(shots: Sequence[Tracks2D]) -> Tracks2D:
+    """Concatenate the tracks of consecutive shots in time; people are numbered on from shot to shot."""
+    people, length = sum(map(len, shots)), sum(each.boxes.shape[1] for each in shots)
+    boxes = np.full((people, length, 4), np.nan, np.float32)
+    keypoints = np.full((people, length, 17, 3), (np.nan, np.nan, 0), np.float32)
+    ids = np.zeros(people, np.int32)
+    row, frame = 0, 0
+    for each in shots:
+        where = slice(row, row + len(each)), slice(frame, frame + each.boxes.shape[1])
+        boxes[where], keypoints[where] = each.boxes, each.keypoints
+        ids[where[0]] = ids[:row].max(initial=0) + each.ids
+        row, frame = row + len(each), frame + each.boxes.shape[1]
+    return Tracks2D(ids, boxes, keypoints)
 
 
 def refine_tracks(

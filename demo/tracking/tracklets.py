@@ -16,9 +16,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
 from demo.boxes import area, centre, within
-from demo.types import Doubles, Floats, TrackedBox, Tracks2D
+from demo.types import Doubles, Floats, TrackedBox
 
 
 @dataclass(frozen=True)
@@ -126,23 +125,6 @@ def merge_tracklets(
         tracks.append(BoxTrack(number, boxes.astype(np.float32), scores, observed))
     mapping = {online: number for number, person in enumerate(people, 1) for online in person.ids}
     return MergedTracks(tuple(tracks), mapping)
-
-
-def select_person(tracks: Tracks2D, person: str) -> Tracks2D:
-    """Return the tracks that `--person` asks for: "all", "largest" (the most salient) or one person's id.
-
-    Raises:
-        UserError: no track has that id.
-    """
-    if person == "all":
-        return tracks
-    if person == "largest":
-        return tracks.select(slice(1))
-    chosen = [at for at, number in enumerate(tracks.ids.tolist()) if str(number) == person]
-    if not chosen and len(tracks):
-        known = ", ".join(map(str, tracks.ids.tolist()))
-        raise UserError(f'--person {person}: not in the clip; choose "all", "largest" or one of: {known}')
-    return tracks.select(chosen)
 
 
 def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:

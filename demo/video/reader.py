@@ -27,6 +27,7 @@ from common.errors import DamagedVideo, NotAVideo, NoVideoStream, UserError
 from common.text import printable
 from demo.types import ClipInfo, Frame, Image
 from demo.video.containers import is_cut_short, open_media, unreadable
+from demo.video.hdr import TRANSFERS, ToneMap
 
 _MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below the sizes of a corrupt header
 _TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values that swscale converts correctly
@@ -68,6 +69,7 @@ class VideoReader:
         self.end = end
         self.damage: str | None = None
         self._reformatter = VideoReformatter()
+        self._tone_map: ToneMap | None = None  # of HDR clips
         self._open()
 
     def _open(self) -> None:
@@ -204,6 +206,12 @@ class VideoReader:
         alpha = any(component.is_alpha for component in raw.format.components) or raw.format.has_palette
         # A stream may change its size; every frame of a clip is scaled to the first frame's size.
         width, height = self._coded_size
+        if raw.color_trc in TRANSFERS:
+            wide = self._reformatter.reformat(
+                raw, width, height, "gbrp16le", src_colorspace=matrix, threads=1
+            )
+            self._tone_map = self._tone_map or ToneMap(raw.color_trc)
+            raw, matrix = self._tone_map(wide), None
         scaled = self._reformatter.reformat(
             raw,
             width=width,

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from demo.detection.detector import load_detector
 from demo.tracking.online import PersonTracker
-from demo.tracking.tracklets import BoxTrack, MergedTracks, merge_tracklets, select_person
-from demo.types import Detections, Floats, TrackedBox, Tracks2D
+from demo.tracking.tracklets import BoxTrack, MergedTracks, merge_tracklets
+from demo.types import Detections, Floats, TrackedBox
 
 SIZE = (1000, 800)
 
@@ -302,23 +301,6 @@ def test_extrapolated_boxes_do_not_count():
     extrapolated = TrackedBox(1, np.array(box(900), np.float32), 0.0, False)
     (track,) = run([[seen(1, 300)], [extrapolated], [seen(1, 320)], [extrapolated]]).tracks
     np.testing.assert_allclose(centres(track), [300, 310, 320, np.nan])
-
-
-def test_selecting_people():
-    ids = np.array([1, 2], np.int32)
-    tracks = Tracks2D(ids, np.zeros((2, 5, 4), np.float32), np.zeros((2, 5, 17, 3), np.float32))
-    assert select_person(tracks, "all") is tracks
-    assert select_person(tracks, "largest").ids.tolist() == [1]
-    assert select_person(tracks, "2").ids.tolist() == [2]
-    assert (
-        len(select_person(tracks.select([]), "all")) == len(select_person(tracks.select([]), "largest")) == 0
-    )
-    for person in ("3", "0", "tallest", ""):
-        with pytest.raises(UserError, match=f"--person {person}: not in the clip.* 1, 2$"):
-            select_person(tracks, person)
-
-
-# --- real people
 
 
 def test_park_the_man_is_one_person_through_a_somersault(shared):
