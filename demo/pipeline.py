@@ -23,7 +23,6 @@ from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
 from demo.motion.world import place_in_world
-from demo.pose.rotated import rotation_test_time_augmentation
 from demo.render.clip import ClipRenderer
 from demo.results.analysis import read_analysis, write_analysis
 from demo.results.job import ClipJob, ClipReport
@@ -40,12 +39,10 @@ from demo.results.summary import (
 from demo.settings import AnalysisSettings, LiftSettings, Settings
 from demo.tracking.across_views import match_person
 from demo.tracking.candidates import CandidateStore
-from demo.tracking.following import Follower
-from demo.tracking.online import PersonTracker
+from demo.tracking.online import PoseTracker
 from demo.tracking.people import refine_tracks
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
 from demo.tracking.tracklets import select_person
-from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, TrackedBox, Tracks2D, no_progress
+from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, Tracks2D, no_progress
 from demo.video.prefetch import Prefetch
 from demo.video.reader import VideoReader, probe
 from demo.video.writer import VideoWriter
@@ -151,9 +148,8 @@ def _process(
 
 def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress: Progress) -> Analysis:
     """Find the boxes and 2D keypoints of all people in every frame. Frames are not kept in memory."""
-    tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
+    tracker = PoseTracker(models.detector, models.pose, float(info.fps), settings.detect_every)
     chunk = int(max(1, min(models.batch, CHUNK_PIXELS // (info.width * info.height))))
-    follower = Follower(models.pose, models.detector.detect_in_crops)
     store = CandidateStore()
     pts, times = array("q"), array("d")
     with (
@@ -161,11 +157,8 @@ def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress
         Prefetch(reader, 2 * chunk) as frames,
     ):
         while some := list(islice(frames, chunk)):
-            tracked = list(_track(some, tracker, settings.detect_every, models))
-            for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
-                boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-                candidates = rotation_test_time_augmentation(models.pose, frame.image, boxes, keypoints)
-                store.add(people, suppress_shared_keypoints(candidates, boxes))
+            for frame, people in zip(some, tracker.track(some), strict=True):
+                store.append(people)
                 pts.append(frame.pts)
                 times.append(frame.time)
             progress("analyse", len(pts), expected_frames(info, settings))
@@ -319,21 +312,6 @@ def _lift_views(
     }
     ids = np.repeat(motion.ids, len(infos))
     return Tracks2D(ids, match.boxes, match.keypoints), motion, meta
-
-
-def _track(
-    frames: Sequence[Frame], tracker: PersonTracker, every: int, models: Models
-) -> Iterator[list[TrackedBox]]:
-    wanted = [frame for frame in frames if frame.index % every == 0]
-    found = dict(
-        zip(
-            [frame.index for frame in wanted],
-            models.detector.detect([frame.image for frame in wanted]),
-            strict=True,
-        )
-    )
-    for frame in frames:
-        yield tracker.update(found.get(frame.index), frame.time)
 
 
 def _damage(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> str | None:

@@ -25,14 +25,10 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
 from common.command_line import run
-from demo.pose.estimator import missing_keypoints
 from demo.tracking.candidates import CandidateStore
-from demo.tracking.following import Follower
-from demo.tracking.left_right import fix_left_right
-from demo.tracking.online import PersonTracker
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from demo.tracking.tracklets import merge_tracklets
-from demo.types import Floats, Frame
+from demo.tracking.online import PoseTracker
+from demo.tracking.people import refine_tracks
+from demo.types import Frame, Tracks2D
 from tools.tracking_scenes import KINDS, SIZE, Scene, SceneDetector, SceneKeypoints, make_scene
 
 SAME_BOX = 0.5  # IoU at which a box counts as the person's (MOTChallenge)
@@ -44,25 +40,14 @@ app = typer.Typer()
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """The tracks of the stages: boxes (P, T, 4) and keypoints (P, T, 17, 3), NaN where a person is absent."""
-
-    boxes: Floats
-    keypoints: Floats
-
-
-@dataclass(frozen=True)
 class Score:
     """Figures of one or several clips.
 
-    Attributes:
-        idf1: percent (Ristani et al., ECCV 2016).
-        switches: changes of id per person and minute.
-        people: tracks for each true person.
-        found: percent of true boxes with a box of IoU 0.5.
-        pck: percent of visible joints within 0.1 of the box's longer side, of all true people.
-        mixed: percent of pairs of joints, further apart than that, of which left lies nearer to the true
-            right and right nearer to the true left, or one of them to the other's place.
+    idf1: percent (Ristani et al., ECCV 2016). switches: changes of id per person and minute. people: tracks
+    for each true person. found: percent of true boxes with a box of IoU 0.5. pck: percent of visible joints
+    within 0.1 of the box's longer side, of all true people. mixed: percent of pairs of joints, further apart
+    than that, of which left lies nearer to the true right and right nearer to the true left, or one of them
+    to the other's place.
     """
 
     idf1: float
@@ -73,36 +58,20 @@ class Score:
     mixed: float
 
 
-def track(scene: Scene, fps: float) -> Tracked:
+def track(scene: Scene, fps: float) -> Tracks2D:
     """Track a scene's people at a frame rate, through all stages between the networks and the lifter."""
     detector, pose = SceneDetector(scene), SceneKeypoints(scene)
-    tracker, follower = PersonTracker(fps), Follower(pose, detector.detect_in_crops)
+    tracker = PoseTracker(detector, pose, fps)
     store, times = CandidateStore(), []
     for some in _chunks(scene.frames(fps)):
-        detections = detector.detect([frame.image for frame in some])
-        tracked = [tracker.update(*pair) for pair in zip(detections, [f.time for f in some], strict=True)]
-        for frame, (people, candidates) in zip(some, follower.poses(some, tracked), strict=True):
-            boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-            store.add(people, suppress_shared_keypoints(candidates, boxes))
-            times.append(frame.time)
-    at = np.array(times)
-    merged = merge_tracklets(store, at, SIZE)
-    found = {each.person_id: missing_keypoints(len(at), 2) for each in merged.tracks}
-    inside = {each.person_id: np.isfinite(each.boxes[:, 0]) for each in merged.tracks}
-    for index, (people, poses) in enumerate(zip(store, store.keypoints(), strict=True)):
-        for box, candidates in sorted(zip(people, poses, strict=True), key=lambda pair: pair[0].observed):
-            person = merged.mapping.get(box.person_id)
-            if person is not None and inside[person][index]:
-                found[person][index] = candidates
-    keypoints = [fix_left_right(found[each.person_id], each.boxes, at) for each in merged.tracks]
-    return Tracked(
-        np.array([each.boxes for each in merged.tracks], np.float32).reshape(-1, len(at), 4),
-        np.array(keypoints, np.float32).reshape(-1, len(at), 17, 3),
-    )
+        times += [frame.time for frame in some]
+        for people in tracker.track(some):
+            store.append(people)
+    return refine_tracks(store, np.array(times), SIZE)
 
 
-def measure(scene: Scene, fps: float, tracked: Tracked) -> Score:
-    """Measure one clip."""
+def measure(scene: Scene, fps: float, tracked: Tracks2D) -> Score:
+    """Figures of one clip."""
     samples = scene.samples(fps)
     truth, present = scene.boxes[:, samples], scene.present[:, samples]
     same = np.nan_to_num(_iou(truth[:, None], tracked.boxes[None])) >= SAME_BOX  # (P, Q, T)
@@ -125,10 +94,8 @@ def measure(scene: Scene, fps: float, tracked: Tracked) -> Score:
 
 
 def _owners(same: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Assign a track to each person and frame, (P, T), -1 for none. same: (P, Q, T) which boxes agree.
-
-    A person keeps a track for as long as it agrees (CLEAR MOT, Bernardin and Stiefelhagen, 2008).
-    """
+    """(P, T) the track that has a person, -1 for none. same: (P, Q, T) which boxes agree. A person stays with
+    their track for as long as it agrees (CLEAR MOT, Bernardin and Stiefelhagen, 2008)."""
     people, _, length = same.shape
     owner = np.full((people, length), -1)
     last = np.full(people, -1)
@@ -148,9 +115,9 @@ def _changes(owner: NDArray[np.int64]) -> int:
 
 
 def _joints(
-    scene: Scene, samples: NDArray[np.int64], tracked: Tracked, owner: NDArray[np.int64]
+    scene: Scene, samples: NDArray[np.int64], tracked: Tracks2D, owner: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Return PCK and the share of mixed-up pairs, both in percent."""
+    """PCK and the share of mixed-up pairs, both in percent."""
     near, mixed = [], []
     for person, row in enumerate(owner):
         frames = np.flatnonzero(scene.present[person, samples])
@@ -188,7 +155,7 @@ def _chunks(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 def mean(scores: Sequence[Score]) -> Score:
-    """Average several clips."""
+    """The mean of several clips."""
     return Score(*(float(np.mean([getattr(score, f.name) for score in scores])) for f in fields(Score)))
 
 

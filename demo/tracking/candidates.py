@@ -1,26 +1,35 @@
-"""Boxes and keypoint candidates of the first pass, frame by frame, in little memory.
-
-Half an hour of people is millions of joints.
-"""
+"""What the first pass sees, frame by frame, kept small: half an hour of people is millions of joints."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int64
 
 from demo.types import Floats, TrackedBox
 
 _NUMBERS = 2 * 17 * 3  # of a person's keypoints: both candidates of every joint
 
 
-class CandidateStore(Sequence[list[TrackedBox]]):
-    """Boxes and keypoint candidates of all people, in flat arrays that only grow.
+@dataclass(frozen=True)
+class FramePeople:
+    """The tracker's people in one frame. `observed` is False where a box was only predicted."""
 
-    They take 450 bytes a person and frame. A sequence of `TrackedBox` lists, one a frame, which are created
-    on each access.
+    ids: Int64[np.ndarray, " people"]
+    boxes: Float32[np.ndarray, "people 4"]
+    scores: Float32[np.ndarray, " people"]
+    observed: Bool[np.ndarray, " people"]
+    candidates: Float32[np.ndarray, "people 2 17 3"]
+
+
+class CandidateStore(Sequence[list[TrackedBox]]):
+    """Everybody's boxes and keypoints in flat arrays that only grow: 450 bytes a person and frame.
+
+    Reads like a list of `TrackedBox` lists, which are made anew each time they are asked for.
     """
 
     def __init__(self) -> None:
@@ -31,14 +40,13 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         self._observed = array("b")
         self._keypoints = array("f")
 
-    def add(self, people: Sequence[TrackedBox], keypoints: Floats) -> None:
-        """Append a frame: its people and their keypoint candidates (people, 2, 17, 3)."""
-        for person in people:
-            self._ids.append(person.person_id)
-            self._boxes.extend(person.box.tolist())
-            self._scores.append(person.score)
-            self._observed.append(person.observed)
-        self._keypoints.frombytes(np.ascontiguousarray(keypoints, np.float32).tobytes())
+    def append(self, people: FramePeople) -> None:
+        """Add the next frame."""
+        self._ids.extend(people.ids.tolist())
+        self._boxes.frombytes(np.ascontiguousarray(people.boxes, np.float32).tobytes())
+        self._scores.extend(people.scores.tolist())
+        self._observed.extend(people.observed.tolist())
+        self._keypoints.frombytes(np.ascontiguousarray(people.candidates, np.float32).tobytes())
         self._ends.append(len(self._ids))
 
     def __len__(self) -> int:
@@ -66,7 +74,7 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         ]
 
     def keypoints(self) -> Iterator[Floats]:
-        """Yield each frame's keypoint candidates (people, 2, 17, 3)."""
+        """Each frame's keypoints (people, 2, 17, 3)."""
         for first, end in zip(self._ends[:-1], self._ends[1:], strict=True):
             part = self._keypoints[first * _NUMBERS : end * _NUMBERS]
             yield np.array(part, np.float32).reshape(-1, 2, 17, 3)
