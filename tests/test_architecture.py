@@ -44,7 +44,7 @@ FLOORS = {
 
 # Arrows that break a rule today, each with the reason. One that is not needed any more fails a test.
 EXCEPTIONS = {
-    ("demo.tracking", "demo.pose"): "following.py asks the keypoint network about boxes of its own",
+    ("demo.tracking", "demo.pose"): "online.py asks the keypoint network about boxes of its own",
     ("demo.results", "demo.models"): "job.py keys outputs by the resolved weights, summary.py lists them",
 }
 # The same for circles inside lifter.

@@ -43,11 +43,14 @@ app = typer.Typer()
 class Score:
     """Figures of one or several clips.
 
-    idf1: percent (Ristani et al., ECCV 2016). switches: changes of id per person and minute. people: tracks
-    for each true person. found: percent of true boxes with a box of IoU 0.5. pck: percent of visible joints
-    within 0.1 of the box's longer side, of all true people. mixed: percent of pairs of joints, further apart
-    than that, of which left lies nearer to the true right and right nearer to the true left, or one of them
-    to the other's place.
+    Attributes:
+        idf1: percent (Ristani et al., ECCV 2016).
+        switches: changes of id per person and minute.
+        people: tracks for each true person.
+        found: percent of true boxes with a box of IoU 0.5.
+        pck: percent of visible joints within 0.1 of the box's longer side, of all true people.
+        mixed: percent of pairs of joints, further apart than that, of which left lies nearer to the true
+            right and right nearer to the true left, or one of them to the other's place.
     """
 
     idf1: float
@@ -71,7 +74,7 @@ def track(scene: Scene, fps: float) -> Tracks2D:
 
 
 def measure(scene: Scene, fps: float, tracked: Tracks2D) -> Score:
-    """Figures of one clip."""
+    """Measure one clip."""
     samples = scene.samples(fps)
     truth, present = scene.boxes[:, samples], scene.present[:, samples]
     same = np.nan_to_num(_iou(truth[:, None], tracked.boxes[None])) >= SAME_BOX  # (P, Q, T)
@@ -94,8 +97,10 @@ def measure(scene: Scene, fps: float, tracked: Tracks2D) -> Score:
 
 
 def _owners(same: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(P, T) the track that has a person, -1 for none. same: (P, Q, T) which boxes agree. A person stays with
-    their track for as long as it agrees (CLEAR MOT, Bernardin and Stiefelhagen, 2008)."""
+    """Assign a track to each person and frame, (P, T), -1 for none. same: (P, Q, T) which boxes agree.
+
+    A person keeps a track for as long as it agrees (CLEAR MOT, Bernardin and Stiefelhagen, 2008).
+    """
     people, _, length = same.shape
     owner = np.full((people, length), -1)
     last = np.full(people, -1)
@@ -117,7 +122,7 @@ def _changes(owner: NDArray[np.int64]) -> int:
 def _joints(
     scene: Scene, samples: NDArray[np.int64], tracked: Tracks2D, owner: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """PCK and the share of mixed-up pairs, both in percent."""
+    """Return PCK and the share of mixed-up pairs, both in percent."""
     near, mixed = [], []
     for person, row in enumerate(owner):
         frames = np.flatnonzero(scene.present[person, samples])
@@ -155,7 +160,7 @@ def _chunks(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 def mean(scores: Sequence[Score]) -> Score:
-    """The mean of several clips."""
+    """Average several clips."""
     return Score(*(float(np.mean([getattr(score, f.name) for score in scores])) for f in fields(Score)))
 
 

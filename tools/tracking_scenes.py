@@ -5,10 +5,10 @@ two rates is the rate alone. `SceneDetector` and `SceneKeypoints` take the place
 index in the scene is written into its first pixel.
 
 The detector's errors: jitter of the box, misses and weak scores in bursts, boxes without the legs,
-suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors are
-those of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place,
-joints of the person in front, arbitrary joints where a box shows no person. Second candidates hold a joint's
-own place where the first one does not.
+suppression of the weaker of two overlapping boxes, short false positives. The keypoint network's errors:
+those of `NoiseModel` (jitter, bias, outliers, swapped sides), two joints of a pair found in one place, joints
+of the person in front, arbitrary joints where a box shows no person. Second candidates hold a joint's own
+place where the first one does not.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ class Scene:
         return np.asarray(self.visible.mean(axis=2) >= VISIBLE)
 
     def samples(self, fps: float) -> NDArray[np.int64]:
-        """The samples that a clip of this rate shows."""
+        """Return the samples that a clip of this rate shows."""
         count = int(self.keypoints.shape[1] / RATE * fps)
         return np.round(np.arange(count) * RATE / fps).astype(np.int64)
 
     def frames(self, fps: float) -> Iterator[Frame]:
-        """The clip at this rate."""
+        """Yield the clip at this rate."""
         for index, sample in enumerate(self.samples(fps).tolist()):
             image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
             image[0, 0] = sample & 255, sample >> 8, 0
@@ -102,17 +102,17 @@ class Scene:
 
 
 class SceneDetector:
-    """Finds what a scene says that a detector finds."""
+    """A stand-in detector that returns the scene's simulated detections."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """One `Detections` per image."""
+        """Return one `Detections` per image."""
         return [self._scene.detected[_sample(image)] for image in images]
 
     def detect_in_crops(self, image: Image, places: Floats) -> list[Detections]:
-        """The exact boxes of visible people near each place, with a low score."""
+        """Return the exact boxes of visible people near each place, with a low score."""
         scene, sample = self._scene, _sample(image)
         boxes = scene.boxes[scene.present[:, sample], sample]
         found = []
@@ -123,28 +123,28 @@ class SceneDetector:
 
 
 class SceneKeypoints(KeypointEstimator):
-    """Finds the keypoints of the person that a box shows best."""
+    """A stand-in keypoint network that returns the keypoints of the person with the best overlap."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """Keypoints (n, 17, 3) of the n boxes of each picture."""
+        """Return keypoints (n, 17, 3) of the n boxes of each picture."""
         return [found[:, 0] for found in self.candidates(items)]
 
     def candidates(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
-        """First and second candidates (n, 2, 17, 3)."""
+        """Return first and second candidates (n, 2, 17, 3)."""
         found = []
         for image, boxes in items:
-            if image.shape[:2] != SIZE[::-1]:  # a rotated crop, which shows nothing here
+            if image.shape[:2] != SIZE[::-1]:  # a rotated crop: it shows no person
                 found.append(missing_keypoints(len(boxes), 2))
                 continue
             sample = _sample(image)
-            poses = [self._look(sample, box.astype(np.float64)) for box in np.asarray(boxes)]
+            poses = [self._estimate(sample, box.astype(np.float64)) for box in np.asarray(boxes)]
             found.append(np.stack(poses) if poses else missing_keypoints(0, 2))
         return found
 
-    def _look(self, sample: int, box: Doubles) -> Floats:
+    def _estimate(self, sample: int, box: Doubles) -> Floats:
         scene = self._scene
         overlaps = np.array([iou(box, other) for other in scene.boxes[:, sample]])
         visible = scene.visible[:, sample].mean(axis=1)
@@ -164,7 +164,7 @@ class SceneKeypoints(KeypointEstimator):
 
 
 def make_scene(mocap: Path, kind: str, seed: int) -> Scene:
-    """A scene of one of `KINDS` with people of the held-out subjects of the motion capture."""
+    """Make a scene of one of `KINDS` with people of the held-out subjects of the motion capture."""
     random = np.random.default_rng([seed, *kind.encode()])
     generator = torch.Generator().manual_seed(int(random.integers(2**31)))
     t = np.arange(int(SECONDS * RATE)) / RATE
@@ -202,7 +202,7 @@ def _seen(
     random: np.random.Generator,
     generator: torch.Generator,
 ) -> Doubles:
-    """One person's COCO joints (S, 17, 3): x, y in pixels and the depth in metres."""
+    """Project one person's COCO joints to (S, 17, 3): x, y in pixels and the depth in metres."""
     last = (len(joints) - 1) / fps
     at = np.abs((t + last + random.uniform(0, last)) % (2 * last) - last) * fps  # there and back again
     low = np.minimum(at.astype(int), len(joints) - 2)
@@ -220,7 +220,7 @@ def _seen(
 
 
 def _hiders(points: Doubles, depths: Doubles) -> NDArray[np.int64]:
-    """(P, S, 17) the person who hides a joint, -1 for none."""
+    """Return the index (P, S, 17) of the person who occludes a joint, -1 for none."""
     hider = np.full(points.shape[:3], -1)
     for one in range(len(points)):
         for other in range(len(points)):
@@ -242,7 +242,7 @@ def _candidates(
     random: np.random.Generator,
     generator: torch.Generator,
 ) -> Floats:
-    """(P, S, 2, 17, 3) as a network finds joints in good boxes of people of `size` (P, S)."""
+    """Simulate candidates (P, S, 2, 17, 3) of a network in good boxes of people of `size` (P, S)."""
     people, samples = points.shape[:2]
     half = SIZE[0] / 2
     screen = torch.from_numpy((points - (half, SIZE[1] / 2)) / half).float()
@@ -294,13 +294,13 @@ def _candidates(
 
 
 def _detections(boxes: Doubles, visible: Doubles, random: np.random.Generator) -> tuple[Detections, ...]:
-    """What a detector finds of people with boxes (P, S, 4) and visible shares (P, S), sample by sample."""
+    """Simulate the detections of people with boxes (P, S, 4) and visible shares (P, S), for each sample."""
     people, samples = boxes.shape[:2]
     sides = boxes[..., 2:] - boxes[..., :2]
     found = boxes + 0.02 * np.tile(sides, 2) * _correlated((people, samples, 4), 0.1, random)
     scores = np.clip(0.92 * visible**0.7 + 0.04 * _correlated((people, samples), 0.2, random), 0, 0.97)
     for person in range(people):
-        for start, end in _bursts(samples, 0.2, 0.5, random):  # a pose that the detector hardly knows
+        for start, end in _bursts(samples, 0.2, 0.5, random):  # a pose with low scores
             scores[person, start:end] *= random.choice([0.0, 0.05, 0.3])
         for start, end in _bursts(samples, 0.1, 0.3, random):  # the legs cut off
             found[person, start:end, 3] -= 0.4 * sides[person, start:end, 1]
@@ -322,14 +322,14 @@ def _detections(boxes: Doubles, visible: Doubles, random: np.random.Generator) -
 
 
 def _bursts(samples: int, rate: float, seconds: float, random: np.random.Generator) -> list[tuple[int, int]]:
-    """(start, end) of events of a mean duration that begin `rate` times a second."""
+    """Draw (start, end) of events of a mean duration that begin `rate` times a second."""
     starts = np.flatnonzero(random.random(samples) < rate / RATE)
     lengths = np.ceil(random.exponential(seconds * RATE, len(starts))).astype(int)
     return [(int(start), int(start + length)) for start, length in zip(starts, lengths, strict=True)]
 
 
 def _correlated(shape: tuple[int, ...], seconds: float, random: np.random.Generator) -> Doubles:
-    """Noise of unit variance, first-order autoregressive along axis 1."""
+    """Draw noise of unit variance, first-order autoregressive along axis 1."""
     keep = np.exp(-1 / (seconds * RATE))
     white = random.standard_normal(shape)
     for sample in range(1, shape[1]):

@@ -27,7 +27,6 @@ from demo.pose.estimator import KeypointEstimator, load_pose
 from demo.types import Floats, Image
 
 CORRECT = 0.1  # of the box's longer side
-LIKELY = 0.65  # probability from which a joint counts as seen (tools.measure_tracking, tools.measure_clips)
 _EDGE = 1e-3  # heights are kept so far from 0 and 1, whose log-odds are infinite
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from demo.pose.calibration import LIKELY
 from demo.pose.estimator import KeypointEstimator, crop, to_picture, usable_boxes
-from demo.types import Floats, Image
+from demo.types import SEEN_SCORE, Floats, Image
 
 LEAN = 45.0  # degrees: beyond, a quarter turn brings a trunk nearer to upright
 BEST = 8  # joints that count for recognition: the others may be hidden
@@ -85,7 +84,7 @@ def _is_doubtful(keypoints: Floats) -> bool:
     if _recognition(keypoints) < DOUBTFUL:
         return True
     trunk = keypoints[[5, 6, 11, 12], 2].min()
-    return bool(trunk >= LIKELY and abs(lean_degrees(keypoints)) > LEAN)
+    return bool(trunk >= SEEN_SCORE and abs(lean_degrees(keypoints)) > LEAN)
 
 
 def _recognition(keypoints: Floats) -> float:

@@ -17,8 +17,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.pose.calibration import LIKELY
-from demo.types import Doubles, Floats, Tracks2D
+from demo.types import SEEN_SCORE, Doubles, Floats, Tracks2D
 
 CANDIDATES = 8  # a view; they are sorted by prominence
 
@@ -80,7 +79,7 @@ def limb_heights(boxes: Floats, keypoints: Floats) -> Doubles:
 
     boxes: (T, 4) pixels. keypoints: (T, 17, 3).
     """
-    points = np.where(keypoints[..., 2:] >= LIKELY, keypoints[..., :2], np.nan).astype(np.float64)
+    points = np.where(keypoints[..., 2:] >= SEEN_SCORE, keypoints[..., :2], np.nan).astype(np.float64)
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     known = sides[np.isfinite(sides)]
     size = float(np.median(known)) if len(known) else 1.0

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.boxes import area
-from demo.pose.calibration import LIKELY
-from demo.types import Doubles, Floats
+from demo.types import SEEN_SCORE, Doubles, Floats
 
 # Spread of annotators per joint, in parts of the root of a person's area (cocodataset.org, keypoints).
 COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
@@ -73,4 +72,4 @@ def _joint_similarity(
 
 def likely(keypoints: Floats) -> NDArray[np.bool_]:
     """Return which joints (...,) of (..., 3) are more likely right than wrong."""
-    return np.asarray(keypoints[..., 2] >= LIKELY)
+    return np.asarray(keypoints[..., 2] >= SEEN_SCORE)

@@ -1,4 +1,7 @@
-"""What the first pass sees, frame by frame, kept small: half an hour of people is millions of joints."""
+"""Boxes and keypoint candidates of the first pass, frame by frame, in little memory.
+
+Half an hour of people is millions of joints.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,10 @@ class FramePeople:
 
 
 class CandidateStore(Sequence[list[TrackedBox]]):
-    """Everybody's boxes and keypoints in flat arrays that only grow: 450 bytes a person and frame.
+    """Boxes and keypoint candidates of all people, in flat arrays that only grow.
 
-    Reads like a list of `TrackedBox` lists, which are made anew each time they are asked for.
+    They take 450 bytes a person and frame. A sequence of `TrackedBox` lists, one a frame, which are created
+    on each access.
     """
 
     def __init__(self) -> None:
@@ -41,7 +45,7 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         self._keypoints = array("f")
 
     def append(self, people: FramePeople) -> None:
-        """Add the next frame."""
+        """Append the next frame."""
         self._ids.extend(people.ids.tolist())
         self._boxes.frombytes(np.ascontiguousarray(people.boxes, np.float32).tobytes())
         self._scores.extend(people.scores.tolist())
@@ -74,7 +78,7 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         ]
 
     def keypoints(self) -> Iterator[Floats]:
-        """Each frame's keypoints (people, 2, 17, 3)."""
+        """Yield each frame's keypoint candidates (people, 2, 17, 3)."""
         for first, end in zip(self._ends[:-1], self._ends[1:], strict=True):
             part = self._keypoints[first * _NUMBERS : end * _NUMBERS]
             yield np.array(part, np.float32).reshape(-1, 2, 17, 3)

@@ -4,8 +4,8 @@ Each person is a track: box, joints, velocity, and the probability that the pers
 
 1. tracks are moved on at constant velocity;
 2. detections and tracks are matched in one assignment, by boxes and joints (OKS) alike;
-3. a track without a detection is looked for by the keypoint network, where its joints should be, then by the
-   detector in a crop of the place;
+3. a track without a detection is searched for by the keypoint network, where its joints are predicted, then
+   by the detector in a crop around the prediction;
 4. detections without a track begin one.
 
 Nothing counts frames: what a track may have moved and how fast it is forgotten depend on seconds alone.
@@ -175,7 +175,7 @@ class PoseTracker:
     def _follow(
         self, image: Image, tracks: Sequence[Track], faint: dict[int, Doubles], there: Sequence[Observation]
     ) -> tuple[list[tuple[Track, Observation]], list[tuple[Track, Observation]]]:
-        """Look for tracks by their keypoints; return those found, and guesses at the others.
+        """Search for tracks by their keypoints; return those found, and predictions of the others.
 
         Args:
             faint: boxes of faint detections, by track.
@@ -212,7 +212,7 @@ class PoseTracker:
     def _find_again(
         self, image: Image, lost: list[tuple[Track, Observation]], there: list[Observation]
     ) -> tuple[list[tuple[Track, Observation]], list[tuple[Track, Observation]]]:
-        """Look for tracks with the detector, closely; return those found and the others."""
+        """Search for tracks with the detector in crops; return those found and the others."""
         sought = [each for each in lost if each[0].existence > PRESENT]
         if not sought:
             return [], lost
@@ -257,7 +257,7 @@ class PoseTracker:
         matched: Sequence[Observation],
         there: Sequence[tuple[Track, Observation]],
     ) -> list[tuple[Track, Observation]]:
-        """Begin tracks of strong detections that show nobody who is there."""
+        """Begin tracks of strong detections that show none of the people found already."""
         begun: list[tuple[Track, Observation]] = []
         for seen in found:
             others = [other for _, other in [*there, *begun]]
@@ -310,16 +310,16 @@ class PoseTracker:
         guessed: Sequence[tuple[Track, Observation]],
     ) -> FramePeople:
         """Return the frame's people; those far from upright with the keypoints of rotated crops."""
-        everybody = [*people, *guessed]
-        boxes = np.array([seen.box for _, seen in everybody], np.float32).reshape(-1, 4)
-        estimated = [seen.candidates for _, seen in everybody if seen.candidates is not None]
+        shown = [*people, *guessed]
+        boxes = np.array([seen.box for _, seen in shown], np.float32).reshape(-1, 4)
+        estimated = [seen.candidates for _, seen in shown if seen.candidates is not None]
         candidates = np.stack(estimated) if estimated else missing_keypoints(0, 2)
         candidates = rotation_test_time_augmentation(self._pose, image, boxes, candidates)
         return FramePeople(
-            np.array([track.number for track, _ in everybody], np.int64),
+            np.array([track.number for track, _ in shown], np.int64),
             boxes,
-            np.array([seen.score for _, seen in everybody], np.float32),
-            np.arange(len(everybody)) < len(people),
+            np.array([seen.score for _, seen in shown], np.float32),
+            np.arange(len(shown)) < len(people),
             suppress_shared_keypoints(candidates, boxes),
         )
 
@@ -357,6 +357,6 @@ def _behind(people: Sequence[Observation]) -> dict[int, int]:
         return {}
     joints = np.stack([seen.joints for seen in people])
     alike = oks(joints, joints, np.stack([seen.box for seen in people])) >= SAME
-    sure = recognition(joints)
-    pairs = np.argwhere(alike & (sure[None] > sure[:, None]))
+    level = recognition(joints)
+    pairs = np.argwhere(alike & (level[None] > level[:, None]))
     return {int(one): int(other) for one, other in pairs}

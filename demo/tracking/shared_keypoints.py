@@ -28,9 +28,9 @@ def recognition(joints: Floats) -> Doubles:
 
 def behind(joints: Floats, boxes: Floats) -> list[tuple[int, int]]:
     """Return pairs of people who overlap, the second recognised better: joints (n, 17, 3), boxes (n, 4)."""
-    corners, sure = boxes.astype(np.float64), recognition(joints)
+    corners, level = boxes.astype(np.float64), recognition(joints)
     overlapping = within(corners[:, None], corners) > OVERLAP
-    return [(one, other) for one, other in np.argwhere(overlapping).tolist() if sure[other] > sure[one]]
+    return [(one, other) for one, other in np.argwhere(overlapping).tolist() if level[other] > level[one]]
 
 
 def suppress_shared_keypoints(candidates: Floats, boxes: Floats) -> Floats:

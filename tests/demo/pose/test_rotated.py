@@ -1,4 +1,4 @@
-"""People who lie or hang upside down are looked at as if they stood, and found where they are."""
+"""People who lie or hang upside down get the keypoints of a rotated crop, in the picture's pixels."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,22 @@ from tests.demo.tracking.figures import FIGURE
 SIZE = (640, 480)
 
 
-class Sentry(KeypointEstimator):
-    """Sees a figure whose head is red and whose feet are blue, if it stands; else it takes the feet for the
-    head, with a low score. `sure`: its score of those who stand."""
+class UprightOnly(KeypointEstimator):
+    """Finds an upright figure with a red head and blue feet; else it swaps head and feet, with a low score.
 
-    def __init__(self, sure=0.96):
-        self.looks = 0
-        self.sure = sure
+    `score`: of upright figures.
+    """
+
+    def __init__(self, score=0.96):
+        self.calls = 0
+        self.score = score
 
     def estimate(self, items):
         found = []
         for image, boxes in items:
             poses = missing_keypoints(len(boxes))
             for pose, box in zip(poses, boxes, strict=True):
-                self.looks += 1
+                self.calls += 1
                 x1, y1, x2, y2 = np.clip(np.round(box), 0, 5000).astype(int)
                 head, feet = (np.add((x1, y1), middle(image[y1:y2, x1:x2, channel])) for channel in (2, 0))
                 stands = abs(np.rad2deg(np.arctan2(*(head - feet) * (1, -1)))) < 46
@@ -31,7 +33,7 @@ class Sentry(KeypointEstimator):
                     head, feet = feet, head
                 share = np.linspace(0, 1, 17)[:, None]
                 pose[:, :2] = head * (1 - share) + feet * share
-                pose[:, 2] = self.sure if stands else 0.35
+                pose[:, 2] = self.score if stands else 0.35
             found.append(poses)
         return found
 
@@ -41,8 +43,8 @@ def middle(channel):
     return np.array([columns.mean(), rows.mean()])
 
 
-def somebody(angle, centre=(300, 240), length=200, zoom=1):
-    """A picture, the box (1, 4), and where head and feet are; the head leans clockwise by an angle."""
+def draw_person(angle, centre=(300, 240), length=200, zoom=1):
+    """Return a picture, the box (1, 4), and the places of head and feet, leaning clockwise by an angle."""
     towards = np.array([np.sin(np.deg2rad(angle)), -np.cos(np.deg2rad(angle))]) * length * zoom / 2
     head, feet = np.array(centre) * zoom + towards, np.array(centre) * zoom - towards
     columns, rows = np.meshgrid(np.arange(SIZE[0] * zoom), np.arange(SIZE[1] * zoom))
@@ -55,37 +57,37 @@ def somebody(angle, centre=(300, 240), length=200, zoom=1):
 
 @pytest.mark.parametrize("angle", [70, 90, 135, 180, -90, -110])
 @pytest.mark.parametrize(("centre", "zoom"), [((300, 240), 1), ((140, 120), 1), ((300, 240), 4)])
-def test_whoever_does_not_stand_is_found_all_the_same(angle, centre, zoom):
-    image, boxes, head, feet = somebody(angle, centre, zoom=zoom)
-    pose = Sentry()
+def test_people_who_do_not_stand_are_found(angle, centre, zoom):
+    image, boxes, head, feet = draw_person(angle, centre, zoom=zoom)
+    pose = UprightOnly()
     plain = pose.candidates([(image, boxes)])[0]
-    assert np.linalg.norm(plain[0, 0, 0, :2] - head) > 100 * zoom  # it takes the feet for the head
+    assert np.linalg.norm(plain[0, 0, 0, :2] - head) > 100 * zoom  # head and feet are swapped
     found = rotation_test_time_augmentation(pose, image, boxes, plain)
     np.testing.assert_allclose(found[0, 0, 0, :2], head, atol=0.6 * zoom)
     np.testing.assert_allclose(found[0, 0, 16, :2], feet, atol=0.6 * zoom)
     assert found[0, 0, :, 2].min() == pytest.approx(0.96)
 
 
-def test_who_stands_is_not_looked_at_again():
-    image, boxes, *_ = somebody(20)
-    pose = Sentry()
+def test_an_upright_person_is_not_estimated_again():
+    image, boxes, *_ = draw_person(20)
+    pose = UprightOnly()
     plain = pose.candidates([(image, boxes)])[0]
     np.testing.assert_array_equal(rotation_test_time_augmentation(pose, image, boxes, plain), plain)
-    assert pose.looks == 1
+    assert pose.calls == 1
 
 
-def test_a_turned_look_that_is_not_sure_changes_nothing():
-    image, boxes, *_ = somebody(180)
-    pose = Sentry(sure=0.92)
+def test_a_rotated_estimate_with_a_low_score_changes_nothing():
+    image, boxes, *_ = draw_person(180)
+    pose = UprightOnly(score=0.92)
     plain = pose.candidates([(image, boxes)])[0]
     np.testing.assert_array_equal(rotation_test_time_augmentation(pose, image, boxes, plain), plain)
-    assert pose.looks == 4
+    assert pose.calls == 4
 
 
-def test_nobody_and_boxes_beyond_the_picture():
+def test_no_people_and_boxes_beyond_the_picture():
     image = np.zeros((480, 640, 3), np.uint8)
-    nobody = np.zeros((0, 4), np.float32)
-    assert rotation_test_time_augmentation(Sentry(), image, nobody, missing_keypoints(0, 2)).shape == (
+    no_boxes = np.zeros((0, 4), np.float32)
+    assert rotation_test_time_augmentation(UprightOnly(), image, no_boxes, missing_keypoints(0, 2)).shape == (
         0,
         2,
         17,
@@ -93,7 +95,7 @@ def test_nobody_and_boxes_beyond_the_picture():
     )
     gone = np.float32([[700, 10, 800, 200], [np.nan] * 4])
     assert np.isnan(
-        rotation_test_time_augmentation(Sentry(), image, gone, missing_keypoints(2, 2))[..., :2]
+        rotation_test_time_augmentation(UprightOnly(), image, gone, missing_keypoints(2, 2))[..., :2]
     ).all()
 
 

@@ -1,4 +1,4 @@
-"""Feet, hands, hips and shoulders keep their side over a clip, and nothing is made up."""
+"""Feet, hands, hips and shoulders keep their side over a clip; every joint is a candidate or hidden."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ TIMES = np.arange(FRAMES) / 30  # seconds
 
 
 def walker():
-    """Somebody 200 pixels high who walks 3 pixels a frame: the truth (T, 17, 2), candidates and boxes.
+    """Return a person 200 pixels high who walks 3 pixels a frame: truth (T, 17, 2), candidates, boxes.
 
-    The network is right everywhere and has no second choice yet.
+    The first candidates are right everywhere; there are no second ones.
     """
     truth = FIGURE * (100, 200) + np.arange(FRAMES)[:, None, None] * (3, 0) + (50, 20)
     candidates = np.full((FRAMES, 2, 17, 3), (np.nan, np.nan, 0), np.float32)
@@ -37,9 +37,9 @@ def test_without_second_choices_the_first_stay():
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_what_was_taken_for_the_other_side_is_found_again(left, right):
+def test_joints_found_on_the_other_side_are_corrected(left, right):
     truth, candidates, boxes = walker()
-    for frame in (4, 5, 6, 17):  # both on the right one; the left one is the weaker summit
+    for frame in (4, 5, 6, 17):  # both on the right one; the left one is the lower peak
         candidates[frame, 1, left] = (*truth[frame, left], 0.4)
         candidates[frame, 0, left, :2] = truth[frame, right]
     for frame in (10, 11, 23):  # left and right exchanged
@@ -61,7 +61,7 @@ def test_feet_that_pass_each_other_may_meet():
     np.testing.assert_allclose(fix_left_right(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 
-def test_the_sides_of_a_whole_clip_are_those_that_the_network_saw_more_often():
+def test_the_sides_of_a_whole_clip_are_the_more_frequent_ones():
     truth, candidates, boxes = walker()
     for frame in range(FRAMES):
         exchanged = frame % 3 == 0
@@ -72,20 +72,20 @@ def test_the_sides_of_a_whole_clip_are_those_that_the_network_saw_more_often():
     np.testing.assert_allclose(fix_left_right(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 
-def test_a_sure_network_is_believed_even_if_joints_jump():
+def test_a_high_score_outweighs_a_jump():
     truth, candidates, boxes = walker()
     candidates[:, 1, :, :2], candidates[:, 1, :, 2] = truth - 5, 0.05
     candidates[15:, 0, LEFT_ANKLE, 0] += 80
     np.testing.assert_array_equal(fix_left_right(candidates, boxes, TIMES), candidates[:, 0])
 
 
-def test_nobody():
+def test_no_frames():
     empty = np.zeros((0, 2, 17, 3), np.float32)
     assert fix_left_right(empty, np.zeros((0, 4), np.float32), np.zeros(0)).shape == (0, 17, 3)
 
 
 def exchanged_sides(frames):
-    """Face, shoulders, elbows and hips of the walker, exchanged in these frames by a network that is sure."""
+    """The walker, with face, shoulders, elbows and hips exchanged in these frames at a high score."""
     truth, candidates, boxes = walker()
     for left, right in ((1, 2), (3, 4), (5, 6), (7, 8), (11, 12)):
         candidates[frames, 0, left, :2], candidates[frames, 0, right, :2] = (
@@ -95,7 +95,7 @@ def exchanged_sides(frames):
     return truth, candidates, boxes
 
 
-def test_nobody_turns_round_between_two_frames():
+def test_people_do_not_turn_round_between_two_frames():
     truth, candidates, boxes = exchanged_sides(slice(8, 20))
     np.testing.assert_allclose(fix_left_right(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
@@ -137,14 +137,14 @@ def test_a_joint_found_on_its_counterpart_is_hidden_alike_at_any_frame_rate(fps)
     assert (found[~during, 11, 2] > 0.8).all()
 
 
-def test_after_a_gap_sides_start_anew():
+def test_after_a_gap_sides_are_independent():
     _, candidates, boxes = exchanged_sides(slice(20, None))
     candidates[14:20], boxes[14:20] = (np.nan, np.nan, 0), np.nan
     np.testing.assert_array_equal(fix_left_right(candidates, boxes, TIMES), candidates[:, 0])
 
 
 @pytest.mark.parametrize("fps", [24, 60, 240])
-def test_who_turns_round_and_who_walks_past_is_left_alone(fps):
+def test_turning_round_and_walking_past_change_nothing(fps):
     """Seen from the side, feet pass each other twice a second; then the body turns round in a second."""
     times = np.arange(3 * fps) / fps
     turned = np.clip(times - 2, 0, 1) * np.pi
@@ -159,11 +159,11 @@ def test_who_turns_round_and_who_walks_past_is_left_alone(fps):
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-@pytest.mark.parametrize("overlooked", [0, 1])
-def test_of_two_joints_in_one_place_the_one_that_leapt_there_is_hidden(left, right, overlooked):
+@pytest.mark.parametrize("missed", [0, 1])
+def test_of_two_joints_in_one_place_the_one_that_jumped_there_is_hidden(left, right, missed):
     """And is taken to have walked along, as it did before and does afterwards."""
     truth, candidates, boxes = walker()
-    there, gone = (right, left) if overlooked == 0 else (left, right)
+    there, gone = (right, left) if missed == 0 else (left, right)
     truth[:, gone, 0] += 50 if gone == left else -50
     candidates[:, 0, :, :2] = truth
     candidates[8:14, 0, gone, :2] = candidates[8:14, 0, there, :2]
@@ -174,7 +174,7 @@ def test_of_two_joints_in_one_place_the_one_that_leapt_there_is_hidden(left, rig
     np.testing.assert_array_equal(found[..., 2], candidates[:, 0, :, 2])
 
 
-def test_a_knee_that_stays_hidden_goes_behind_the_other_in_half_a_second():
+def test_a_knee_that_stays_hidden_moves_behind_the_other_in_half_a_second():
     truth, candidates, boxes = walker()
     candidates[:, 0, 14, 0] = truth[:, 13, 0] + np.where(np.arange(FRAMES) < 10, 60, 0)
     found = fix_left_right(candidates, boxes, TIMES)
@@ -184,21 +184,21 @@ def test_a_knee_that_stays_hidden_goes_behind_the_other_in_half_a_second():
     assert apart[25:] == pytest.approx(0, abs=1e-3)
 
 
-def test_where_the_clock_stands_still_joints_stay_somewhere():
+def test_equal_times_give_finite_joints():
     _, candidates, boxes = walker()
     candidates[:, 0, 14, 0] += 60
     candidates[8:14, 0, 14, :2] = candidates[8:14, 0, 13, :2]
     assert np.isfinite(fix_left_right(candidates, boxes, np.minimum(TIMES, TIMES[5]))).all()
 
 
-def test_a_foot_that_was_hidden_comes_back_as_itself():
+def test_a_foot_keeps_its_side_after_an_occlusion():
     truth, candidates, boxes = walker()
     truth[:, RIGHT_ANKLE, 0] += 60
     candidates[:, 0, RIGHT_ANKLE, 0] += 60
     candidates[8:14, 0, RIGHT_ANKLE, :2] = truth[8:14, LEFT_ANKLE]
     for own, other in ((LEFT_ANKLE, RIGHT_ANKLE), (RIGHT_ANKLE, LEFT_ANKLE)):
         candidates[14:20, 0, own, :2] = truth[14:20, other]  # mixed up
-    candidates[20:22, 0, RIGHT_ANKLE, :2] = truth[20:22, LEFT_ANKLE]  # overlooked once more
+    candidates[20:22, 0, RIGHT_ANKLE, :2] = truth[20:22, LEFT_ANKLE]  # missed once more
     np.testing.assert_allclose(fix_left_right(candidates, boxes, TIMES)[..., :2], truth, atol=1e-3)
 
 

@@ -87,7 +87,7 @@ def ids(people, observed=True):
 
 
 def walker(fps, seconds, seen, speed=150.0, score=0.9):
-    """Somebody who walks to the right, detected at times for which `seen` holds."""
+    """Return a person who walks to the right, detected at times for which `seen` holds."""
     times = np.arange(round(seconds * fps)) / fps
     lefts = 60 + speed * times
     return World(
@@ -128,7 +128,7 @@ def test_two_who_cross_keep_their_ids_at_any_frame_rate(fps):
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_who_is_not_detected_any_more_is_followed_for_a_while(fps):
+def test_a_person_without_detections_is_followed_for_a_limited_time(fps):
     """0.9 * 0.5 ** (t / 1.5) = 0.1 at t = 4.75."""
     world = walker(fps, 7, lambda t: t < 1.01, speed=20)
     last = max(i for i, people in enumerate(follow(world, fps)) if ids(people))
@@ -136,7 +136,7 @@ def test_who_is_not_detected_any_more_is_followed_for_a_while(fps):
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_who_has_gone_is_shown_as_predicted_for_a_second(fps):
+def test_a_person_who_left_is_predicted_for_a_second(fps):
     """0.9 * 0.5 ** (t / 0.6) = 0.3 at t = 0.95."""
     world = walker(fps, 5, lambda t: t < 1.01, speed=50)
     for index in range(len(world.people)):
@@ -183,7 +183,7 @@ def test_a_second_box_of_one_person_is_not_another_person():
     assert all(people.ids.tolist() == [1] for people in follow(world))
 
 
-def test_who_comes_near_a_person_who_is_gone_is_another():
+def test_a_person_near_one_who_left_gets_another_id():
     world = World(
         [{"a": 100}] * 10 + [{}] * 10 + [{"b": 190}] * 10,
         [[(100, 0.9)]] * 10 + [[]] * 10 + [[(190, 0.9)]] * 10,
@@ -200,7 +200,7 @@ def test_frames_without_the_detector(fps, every):
 
 
 @pytest.mark.parametrize("times", [(-0.2, -0.1, -0.1, -0.3, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)])
-def test_clocks_that_stand_still_or_go_back_do_no_harm(times, recwarn):
+def test_equal_and_decreasing_times_keep_the_track(times, recwarn):
     world = walker(30, 5 / 30, lambda t: True, speed=0)
     tracker = PoseTracker(world, world, 30)
     frames = [Frame(f.index, f.pts, time, f.image) for f, time in zip(world.frames(30), times, strict=True)]
@@ -208,7 +208,7 @@ def test_clocks_that_stand_still_or_go_back_do_no_harm(times, recwarn):
     assert not recwarn.list
 
 
-def test_nobody_and_nothing_yet():
+def test_frames_without_people():
     (people,) = follow(World([{}], [[]]))
     assert people.candidates.shape == (0, 2, 17, 3)
     assert people.boxes.shape == (0, 4)
@@ -225,7 +225,7 @@ def test_legs_that_fade_stay_in_the_box_for_some_frames_and_walk_along():
 
 @pytest.mark.parametrize("chunk", [1, 16])
 @pytest.mark.parametrize("fps", [5, 25])
-def test_legs_that_the_detector_cuts_off_are_looked_for(chunk, fps):
+def test_legs_that_the_detector_cuts_off_are_found_by_keypoints(chunk, fps):
     world = walker(fps, 6 / fps, lambda t: True, speed=0)
     world.found[2:] = [[(70, 140, 150, 270, 0.9)]] * 4
     for people in follow(world, fps, chunk):
@@ -249,7 +249,7 @@ def test_a_box_that_shows_the_person_in_front_is_moved_to_where_the_other_was():
         assert lefts[1] >= 259
 
 
-def test_a_crop_finds_whom_keypoints_have_lost():
+def test_a_crop_finds_a_person_lost_by_keypoints():
     world = walker(25, 0.4, lambda t: t < 0.1, speed=0)
     world.people[3:] = [{}] * 7
     world.near = [(300, 0.05), (65, 0.3)]

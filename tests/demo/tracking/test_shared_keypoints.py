@@ -22,7 +22,7 @@ def two_people(shared, apart=60):
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_the_less_sure_one_is_doubted_where_they_share_joints(order):
+def test_the_lower_scoring_person_loses_score_at_shared_joints(order):
     candidates, boxes = two_people(LEGS)
     doubted = suppress_shared_keypoints(candidates[order], boxes[order])[order]
     assert doubted[1, 0, LEGS, 2] == pytest.approx(0.24)
@@ -31,13 +31,13 @@ def test_the_less_sure_one_is_doubted_where_they_share_joints(order):
 
 
 @pytest.mark.parametrize(("shared", "apart"), [([9, 10, 15], 60), ([], 60), (LEGS, 90)])
-def test_hands_that_are_shaken_and_people_far_from_each_other_are_left_alone(shared, apart):
+def test_handshakes_and_distant_people_change_nothing(shared, apart):
     candidates, boxes = two_people(shared, apart)
     np.testing.assert_array_equal(suppress_shared_keypoints(candidates, boxes), candidates)
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_nobody_else_is_there(count):
+def test_fewer_than_two_people(count):
     candidates, boxes = two_people(LEGS)
     np.testing.assert_array_equal(
         suppress_shared_keypoints(candidates[:count], boxes[:count]), candidates[:count]

@@ -79,14 +79,14 @@ def test_a_runner_is_joined_along_the_course():
     assert len(run(frames).tracks) == 2
 
 
-def test_rival_continuations_go_to_the_nearest():
+def test_ambiguous_continuations_go_to_the_nearest():
     frames = [[seen(1, 300), seen(2, 380)] for _ in range(10)] + [[]] * 3
     frames += [[seen(3, 375), seen(4, 305)] for _ in range(10)]
     mapping = run(frames).mapping
     assert mapping[1] == mapping[4] != mapping[2] == mapping[3]
 
 
-def test_second_boxes_of_one_person_are_dissolved():
+def test_second_boxes_of_one_person_are_merged():
     whole, upper = {"width": 100.0, "height": 300.0}, {"width": 96.0, "height": 180.0, "y": 342.0}
     frames = [[seen(1, 500, **whole)] + [seen(2, 500, 0.6, **upper)] * (10 <= t < 20) for t in range(40)]
     result = run(frames)
@@ -106,12 +106,12 @@ def test_a_child_in_front_of_a_parent_stays():
     assert len(run(frames).tracks) == 2
 
 
-def test_ghosts_are_dropped():
+def test_false_positives_are_dropped():
     frames = [[seen(1, 300)] for _ in range(60)]
     for t in (20, 21):
         frames[t] = [seen(1, 300), seen(2, 100)]  # two frames at 30 fps
     for t in range(30, 50):
-        frames[t] = [seen(1, 300), seen(3, 800, 0.42)]  # never sure
+        frames[t] = [seen(1, 300), seen(3, 800, 0.42)]  # never above 0.5
     result = run(frames, fps=30)
     assert result.mapping == {1: 1}
 
@@ -125,7 +125,7 @@ def test_tiny_clips_keep_their_people(length):
     assert all(track.observed[-1] for track in result.tracks)
 
 
-def test_nobody_in_the_whole_clip():
+def test_a_clip_without_people():
     assert run([[], [], []]) == MergedTracks((), {})
     assert merge_tracklets([], [], SIZE) == MergedTracks((), {})
 
@@ -140,7 +140,7 @@ def test_one_is_the_main_person():
     assert run(frames, shortest=0.0).mapping[1] == 1  # but not when it is there for one frame of 60
 
 
-def test_guesses_of_the_online_tracker_do_not_count():
+def test_predicted_boxes_do_not_count():
     guess = TrackedBox(1, np.array(box(900), np.float32), 0.0, False)
     (track,) = run([[seen(1, 300)], [guess], [seen(1, 320)], [guess]]).tracks
     np.testing.assert_allclose(centres(track), [300, 310, 320, np.nan])
