@@ -23,6 +23,19 @@ from demo.types import Doubles, Floats, TrackedBox, Tracks2D
 
 log = logging.getLogger(__name__)
 
+# Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
+BRIDGE = 0.5  # seconds up to which gaps get boxes by linear interpolation
+JOIN = 1.0  # seconds after its end in which another tracklet may continue one
+SHORTEST = 0.25  # seconds that a person must be in the picture, or an eighth of a shorter clip
+WEAKEST = 0.5  # score that a track must reach once, unless it lasts half of the clip
+END_TIME = 0.3  # seconds at either end over which a tracklet's velocity and size are measured
+MISS = 0.5  # of a box's longer side: a continuation lies nearer to the predicted place
+GROWTH = 1.8  # ratio of the square roots of areas: a continuation's is lower
+INSIDE = 0.75  # part of a second box of a person that lies inside the first one
+SHARED_EDGES = 2  # of a second box with the first one
+EDGE = 0.15  # of the box's side: edges that are nearer to each other are shared
+CENTRE = 0.35  # of the frame's sides: standard deviation of the weight of places around the middle
+
 
 @dataclass(frozen=True)
 class BoxTrack:
@@ -60,12 +73,12 @@ class _Tracklet:
         return _Tracklet(self.ids, self.frames[which], self.boxes[which], self.scores[which])
 
     def near(self, times: Doubles, *, end: bool) -> NDArray[np.bool_]:
-        """Return which of the boxes lie within 0.3 s of the tracklet's end or start."""
+        """Return which of the boxes lie within `END_TIME` of the tracklet's end or start."""
         at = times[self.frames]
-        return np.asarray(at >= at[-1] - 0.3 if end else at <= at[0] + 0.3)
+        return np.asarray(at >= at[-1] - END_TIME if end else at <= at[0] + END_TIME)
 
     def velocity(self, times: Doubles, *, end: bool) -> Doubles:
-        """Return the velocity (2,) of the centre, pixels per second, over 0.3 s at the start or end."""
+        """Return the velocity (2,) of the centre, pixels per second, at the start or end."""
         near = self.near(times, end=end)
         if near.sum() < 2:
             return np.zeros(2)
@@ -74,7 +87,7 @@ class _Tracklet:
         return np.asarray(at @ (centres - centres.mean(0)) / (at @ at))
 
     def side(self, times: Doubles, *, end: bool) -> float:
-        """Return the square root of the median box area over 0.3 s at the start or end, in pixels."""
+        """Return the square root of the median box area at the start or end, in pixels."""
         return float(np.sqrt(np.median(area(self.boxes[self.near(times, end=end)]))))
 
 
@@ -84,10 +97,6 @@ def merge_tracklets(
     size: tuple[int, int],
     *,
     detect_every: int = 1,
-    bridge: float = 0.5,
-    join: float = 1.0,
-    shortest: float = 0.25,
-    weakest: float = 0.5,
 ) -> MergedTracks:
     """Merge a clip's online boxes into people.
 
@@ -96,22 +105,17 @@ def merge_tracklets(
         times: (T,) seconds, growing.
         size: width and height of the frame in pixels.
         detect_every: the detector ran on every n-th frame; gaps between two detections are always filled.
-        bridge: seconds up to which gaps get boxes by linear interpolation, `observed` False.
-        join: seconds within which a tracklet may continue another: at the same place or on the same course,
-            with a similar size.
-        shortest: seconds that a person must be in the picture, or an eighth of a shorter clip.
-        weakest: score that a track must reach once, unless it lasts half of the clip.
     """
     at = np.asarray(times, np.float64)
     step = float(np.median(np.diff(at))) if len(at) > 1 else 1.0
-    bridge = max(bridge, 1.5 * detect_every * step)
-    people = _join(_drop_duplicates(_collect(frames), at, bridge), at, join)
+    bridge = max(BRIDGE, 1.5 * detect_every * step)
+    people = _join(_drop_duplicates(_collect(frames), at, bridge), at)
     length = len(at) * step
 
     def real(person: _Tracklet) -> bool:
         span = at[person.frames[-1]] - at[person.frames[0]] + step
-        strong = bool(person.scores.max() >= weakest or span >= length / 2)
-        long = bool(span >= min(shortest, length / 8) - 1e-9)
+        strong = bool(person.scores.max() >= WEAKEST or span >= length / 2)
+        long = bool(span >= min(SHORTEST, length / 8) - 1e-9)
         if not (strong and long):
             log.debug("ids %s dropped: %s", person.ids, "too short" if strong else "never detected well")
         return strong and long
@@ -190,10 +194,10 @@ def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) 
 
 
 def _is_partial_box(whole: Doubles, part: Doubles) -> bool:
-    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two of its edges."""
+    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share edges with it."""
     scale = np.tile(whole[:, 2:] - whole[:, :2], 2)
-    shared = (np.abs(whole - part) <= 0.15 * scale).sum(1)
-    return bool(np.median(within(whole, part)) >= 0.75 and np.median(shared) >= 2)
+    shared = (np.abs(whole - part) <= EDGE * scale).sum(1)
+    return bool(np.median(within(whole, part)) >= INSIDE and np.median(shared) >= SHARED_EDGES)
 
 
 def _merge(parts: list[_Tracklet]) -> _Tracklet:
@@ -208,13 +212,13 @@ def _merge(parts: list[_Tracklet]) -> _Tracklet:
     )
 
 
-def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_Tracklet]:
+def _join(tracklets: list[_Tracklet], times: Doubles) -> list[_Tracklet]:
     """Chain tracklets end to start, by the assignment of least total cost."""
     from scipy.optimize import linear_sum_assignment
 
     if not tracklets:
         return []
-    cost = np.array([[_cost(first, then, times, longest) for then in tracklets] for first in tracklets])
+    cost = np.array([[_cost(first, then, times) for then in tracklets] for first in tracklets])
     pairs = zip(*linear_sum_assignment(np.minimum(cost, 1e6)), strict=True)
     following = {int(first): int(then) for first, then in pairs if np.isfinite(cost[first, then])}
     people = []
@@ -228,14 +232,14 @@ def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_T
     return people
 
 
-def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> float:
+def _cost(first: _Tracklet, then: _Tracklet, times: Doubles) -> float:
     """Return the cost of `then` as a continuation of `first`: 0 to about 2, infinite where impossible.
 
     Distances are in long sides of the boxes: a person near the camera moves more pixels. Sizes are compared
     by area, which bending and jumping change less than height or width.
     """
     gap = float(times[then.frames[0]] - times[first.frames[-1]])
-    if not 0 < gap <= longest:
+    if not 0 < gap <= JOIN:
         return np.inf
     before, after = first.boxes[-1], then.boxes[0]
     growth = abs(float(np.log(then.side(times, end=False) / first.side(times, end=True))))
@@ -244,16 +248,16 @@ def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> 
     courses = (np.zeros(2), first.velocity(times, end=True), then.velocity(times, end=False))
     scale = np.mean([(box[2:] - box[:2]).max() for box in (before, after)])
     miss = min(float(np.linalg.norm(step - gap * course)) for course in courses) / float(scale)
-    if miss > 0.5 or growth > np.log(1.8):
+    if miss > MISS or growth > np.log(GROWTH):
         return np.inf
-    return miss + growth + gap / longest
+    return miss + growth + gap / JOIN
 
 
 def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
     """Return the sum of the boxes' areas over frames, weighted by their nearness to the middle."""
     width, height = size
     offset = centre(person.boxes) / (width, height) - 0.5
-    prior = np.exp(-0.5 * ((offset / 0.35) ** 2).sum(-1))
+    prior = np.exp(-0.5 * ((offset / CENTRE) ** 2).sum(-1))
     return float((area(person.boxes) * prior).sum())
 
 

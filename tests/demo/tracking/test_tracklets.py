@@ -27,7 +27,7 @@ def centres(track: BoxTrack) -> Floats:
     return (track.boxes[:, 0] + track.boxes[:, 2]) / 2
 
 
-def run(frames: list[list[TrackedBox]], fps: float = 10, **options: float) -> MergedTracks:
+def run(frames: list[list[TrackedBox]], fps: float = 10, **options: int) -> MergedTracks:
     return merge_tracklets(frames, [index / fps for index in range(len(frames))], SIZE, **options)
 
 
@@ -55,6 +55,8 @@ def test_detect_every_is_bridged_to_the_last_frame():
     [
         (lambda t: seen(2, 300), 8, 1),  # same place
         (lambda t: seen(2, 300 + 10 * t, height=150), 8, 1),  # bent
+        (lambda t: seen(2, 370), 8, 1),  # a third of the box's height further
+        (lambda t: seen(2, 450), 8, 2),  # three quarters of it
         (lambda t: seen(2, 600), 8, 2),  # elsewhere
         (lambda t: seen(2, 300, width=160, height=400), 8, 2),  # twice as large
         (lambda t: seen(2, 300), 14, 2),  # much later
@@ -87,7 +89,7 @@ def test_ambiguous_continuations_go_to_the_nearest():
 
 
 def test_second_boxes_of_one_person_are_merged():
-    whole, upper = {"width": 100.0, "height": 300.0}, {"width": 96.0, "height": 180.0, "y": 342.0}
+    whole, upper = {"width": 100.0, "height": 300.0}, {"width": 80.0, "height": 180.0, "y": 342.0}
     frames = [[seen(1, 500, **whole)] + [seen(2, 500, 0.6, **upper)] * (10 <= t < 20) for t in range(40)]
     result = run(frames)
     assert (len(result.tracks), result.mapping) == (1, {1: 1})
@@ -101,19 +103,45 @@ def test_second_boxes_of_one_person_are_merged():
     assert result.tracks[0].boxes[30].tolist() == pytest.approx(box(500, **whole))  # the whole one where both
 
 
-def test_a_child_in_front_of_a_parent_stays():
-    frames = [[seen(1, 500, width=150, height=400), seen(2, 500, y=500, width=70)] for _ in range(40)]
+@pytest.mark.parametrize("length", [10, 40])
+def test_a_child_in_front_of_a_parent_stays(length):
+    """They share the lower edge."""
+    parent, child = seen(1, 500, width=150, height=400), seen(2, 500, y=500, width=70)
+    frames = [[parent] + [child] * (t < length) for t in range(40)]
     assert len(run(frames).tracks) == 2
+
+
+def test_a_person_half_behind_another_stays():
+    frames = [[seen(1, 500, width=100)] + [seen(2, 550, width=100)] * (t < 10) for t in range(40)]
+    assert len(run(frames).tracks) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([100] * 7 + [130, 160, 190], 460),  # starts to run 0.3 s before the gap
+        ([*range(100, 370, 30), 385], 640),  # runs; the last box is off by 15 pixels
+    ],
+)
+def test_velocity_is_measured_over_the_last_third_of_a_second(before, after):
+    """300 pixels a second; after 0.9 s the person stands where the course leads."""
+    frames = [[seen(1, x)] for x in before] + [[]] * 8 + [[seen(2, after)]] * 10
+    assert run(frames).mapping == {1: 1, 2: 1}
 
 
 def test_false_positives_are_dropped():
     frames = [[seen(1, 300)] for _ in range(60)]
-    for t in (20, 21):
-        frames[t] = [seen(1, 300), seen(2, 100)]  # two frames at 30 fps
+    for t in range(15, 21):
+        frames[t] = [seen(1, 300), seen(2, 100)]  # 0.2 s
     for t in range(30, 50):
         frames[t] = [seen(1, 300), seen(3, 800, 0.42)]  # never above 0.5
     result = run(frames, fps=30)
     assert result.mapping == {1: 1}
+
+
+def test_a_third_of_a_second_is_enough():
+    frames = [[seen(1, 300)] + [seen(2, 700)] * (20 <= t < 30) for t in range(90)]
+    assert len(run(frames, fps=30).tracks) == 2
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
@@ -134,10 +162,19 @@ def test_one_is_the_main_person():
     large, small = {"width": 160.0, "height": 400.0}, {"width": 40.0, "height": 100.0}
     frames = [[seen(1, 900, **small), seen(2, 40, **large), seen(3, 500, **large)] for _ in range(20)]
     assert run(frames).mapping == {3: 1, 2: 2, 1: 3}  # in the middle, at the edge, far away
-    frames = [frame if t < 2 else frame[:1] for t, frame in enumerate(frames)]
-    assert run(frames, shortest=0.1).mapping[3] == 1  # 2 x 160 x 400 beats 20 x 40 x 100 off the centre
-    frames = [frame if t < 1 else frame[:1] for t, frame in enumerate(frames * 3)]
-    assert run(frames, shortest=0.0).mapping[1] == 1  # but not when it is there for one frame of 60
+    frames = [frame if t < 3 else frame[:1] for t, frame in enumerate(frames)]
+    assert run(frames).mapping[3] == 1  # 3 x 160 x 400 beats 20 x 40 x 100 off the centre
+    frames = [frame if t < 3 else frame[:1] for t, frame in enumerate(frames * 8)]
+    assert run(frames).mapping[1] == 1  # but not when it is there for 3 frames of 160
+
+
+def test_a_place_at_the_edge_counts_less_than_half():
+    """exp(-0.5 (0.46 / 0.35)^2) = 0.42 of 160 x 400 pixels lies between 96 x 400 and 32 x 400 pixels."""
+    people = [
+        seen(number, x, width=width, height=400)
+        for number, x, width in ((1, 40, 160), (2, 480, 96), (3, 530, 32))
+    ]
+    assert run([people] * 20).mapping == {2: 1, 1: 2, 3: 3}
 
 
 def test_predicted_boxes_do_not_count():
