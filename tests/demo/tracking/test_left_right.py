@@ -215,3 +215,77 @@ def test_every_joint_is_one_of_the_candidates_of_both_sides_or_hidden(candidates
     assert (same[..., :2].all(axis=-1).any(axis=1) | hidden).all()
     assert (found[..., 2] <= both[..., 2].max(axis=1)).all()
     np.testing.assert_array_equal(found[:, 0], candidates[:, 0, 0])
+
+
+def standing(frames, fps=30.0):
+    """Return candidates and boxes of a person 200 pixels high who stands still, and times.
+
+    Scores are 0.6; ankles and hips are 60 pixels apart.
+    """
+    candidates = np.full((frames, 2, 17, 3), (np.nan, np.nan, 0), np.float32)
+    candidates[:, 0, :, :2], candidates[:, 0, :, 2] = FIGURE * (100, 200) + (50, 20), 0.6
+    for left, right in (PAIRS[3], PAIRS[5]):
+        candidates[:, 0, left, 0], candidates[:, 0, right, 0] = 130, 70
+    return candidates, np.tile(np.float32([50, 20, 150, 220]), (frames, 1)), np.arange(frames) / fps
+
+
+@pytest.mark.parametrize(("score", "first"), [(0.72, False), (0.9, True)])
+def test_a_jump_costs_as_much_as_its_share_of_a_fifth_of_the_box(score, first):
+    """The first candidate lies 8 pixels off in one frame; the second one, with score 0.3, does not.
+
+    There and back cost 2 * 8 / 40, less a twelfth that moves the body's middle, twice: 0.333. Scores count
+    tanh(1 / 30 / 0.04) = 0.682 of theirs, so the first one needs 0.49 more.
+    """
+    candidates, boxes, times = standing(9)
+    candidates[4, 1, LEFT_ANKLE] = (*candidates[4, 0, LEFT_ANKLE, :2], 0.3)
+    candidates[4, 0, LEFT_ANKLE, 0] += 8
+    candidates[4, 0, LEFT_ANKLE, 2] = score
+    found = fix_left_right(candidates, boxes, times)
+    assert found[4, LEFT_ANKLE, 2] == pytest.approx(score if first else 0.3)
+
+
+@pytest.mark.parametrize(
+    ("off", "score", "first"), [(0, 0.6, False), (0, 0.45, True), (4.5, 0.6, False), (9, 0.6, True)]
+)
+def test_a_place_shared_by_left_and_right_costs_part_of_the_score(off, score, first):
+    """Within 6 pixels the first candidate counts 0.9 - 0.4 * 0.9 = 0.54."""
+    candidates, boxes, times = standing(9)
+    candidates[:, 1, LEFT_ANKLE] = (*candidates[0, 0, LEFT_ANKLE, :2], score)
+    candidates[:, 0, [LEFT_ANKLE, RIGHT_ANKLE], 2] = 0.9
+    candidates[:, 0, LEFT_ANKLE, :2] = candidates[:, 0, RIGHT_ANKLE, :2] + (off, 0)
+    found = fix_left_right(candidates, boxes, times)
+    assert (found[:, LEFT_ANKLE, 0] < 100).all() == first
+
+
+@pytest.mark.parametrize(("distance", "changes"), [(18, False), (32, True)])
+def test_the_hidden_side_of_a_pair_changes_where_that_costs_less_than_a_jump(distance, changes):
+    """The left ankle is found on the right one, then the right one jumps away.
+
+    That both were confused costs 2 * 0.3 jumps of a fifth of 200 pixels: 24 pixels.
+    """
+    candidates, boxes, times = standing(193)
+    candidates[90:, 0, LEFT_ANKLE, 0] = 70
+    candidates[93:, 0, RIGHT_ANKLE, 0] = 70 - distance
+    found = fix_left_right(candidates, boxes, times)
+    hidden = found[90:93, [LEFT_ANKLE, RIGHT_ANKLE], 2]
+    np.testing.assert_allclose(np.sort(hidden, axis=1), [[0.6 * 0.4, 0.6]] * 3, rtol=1e-5)
+    assert (hidden[:, 1] < hidden[:, 0]).any() == changes
+
+
+@pytest.mark.parametrize(
+    ("pair", "frames", "undone"),
+    [(PAIRS[5], 6, True), (PAIRS[5], 13, False), (PAIRS[3], 14, True), (PAIRS[3], 25, False)],
+)
+def test_how_long_a_swap_may_last_to_be_undone(pair, frames, undone):
+    """At 5 frames a second a frame counts tanh(0.2 / 3) = 0.067 of two scores of 0.6.
+
+    Four jumps cost 4 * 0.5^(0.2 / 0.08) = 0.71 for ankles, 4 * 0.5^(0.2 / 0.15) = 1.59 for hips: 9 and 20
+    frames.
+    """
+    candidates, boxes, times = standing(frames + 60, fps=5)
+    truth = candidates[0, 0, list(pair), 0].copy()
+    candidates[30 : 30 + frames, 0, list(pair)] = candidates[30 : 30 + frames, 0, list(pair[::-1])]
+    found = fix_left_right(candidates, boxes, times)
+    np.testing.assert_allclose(
+        found[30 : 30 + frames, list(pair), 0], truth[:: 1 if undone else -1][None].repeat(frames, 0)
+    )

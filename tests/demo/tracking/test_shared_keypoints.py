@@ -1,4 +1,4 @@
-"""Of joints that two people seem to share, the one of whom the network is surer keeps them."""
+"""Joints that two people share stay with the person of the higher scores."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,21 @@ def test_the_lower_scoring_person_loses_score_at_shared_joints(order):
 def test_handshakes_and_distant_people_change_nothing(shared, apart):
     candidates, boxes = two_people(shared, apart)
     np.testing.assert_array_equal(suppress_shared_keypoints(candidates, boxes), candidates)
+
+
+@pytest.mark.parametrize(("off", "lower"), [(7, True), (14, False)])
+def test_joints_within_a_twentieth_of_the_box_are_shared(off, lower):
+    candidates, boxes = two_people(LEGS)
+    candidates[1, 0, LEGS, :2] = candidates[0, 0, LEGS, :2] + (off, 0)
+    suppressed = suppress_shared_keypoints(candidates, boxes)
+    assert (suppressed[1, 0, LEGS, 2] < 0.6).all() == lower
+
+
+@pytest.mark.parametrize(("apart", "lower"), [(55, True), (80, False)])
+def test_boxes_that_overlap_by_three_tenths_may_share_joints(apart, lower):
+    candidates, boxes = two_people(LEGS, apart)
+    suppressed = suppress_shared_keypoints(candidates, boxes)
+    assert (suppressed[1, 0, LEGS, 2] < 0.6).all() == lower
 
 
 @pytest.mark.parametrize("count", [0, 1])
