@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
+from demo.tracking.shared_keypoints import recognition, suppress_shared_keypoints
 from tests.demo.tracking.figures import FIGURE
 
 LEGS = [13, 14, 15, 16]
@@ -57,3 +57,10 @@ def test_fewer_than_two_people(count):
     np.testing.assert_array_equal(
         suppress_shared_keypoints(candidates[:count], boxes[:count]), candidates[:count]
     )
+
+
+def test_recognition_is_the_mean_of_log_odds_and_stays_finite():
+    """Log(0.9 / 0.1) and log(0.999 / 0.001)."""
+    joints = np.zeros((2, 17, 3), np.float32)
+    joints[0, :, 2], joints[1, :, 2] = 0.9, 1.0
+    np.testing.assert_allclose(recognition(joints), [2.1972, 6.9068], atol=1e-4)
