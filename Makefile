@@ -29,10 +29,9 @@ check: $(VENV)/ready-dev
 docs: $(VENV)/ready-dev
 	$(BIN)/mkdocs build --strict
 
-$(VENV)/ready: requirements.txt requirements-nodeps.txt
+$(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements.txt
-	$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt requirements-export.txt

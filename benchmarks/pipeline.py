@@ -14,10 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from demo.analysis import analyse
 from demo.models import load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.world import place_shots
-from demo.pipeline import analyse, render
+from demo.pipeline import render
 from demo.render.clip import ClipRenderer
 from demo.settings import Settings
 from demo.tracking.roles import main_people

@@ -119,12 +119,31 @@ def manifest(path: Path | None = None) -> dict[str, WeightInfo]:
     return _read(path or MANIFEST)
 
 
-@cache
-def _read(path: Path) -> dict[str, WeightInfo]:
+def calibrations(path: Path | None = None) -> dict[str, tuple[float, float]]:
+    """SHA-256 of a keypoint network's file -> intercept and slope of its score calibration.
+
+    Raises:
+        WeightsError: the manifest is missing or malformed.
+    """
+    manifest_path = path or MANIFEST
     try:
-        entries: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get("weights", [])
+        entries = _tables(manifest_path).get("calibrations", [])
+        return {entry["sha256"]: (float(entry["intercept"]), float(entry["slope"])) for entry in entries}
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{manifest_path}: a calibration without {error}") from error
+
+
+@cache
+def _tables(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: the list of weights cannot be read: {error}") from error
+
+
+@cache
+def _read(path: Path) -> dict[str, WeightInfo]:
+    entries = _tables(path).get("weights", [])
     known: dict[str, WeightInfo] = {}
     for entry in entries:
         try:

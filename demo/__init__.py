@@ -8,13 +8,15 @@ The map, from the top; imports never run up, and stages meet only in `pipeline`:
     cli          one file a command; the only place that prints
     batch        folders of clips: planning, worker processes, reports, Dask
     pipeline     the order of the stages, for one clip and for several views
-    video        frames in and out: reader, writer, containers, prefetch
+    analysis     the first pass over a clip: shots, tracks, keypoints
+    video        frames in and out: reader, writer, containers, prefetch; shots; HDR
     detection    boxes of people
     pose         2D keypoints: crops, heatmaps, HRNet, rotated crops, MMPose
     tracking     ids over time, left/right, occlusion, the same person across views
     motion       lifting to 3D, smoothing, up and floor
     render       the picture: frame, 3D panel, mosaic
     results      result file, cached analysis, output files and their lock, summary
+    export       one file a format: viewer, report, BVH, GLB, TRC, C3D, tables
     training     how the detector and the keypoint network are trained (python -m demo.training)
     models       the networks of a run: resolved, loaded, falling back when memory is short
     settings     every option once    types  what crosses the stages    boxes  geometry of boxes

@@ -215,7 +215,7 @@ def load_networks(resolved: ResolvedModels, settings: Settings, device: str, bat
         WeightsError: a file does not fit its network. MissingExtra: an optional package is needed.
     """
     from demo.detection.detector import load_detector
-    from demo.pose.estimator import load_pose
+    from demo.pose.calibration import load_calibrated_pose
     from lifter.checkpoints.files import load_checkpoint
     from lifter.registry import REGISTRY
 
@@ -227,7 +227,9 @@ def load_networks(resolved: ResolvedModels, settings: Settings, device: str, bat
     lifter, entry, config = load_checkpoint(lifter_file, system)
     return Models(
         detector=load_detector(detector, device, batch=batch),
-        pose=load_pose(resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip),
+        pose=load_calibrated_pose(
+            resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip
+        ),
         lifter=lifter.to(device).eval(),
         spec=entry.spec(config),
         device=device,

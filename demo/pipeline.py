@@ -7,24 +7,21 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import groupby, islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
+from demo.analysis import analyse, expected_frames
 from demo.export import export, parse_formats
 from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
 from demo.motion.world import place_shots
-from demo.pose.rotated import rotation_test_time_augmentation
 from demo.render.clip import ClipRenderer
 from demo.results.analysis import read_analysis, write_analysis
 from demo.results.job import ClipJob, ClipReport
@@ -40,19 +37,12 @@ from demo.results.summary import (
 )
 from demo.settings import AnalysisSettings, LiftSettings, Settings
 from demo.tracking.across_views import match_person
-from demo.tracking.candidates import CandidateStore
-from demo.tracking.following import Follower
-from demo.tracking.online import PersonTracker
-from demo.tracking.people import join_shots, refine_tracks
 from demo.tracking.roles import main_people, select_person
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, Shots, TrackedBox, Tracks2D, no_progress
+from demo.types import Analysis, ClipInfo, Frame, Motion, Progress, Shots, Tracks2D, no_progress
 from demo.video.prefetch import Prefetch
 from demo.video.reader import VideoReader, probe
-from demo.video.shots import CameraMotion, mark_shots
 from demo.video.writer import VideoWriter
 
-CHUNK_PIXELS = 16e6  # pixels of the frames that go through the networks together: bounds memory for 8K too
 LENGTHS, LENGTHS_FRAMES = 0.02, 3  # clips may differ by this part or this many frames, whichever is more
 RATES = 0.005  # the part by which frame rates may differ: 30 and 29.97 are one rate
 
@@ -166,56 +156,6 @@ def _formats(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def analyse(info: ClipInfo, settings: AnalysisSettings, models: Models, progress: Progress) -> Analysis:
-    """Find the shots, and the boxes and 2D keypoints of all people in every frame. No frames are kept."""
-    pts, times, index = array("q"), array("d"), array("i")
-    people: list[Tracks2D] = []
-    camera = CameraMotion()
-    chunk = int(max(1, min(models.batch, CHUNK_PIXELS // (info.width * info.height))))
-
-    def counted(frames: Iterator[Frame]) -> Iterator[Frame]:
-        for frame in frames:
-            pts.append(frame.pts)
-            times.append(frame.time)
-            index.append(frame.shot)
-            progress("analyse", len(pts), expected_frames(info, settings))
-            yield frame
-
-    with (
-        VideoReader(info.path, settings.start, settings.end) as reader,
-        Prefetch(mark_shots(reader, float(info.fps)), 2 * chunk) as frames,
-    ):
-        for _, shot in groupby(counted(frames), key=attrgetter("shot")):
-            people.append(_analyse_shot(shot, info, settings, models, camera, chunk))
-    shots = Shots(np.array(index, np.int32), tuple(camera.moving(shot) for shot in range(len(people))))
-    tracks = join_shots(people) if people else refine_tracks(CandidateStore(), np.zeros(0), info.size)
-    return Analysis(tracks, np.array(pts, np.int64), np.array(times), shots, reader.damage)
-
-
-def _analyse_shot(
-    frames: Iterator[Frame],
-    info: ClipInfo,
-    settings: AnalysisSettings,
-    models: Models,
-    camera: CameraMotion,
-    chunk: int,
-) -> Tracks2D:
-    """Track the people of one shot, `chunk` frames at a time, and measure the camera's motion."""
-    tracker = PersonTracker(float(info.fps), detect_every=settings.detect_every)
-    follower = Follower(models.pose, models.detector.detect_in_crops)
-    store = CandidateStore()
-    times = array("d")
-    while some := list(islice(frames, chunk)):
-        tracked = list(_track(some, tracker, settings.detect_every, models))
-        for frame, (people, keypoints) in zip(some, follower.poses(some, tracked), strict=True):
-            boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-            candidates = rotation_test_time_augmentation(models.pose, frame.image, boxes, keypoints)
-            store.add(people, suppress_shared_keypoints(candidates, boxes))
-            camera.add(frame, boxes)
-            times.append(frame.time)
-    return refine_tracks(store, np.array(times), info.size, settings.detect_every)
-
-
 def render(
     infos: Sequence[ClipInfo],
     renderer: ClipRenderer,
@@ -258,14 +198,6 @@ def check_synchronised(infos: Sequence[ClipInfo], frames: Sequence[int]) -> None
             f"--views: the clips have different numbers of frames ({listed}): cut them so that they begin "
             "and end together"
         )
-
-
-def expected_frames(info: ClipInfo, settings: AnalysisSettings) -> int:
-    """Return how many frames of a clip will be read according to its header; 0 when unknown."""
-    if settings.start is None and settings.end is None:
-        return info.frame_count or round(info.duration * info.fps)
-    span = min(settings.end or info.duration, info.duration or np.inf) - (settings.start or 0)
-    return max(round(span * float(info.fps)), 0) if np.isfinite(span) else 0
 
 
 def _analyse_all(
@@ -374,21 +306,6 @@ def _lift_views(
     }
     ids = np.repeat(motion.ids, len(infos))
     return Tracks2D(ids, match.boxes, match.keypoints), motion, meta
-
-
-def _track(
-    frames: Sequence[Frame], tracker: PersonTracker, every: int, models: Models
-) -> Iterator[list[TrackedBox]]:
-    wanted = [frame for frame in frames if frame.index % every == 0]
-    found = dict(
-        zip(
-            [frame.index for frame in wanted],
-            models.detector.detect([frame.image for frame in wanted]),
-            strict=True,
-        )
-    )
-    for frame in frames:
-        yield tracker.update(found.get(frame.index), frame.time)
 
 
 def _damage(infos: Sequence[ClipInfo], analyses: Sequence[Analysis]) -> str | None:

@@ -96,7 +96,7 @@ class Status(IntEnum):
 SHOWN = (Status.MEASURED, Status.INTERPOLATED)  # frames that have a pose
 
 
-SEEN_SCORE = 0.3  # of a keypoint; from here on the picture shows the joint
+SEEN_SCORE = 0.65  # probability of a keypoint from which the picture shows the joint (tools.measure_tracking)
 
 
 class JointStatus(IntEnum):

@@ -28,11 +28,11 @@ from common.weights import resolve
 from demo.boxes import area, iou
 from demo.detection.detector import PersonDetector, load_detector
 from demo.results.result import Result, read_result
-from demo.types import Floats, Status
+from demo.types import SEEN_SCORE, Floats, Status
 from demo.video.reader import VideoReader
 
 _SAME = 0.5  # IoU at which two boxes are of one person
-_SURE = 0.3  # joints of theirs below this score are not compared
+_SURE = SEEN_SCORE  # joints of theirs below this score are not compared
 _NEAR = 0.1  # of the box's longer side
 
 app = typer.Typer()

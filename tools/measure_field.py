@@ -4,7 +4,7 @@
     python -m tools.measure_field outputs/*/*.npz
 
 A clip is identified by its name. A leg is straight if hip, knee and ankle lie on one line in the picture,
-within 8 degrees, with scores over .5. Heights are relative to a joint's height in contact with the floor.
+within 8 degrees, with scores over .9. Heights are relative to a joint's height in contact with the floor.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from rich.table import Table
 
 from demo.motion.ground import CLEARANCE
 from demo.results.result import Result, read_result
-from demo.types import Doubles, Status
+from demo.types import SEEN_SCORE, Doubles, Status
 from lifter.skeletons import H36M_17, LIMBS_COCO, LIMBS_H36M
 
 STRAIGHT = 172.0  # degrees of a knee in the picture
-SURE = 0.5  # score of its keypoints
-SEEN = 0.3  # score of keypoints that the reprojection is measured on
+SURE = 0.9  # score of its keypoints
 PERCENTILES = (5, 25, 50, 75, 95)
 LEGS = (((1, 2, 3), (12, 14, 16)), ((4, 5, 6), (11, 13, 15)))  # H36M, COCO: hip, knee, ankle
 STATURE = (2, 3, 7, 8, 9, 10)  # bones, by child joint, whose lengths make up a body's height
@@ -69,7 +68,9 @@ def reprojection_error(result: Result, person: int) -> float:
     pixels = camera["focal_pixels"] * limbs[..., :2] / limbs[..., 2:] + size / 2
     off = np.linalg.norm(pixels - keypoints[..., :2], axis=-1)
     part = off / (camera["focal_pixels"] * height / joints[:, 0, 2])[:, None]
-    return float(100 * np.nanmedian(part[keypoints[..., 2] > SEEN])) if np.isfinite(part).any() else np.nan
+    return (
+        float(100 * np.nanmedian(part[keypoints[..., 2] > SEEN_SCORE])) if np.isfinite(part).any() else np.nan
+    )
 
 
 def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:

@@ -25,14 +25,10 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
 from common.command_line import run
-from demo.pose.estimator import missing_keypoints
 from demo.tracking.candidates import CandidateStore
-from demo.tracking.following import Follower
-from demo.tracking.left_right import fix_left_right
-from demo.tracking.online import PersonTracker
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from demo.tracking.tracklets import merge_tracklets
-from demo.types import Floats, Frame
+from demo.tracking.online import PoseTracker
+from demo.tracking.people import refine_tracks
+from demo.types import Frame, Tracks2D
 from tools.tracking_scenes import KINDS, SIZE, Scene, SceneDetector, SceneKeypoints, make_scene
 
 SAME_BOX = 0.5  # IoU at which a box counts as the person's (MOTChallenge)
@@ -41,14 +37,6 @@ PAIRS = ((5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16))
 CHUNK = 8  # frames that go through the networks together
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """The tracks of the stages: boxes (P, T, 4) and keypoints (P, T, 17, 3), NaN where a person is absent."""
-
-    boxes: Floats
-    keypoints: Floats
 
 
 @dataclass(frozen=True)
@@ -73,35 +61,19 @@ class Score:
     mixed: float
 
 
-def track(scene: Scene, fps: float) -> Tracked:
+def track(scene: Scene, fps: float) -> Tracks2D:
     """Track a scene's people at a frame rate, through all stages between the networks and the lifter."""
     detector, pose = SceneDetector(scene), SceneKeypoints(scene)
-    tracker, follower = PersonTracker(fps), Follower(pose, detector.detect_in_crops)
+    tracker = PoseTracker(detector, pose, fps)
     store, times = CandidateStore(), []
     for some in _chunks(scene.frames(fps)):
-        detections = detector.detect([frame.image for frame in some])
-        tracked = [tracker.update(*pair) for pair in zip(detections, [f.time for f in some], strict=True)]
-        for frame, (people, candidates) in zip(some, follower.poses(some, tracked), strict=True):
-            boxes = np.array([person.box for person in people], np.float32).reshape(-1, 4)
-            store.add(people, suppress_shared_keypoints(candidates, boxes))
-            times.append(frame.time)
-    at = np.array(times)
-    merged = merge_tracklets(store, at, SIZE)
-    found = {each.person_id: missing_keypoints(len(at), 2) for each in merged.tracks}
-    inside = {each.person_id: np.isfinite(each.boxes[:, 0]) for each in merged.tracks}
-    for index, (people, poses) in enumerate(zip(store, store.keypoints(), strict=True)):
-        for box, candidates in sorted(zip(people, poses, strict=True), key=lambda pair: pair[0].observed):
-            person = merged.mapping.get(box.person_id)
-            if person is not None and inside[person][index]:
-                found[person][index] = candidates
-    keypoints = [fix_left_right(found[each.person_id], each.boxes, at) for each in merged.tracks]
-    return Tracked(
-        np.array([each.boxes for each in merged.tracks], np.float32).reshape(-1, len(at), 4),
-        np.array(keypoints, np.float32).reshape(-1, len(at), 17, 3),
-    )
+        times += [frame.time for frame in some]
+        for people in tracker.track(some):
+            store.append(people)
+    return refine_tracks(store, np.array(times), SIZE)
 
 
-def measure(scene: Scene, fps: float, tracked: Tracked) -> Score:
+def measure(scene: Scene, fps: float, tracked: Tracks2D) -> Score:
     """Measure one clip."""
     samples = scene.samples(fps)
     truth, present = scene.boxes[:, samples], scene.present[:, samples]
@@ -148,7 +120,7 @@ def _changes(owner: NDArray[np.int64]) -> int:
 
 
 def _joints(
-    scene: Scene, samples: NDArray[np.int64], tracked: Tracked, owner: NDArray[np.int64]
+    scene: Scene, samples: NDArray[np.int64], tracked: Tracks2D, owner: NDArray[np.int64]
 ) -> tuple[float, float]:
     """Return PCK and the share of mixed-up pairs, both in percent."""
     near, mixed = [], []

@@ -41,27 +41,9 @@ Doubles = NDArray[np.float64]
 Path2D = Callable[[Doubles], tuple[Doubles, Doubles]]
 
 _MIRROR = np.array(COCO_17.mirror)
-_BONES = np.array(
-    [
-        (5, 6),
-        (5, 11),
-        (6, 12),
-        (11, 12),
-        (5, 12),
-        (6, 11),
-        (5, 7),
-        (7, 9),
-        (6, 8),
-        (8, 10),
-        (11, 13),
-        (13, 15),
-        (12, 14),
-        (14, 16),
-        (0, 5),
-        (0, 6),
-        (3, 4),
-    ]
-)
+_TRUNK = ((5, 6), (5, 11), (6, 12), (11, 12), (5, 12), (6, 11), (0, 5), (0, 6), (3, 4))
+_LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
+_BONES = np.array(_TRUNK + _LIMBS)
 _LIMB_RADIUS = 0.08  # metres around a bone that hide what is behind
 
 
@@ -154,6 +136,9 @@ class SceneKeypoints(KeypointEstimator):
         """Return first and second candidates (n, 2, 17, 3)."""
         found = []
         for image, boxes in items:
+            if image.shape[:2] != SIZE[::-1]:  # a rotated crop: it shows no person
+                found.append(missing_keypoints(len(boxes), 2))
+                continue
             sample = _sample(image)
             poses = [self._estimate(sample, box.astype(np.float64)) for box in np.asarray(boxes)]
             found.append(np.stack(poses) if poses else missing_keypoints(0, 2))
@@ -288,13 +273,13 @@ def _candidates(
         for pair in ((5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)):
             for start, end in _bursts(samples, 0.12, 0.5, random):
                 own_joint, other = random.permutation(pair)
-                part = slice(start, end)
-                second[person, part, own_joint] = first[person, part, own_joint]
-                second[person, part, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
-                gone = second[person, part, own_joint, 2] == 0
-                second[part][gone, own_joint, :2] = np.nan
-                first[part][:, own_joint, :2] = first[part][:, other, :2]
-                first[part][:, own_joint, 2] *= 0.95
+                burst = np.s_[person, start:end]
+                second[burst][:, own_joint] = first[burst][:, own_joint]
+                second[burst][:, own_joint, 2] *= 0.9 if random.random() < 0.6 else 0.0
+                gone = second[burst][:, own_joint, 2] == 0
+                second[burst][gone, own_joint, :2] = np.nan
+                first[burst][:, own_joint, :2] = first[burst][:, other, :2]
+                first[burst][:, own_joint, 2] *= 0.95
     # a joint behind another person is found on that one about half of the time
     for person, other in np.ndindex(people, people):
         taken = hider[person] == other

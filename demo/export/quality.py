@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from demo.export.source import joint_status, known_frames
 from demo.results.result import Result
-from demo.types import JointStatus, Status
+from demo.types import SEEN_SCORE, JointStatus, Status
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
-
-SEEN_SCORE = 0.3  # least score of a keypoint that the reprojection is compared with
 
 
 @dataclass(frozen=True)

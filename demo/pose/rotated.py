@@ -1,8 +1,9 @@
-"""Keypoints of people who lie, hang or fly upside down.
+"""Keypoints of people who lie or hang upside down.
 
-Most people in the training pictures of keypoint networks stand: on a person upside down a third of the joints
-are misplaced. People far from upright, or with low scores, are therefore also estimated on crops rotated by
-90, 180 and 270 degrees; the best-scoring result is used.
+Keypoint networks learn from people most of whom are upright, and misplace a third of the joints of a person
+upside down. People far from upright, or recognised badly, are also estimated on crops rotated by 90, 180 and
+270 degrees. A rotated crop's keypoints are used where more joints are expected to be right: the sum of their
+calibrated scores is that number.
 """
 
 from __future__ import annotations
@@ -10,66 +11,40 @@ from __future__ import annotations
 import numpy as np
 
 from demo.pose.estimator import KeypointEstimator, crop, to_picture, usable_boxes
-from demo.types import Floats, Image
+from demo.types import SEEN_SCORE, Floats, Image
 
-_MIN_LEAN = 45.0  # degrees: beyond, a quarter turn brings a trunk nearer to upright
-_MIN_TRUNK_SCORE = 0.15  # of shoulders and hips: below, their lean is unreliable
-_BEST_JOINTS = 8  # whose mean score decides: others may be occluded
-_MIN_UPRIGHT_SCORE = 0.45  # mean score of the best joints: below, rotated crops are tried
-_MIN_ROTATED_SCORE = 0.55  # the same to accept a rotated estimate: an empty box's best is not low either
-_MIN_SCORE_RATIO = 1.1  # of the mean score of all joints, rotated over upright, to accept a rotated estimate
-_PATCH_SCALE = 1.7  # a patch's side over the box's longer side: the window around a rotated box fits in
-_MAX_PATCH_SIDE = 512  # pixels: more than the input of any network
-_BATCH_SIZE = 16  # people: patches take memory
+LEAN = 45.0  # degrees: beyond, a quarter turn brings a trunk nearer to upright
+BEST = 8  # joints that count for recognition: the others may be hidden
+DOUBTFUL = 0.9  # mean probability of these: below, the person may not be upright
+RECOGNISED = 0.94  # mean probability that a rotated crop must reach; the best of four of an empty box has .9
+GAIN = 1.0  # joints that a rotated crop must be expected to correct
+ROOM = 1.7  # side of a patch over the longer side of the box: the network's window of a turned box fits in
+LONGEST_SIDE = 512  # pixels of a patch: more than any network reads
+BATCH = 16  # people whose patches are in memory together
 
 
 def rotation_test_time_augmentation(
     pose: KeypointEstimator, image: Image, boxes: Floats, candidates: Floats
 ) -> Floats:
-    """Replace candidates of people who may not be upright by better ones from rotated crops.
+    """Return candidates (n, 2, 17, 3), those of doubtful people from rotated crops where these are better.
 
     Args:
-        pose: the keypoint stage.
-        image: BGR.
-        boxes: (n, 4) of the people, pixels.
+        pose: the keypoint stage, with calibrated scores.
+        boxes: (n, 4) of the people.
         candidates: (n, 2, 17, 3) that `pose` found in them.
-
-    Returns:
-        (n, 2, 17, 3) pixels and score.
     """
     best = candidates.copy()
     usable = usable_boxes(boxes, image) if len(boxes) else np.zeros(0, bool)
-    doubtful = [row for row in np.flatnonzero(usable) if _may_lean(candidates[row, 0])]
-    for start in range(0, len(doubtful), _BATCH_SIZE):
-        rows = doubtful[start : start + _BATCH_SIZE]
-        for row, rotations in zip(rows, _rotated_candidates(pose, image, boxes[rows]), strict=True):
-            rotated = rotations[rotations[:, 0, :, 2].mean(axis=1).argmax()]
-            better = rotated[0, :, 2].mean() > _MIN_SCORE_RATIO * candidates[row, 0, :, 2].mean()
-            if better and _best_joints_score(rotated[0]) > _MIN_ROTATED_SCORE:
-                best[row] = rotated
+    doubtful = [row for row in np.flatnonzero(usable) if _is_doubtful(candidates[row, 0])]
+    for start in range(0, len(doubtful), BATCH):
+        rows = doubtful[start : start + BATCH]
+        for row, rotated in zip(rows, _rotated_candidates(pose, image, boxes[rows]), strict=True):
+            expected = rotated[:, 0, :, 2].sum(axis=1)
+            found = rotated[expected.argmax()]
+            gain = expected.max() - candidates[row, 0, :, 2].sum()
+            if gain >= GAIN and _recognition(found[0]) >= RECOGNISED:
+                best[row] = found
     return best
-
-
-def _rotated_candidates(pose: KeypointEstimator, image: Image, boxes: Floats) -> Floats:
-    """Estimate candidates (n, 3, 2, 17, 3) of boxes (n, 4) on crops after one, two and three quarter turns.
-
-    The result is in pixels of the picture.
-    """
-    windows, patches = [], []
-    for box in boxes:
-        window = _patch_window(box)
-        side = int(min(np.ceil(window[2]), _MAX_PATCH_SIDE))
-        patch = crop(image, window, (side, side))
-        own = (box - np.tile(window[:2], 2)) * side / window[2]
-        for turns in (1, 2, 3):
-            rotated = _rotate_box(own, side, turns)[None].astype(np.float32)
-            patches.append((np.ascontiguousarray(np.rot90(patch, turns)), rotated))
-        windows.append((window, side))
-    found = np.concatenate(pose.candidates(patches)).reshape(len(boxes), 3, 2, 17, 3)
-    for (window, side), rotations in zip(windows, found, strict=True):
-        for turns, points in enumerate(rotations, start=1):
-            points[..., :2] = to_picture(_unrotate(points[..., :2], side, turns), window, (side, side))
-    return found
 
 
 def lean_degrees(keypoints: Floats) -> float:
@@ -84,22 +59,42 @@ def lean_degrees(keypoints: Floats) -> float:
     return float(np.rad2deg(np.arctan2(x, -y)))
 
 
-def _may_lean(keypoints: Floats) -> bool:
-    """Return whether a person (17, 3) may be far from upright."""
-    if _best_joints_score(keypoints) < _MIN_UPRIGHT_SCORE:
+def _rotated_candidates(pose: KeypointEstimator, image: Image, boxes: Floats) -> Floats:
+    """Return candidates (n, 3, 2, 17, 3) for boxes (n, 4) from one, two and three quarter turns."""
+    windows, patches = [], []
+    for box in boxes:
+        window = _surroundings(box)
+        side = int(min(np.ceil(window[2]), LONGEST_SIDE))
+        patch = crop(image, window, (side, side))
+        own = (box - np.tile(window[:2], 2)) * side / window[2]
+        for turns in (1, 2, 3):
+            turned = _rotate_box(own, side, turns)[None].astype(np.float32)
+            patches.append((np.ascontiguousarray(np.rot90(patch, turns)), turned))
+        windows.append((window, side))
+    found = np.concatenate(pose.candidates(patches)).reshape(len(boxes), 3, 2, 17, 3)
+    for (window, side), rotated in zip(windows, found, strict=True):
+        for turns, candidates in enumerate(rotated, start=1):
+            upright = _rotate_back(candidates[..., :2], side, turns)
+            candidates[..., :2] = to_picture(upright, window, (side, side))
+    return found
+
+
+def _is_doubtful(keypoints: Floats) -> bool:
+    """Whether a person (17, 3) may be far from upright."""
+    if _recognition(keypoints) < DOUBTFUL:
         return True
     trunk = keypoints[[5, 6, 11, 12], 2].min()
-    return bool(trunk >= _MIN_TRUNK_SCORE and abs(lean_degrees(keypoints)) > _MIN_LEAN)
+    return bool(trunk >= SEEN_SCORE and abs(lean_degrees(keypoints)) > LEAN)
 
 
-def _best_joints_score(keypoints: Floats) -> float:
-    """Return the mean score of the highest-scoring joints of (17, 3)."""
-    return float(np.sort(keypoints[:, 2])[-_BEST_JOINTS:].mean())
+def _recognition(keypoints: Floats) -> float:
+    """Return the mean probability of the best joints of (17, 3)."""
+    return float(np.sort(keypoints[:, 2])[-BEST:].mean())
 
 
-def _patch_window(box: Floats) -> Floats:
-    """Return the square window left, top, width, height around a box (4,), pixels."""
-    middle, side = (box[:2] + box[2:]) / 2, _PATCH_SCALE * (box[2:] - box[:2]).max()
+def _surroundings(box: Floats) -> Floats:
+    """Return a square window left, top, width, height around a box (4,)."""
+    middle, side = (box[:2] + box[2:]) / 2, ROOM * (box[2:] - box[:2]).max()
     return np.array([*(middle - side / 2), side, side], np.float64)
 
 
@@ -111,8 +106,8 @@ def _rotate_box(box: Floats, side: float, turns: int) -> Floats:
     return np.array([x1, y1, x2, y2])
 
 
-def _unrotate(points: Floats, side: int, turns: int) -> Floats:
-    """Rotate points (..., 2) of a square, in pixel centres, back by quarter turns counterclockwise."""
+def _rotate_back(points: Floats, side: int, turns: int) -> Floats:
+    """Undo quarter turns counterclockwise of points (..., 2) of a square, in pixel centres."""
     x, y = points[..., 0], points[..., 1]
     for _ in range(turns):
         x, y = side - 1 - y, x

@@ -37,7 +37,7 @@ from demo.types import SEEN_SCORE, Floats, Image, JointStatus, Status
 __all__ = ["PersonPose", "Renderer", "View"]
 
 MAX_WIDTH = 4096  # what hardware H.264 decoders and browsers commonly play
-SURE, UNSURE = 0.55, 0.10  # 2D scores drawn in full, and not at all
+SURE, UNSURE = 0.93, 0.25  # 2D scores drawn in full, and not at all
 STEADY, VAGUE = 0.04, 0.30  # metres of 3D uncertainty drawn in full, and at their faintest
 FAINTEST = 0.18
 INFERRED_STRENGTH = 0.4  # of joints that the picture does not show; their limbs are dashed

@@ -38,7 +38,7 @@ from lifter.skeletons import COCO_17, H36M_17
 SCHEMA = 1
 UNITS = {
     "joints": "metres",
-    "keypoints_2d": "pixels, then a score in 0..1",
+    "keypoints_2d": "pixels, then a probability in 0..1",
     "boxes": "pixels",
     "times": "seconds",
 }

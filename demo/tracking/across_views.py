@@ -17,10 +17,10 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.types import Doubles, Floats, Tracks2D
+from demo.types import SEEN_SCORE, Doubles, Floats, Tracks2D
 
 CANDIDATES = 8  # a view; they are sorted by prominence
-SEEN = 0.3  # keypoints with a lower score are not compared
+
 NOISE = 0.02  # of a person's size: movement below it is the keypoints' own
 PROMINENCE = 0.3  # what being the most prominent in every view adds to a likeness, which is at most 1
 LIMBS = slice(5, 17)  # shoulders to ankles of COCO-17
@@ -79,7 +79,7 @@ def limb_heights(boxes: Floats, keypoints: Floats) -> Doubles:
 
     boxes: (T, 4) pixels. keypoints: (T, 17, 3).
     """
-    points = np.where(keypoints[..., 2:] >= SEEN, keypoints[..., :2], np.nan).astype(np.float64)
+    points = np.where(keypoints[..., 2:] >= SEEN_SCORE, keypoints[..., :2], np.nan).astype(np.float64)
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     known = sides[np.isfinite(sides)]
     size = float(np.median(known)) if len(known) else 1.0

@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int64
 
 from demo.types import Floats, TrackedBox
 
 _NUMBERS = 2 * 17 * 3  # of a person's keypoints: both candidates of every joint
+
+
+@dataclass(frozen=True)
+class FramePeople:
+    """The tracker's people in one frame. `observed` is False where a box was only predicted."""
+
+    ids: Int64[np.ndarray, " people"]
+    boxes: Float32[np.ndarray, "people 4"]
+    scores: Float32[np.ndarray, " people"]
+    observed: Bool[np.ndarray, " people"]
+    candidates: Float32[np.ndarray, "people 2 17 3"]
 
 
 class CandidateStore(Sequence[list[TrackedBox]]):
@@ -31,14 +44,13 @@ class CandidateStore(Sequence[list[TrackedBox]]):
         self._observed = array("b")
         self._keypoints = array("f")
 
-    def add(self, people: Sequence[TrackedBox], keypoints: Floats) -> None:
-        """Append a frame: its people and their keypoint candidates (people, 2, 17, 3)."""
-        for person in people:
-            self._ids.append(person.person_id)
-            self._boxes.extend(person.box.tolist())
-            self._scores.append(person.score)
-            self._observed.append(person.observed)
-        self._keypoints.frombytes(np.ascontiguousarray(keypoints, np.float32).tobytes())
+    def append(self, people: FramePeople) -> None:
+        """Append the next frame."""
+        self._ids.extend(people.ids.tolist())
+        self._boxes.frombytes(np.ascontiguousarray(people.boxes, np.float32).tobytes())
+        self._scores.extend(people.scores.tolist())
+        self._observed.extend(people.observed.tolist())
+        self._keypoints.frombytes(np.ascontiguousarray(people.candidates, np.float32).tobytes())
         self._ends.append(len(self._ids))
 
     def __len__(self) -> int:

@@ -1,48 +1,44 @@
-"""Keypoints that two overlapping people share.
+"""Joints of people in front of each other.
 
-Where two people overlap, the keypoint network may put one person's joints on the other. Two bodies cannot
-have several joints in the same places, so the person with the higher score keeps the shared ones.
+Where two people overlap, the network may put one person's joints on the other. Of joints that two people
+share, the person recognised better keeps them; the other's first candidates get a lower score, so that their
+second candidates may be chosen.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logit
 
 from demo.boxes import within
-from demo.types import Floats
+from demo.types import Doubles, Floats
 
-_MIN_OVERLAP = 0.3  # of the smaller of two boxes: below, the pair is not compared
-_SHARED_DISTANCE = 0.05  # of the longer side of the higher-scoring person's box
-_MIN_SHARED = 4  # joints in the same places: fewer may be a handshake
-_SHARED_SCORE_FACTOR = 0.4  # what a shared joint keeps of its score
+OVERLAP = 0.3  # part of the smaller of two boxes: below, they do not share joints
+SAME_PLACE = 0.05  # of the longer side of the better one's box
+FEWEST_SHARED = 4  # joints: fewer may be hands that are shaken
+SHARED_SCORE = 0.4  # part of its score that a shared joint keeps
+_EDGE = 0.001  # probabilities are kept so far from 0 and 1
 
 
-def occluded_pairs(joints: Floats, boxes: Floats) -> list[tuple[int, int]]:
-    """Return the pairs (person, occluder) of overlapping people; the occluder has the higher mean score.
+def recognition(joints: Floats) -> Doubles:
+    """Return the mean log-odds (n,) of the joints (n, 17, 3): probabilities near 1 hardly differ, odds do."""
+    chances = np.clip(joints[..., 2].astype(np.float64), _EDGE, 1 - _EDGE)
+    return np.asarray(logit(chances).mean(axis=1))
 
-    Args:
-        joints: (n, 17, 3) pixels and score.
-        boxes: (n, 4) pixels.
-    """
-    corners, scores = boxes.astype(np.float64), joints[..., 2].mean(axis=1)
-    overlapping = within(corners[:, None], corners) > _MIN_OVERLAP
-    return [(one, other) for one, other in np.argwhere(overlapping).tolist() if scores[other] > scores[one]]
+
+def behind(joints: Floats, boxes: Floats) -> list[tuple[int, int]]:
+    """Return pairs of people who overlap, the second recognised better: joints (n, 17, 3), boxes (n, 4)."""
+    corners, level = boxes.astype(np.float64), recognition(joints)
+    overlapping = within(corners[:, None], corners) > OVERLAP
+    return [(one, other) for one, other in np.argwhere(overlapping).tolist() if level[other] > level[one]]
 
 
 def suppress_shared_keypoints(candidates: Floats, boxes: Floats) -> Floats:
-    """Lower the score of first candidates that a higher-scoring person has in the same places.
-
-    Args:
-        candidates: (n, 2, 17, 3) of the people in one frame, pixels and score.
-        boxes: (n, 4) pixels.
-
-    Returns:
-        (n, 2, 17, 3): the same places, some with a lower score.
-    """
-    suppressed, joints = candidates.copy(), candidates[:, 0]
-    for one, other in occluded_pairs(joints, boxes):
-        reach = _SHARED_DISTANCE * (boxes[other, 2:] - boxes[other, :2]).max()
+    """Return candidates (n, 2, 17, 3) of people in boxes (n, 4), first ones of shared joints scored lower."""
+    result, joints = candidates.copy(), candidates[:, 0]
+    for one, other in behind(joints, boxes):
+        reach = SAME_PLACE * (boxes[other, 2:] - boxes[other, :2]).max()
         shared = np.linalg.norm(joints[one, :, :2] - joints[other, :, :2], axis=1) < reach
-        if shared.sum() >= _MIN_SHARED:
-            suppressed[one, 0, shared, 2] = _SHARED_SCORE_FACTOR * joints[one, shared, 2]
-    return suppressed
+        if shared.sum() >= FEWEST_SHARED:
+            result[one, 0, shared, 2] = SHARED_SCORE * joints[one, shared, 2]
+    return result

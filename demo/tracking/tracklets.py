@@ -1,12 +1,13 @@
-"""Merge online ids into people in one pass over the whole clip.
+"""Merge the online tracker's ids into people, over the whole clip.
 
-`merge_tracklets` joins consecutive tracklets of a person, bridges short gaps, drops false positives and
+`merge_tracklets` joins consecutive tracklets of a person, interpolates short gaps, drops false positives and
 numbers people by saliency. Its `mapping` goes from online ids to people. `select_person` selects those that
-the user asked for.
+the user asks for.
 """
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,13 +20,28 @@ from numpy.typing import NDArray
 from demo.boxes import area, centre, within
 from demo.types import Doubles, Floats, TrackedBox
 
+log = logging.getLogger(__name__)
+
+# Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
+BRIDGE = 0.5  # seconds up to which gaps get boxes by linear interpolation
+JOIN = 1.0  # seconds after its end in which another tracklet may continue one
+SHORTEST = 0.25  # seconds that a person must be in the picture, or an eighth of a shorter clip
+WEAKEST = 0.5  # score that a track must reach once, unless it lasts half of the clip
+END_TIME = 0.3  # seconds at either end over which a tracklet's velocity and size are measured
+MISS = 0.5  # of a box's longer side: a continuation lies nearer to the predicted place
+GROWTH = 1.8  # ratio of the square roots of areas: a continuation's is lower
+INSIDE = 0.75  # part of a second box of a person that lies inside the first one
+SHARED_EDGES = 2  # of a second box with the first one
+EDGE = 0.15  # of the box's side: edges that are nearer to each other are shared
+CENTRE = 0.35  # of the frame's sides: standard deviation of the weight of places around the middle
+
 
 @dataclass(frozen=True)
 class BoxTrack:
     """One person's boxes over all T frames of a clip.
 
-    boxes: (T, 4) pixels, NaN where the person is not; scores: (T,), 0 where not observed;
-    observed: (T,) bool, False where a box was bridged between two detections.
+    boxes: (T, 4) pixels, NaN where absent. scores: (T,), 0 where not observed. observed: (T,) bool, False
+    where a box is interpolated.
     """
 
     person_id: int
@@ -36,10 +52,7 @@ class BoxTrack:
 
 @dataclass(frozen=True)
 class MergedTracks:
-    """People by saliency (ids 1, 2, ...), and the person that each kept online id belongs to.
-
-    Where two online ids of one person have a box in a frame, the observed one counts.
-    """
+    """People by saliency (ids 1, 2, ...), and the person that each kept online id belongs to."""
 
     tracks: tuple[BoxTrack, ...]
     mapping: dict[int, int]
@@ -55,16 +68,16 @@ class _Tracklet:
     scores: Doubles
 
     def only(self, which: NDArray[np.bool_]) -> _Tracklet:
-        """A part of the tracklet's frames."""
+        """Return the tracklet in some of its frames."""
         return _Tracklet(self.ids, self.frames[which], self.boxes[which], self.scores[which])
 
     def near(self, times: Doubles, *, end: bool) -> NDArray[np.bool_]:
-        """Which of the boxes lie within 0.3 s of the tracklet's end or start."""
+        """Return which of the boxes lie within `END_TIME` of the tracklet's end or start."""
         at = times[self.frames]
-        return np.asarray(at >= at[-1] - 0.3 if end else at <= at[0] + 0.3)
+        return np.asarray(at >= at[-1] - END_TIME if end else at <= at[0] + END_TIME)
 
     def velocity(self, times: Doubles, *, end: bool) -> Doubles:
-        """Velocity (2,) of the centre, pixels per second, over 0.3 s at the tracklet's start or end."""
+        """Return the velocity (2,) of the centre, pixels per second, at the start or end."""
         near = self.near(times, end=end)
         if near.sum() < 2:
             return np.zeros(2)
@@ -73,7 +86,7 @@ class _Tracklet:
         return np.asarray(at @ (centres - centres.mean(0)) / (at @ at))
 
     def side(self, times: Doubles, *, end: bool) -> float:
-        """Square root of the median box area over 0.3 s at the start or end, in pixels."""
+        """Return the square root of the median box area at the start or end, in pixels."""
         return float(np.sqrt(np.median(area(self.boxes[self.near(times, end=end)]))))
 
 
@@ -83,39 +96,33 @@ def merge_tracklets(
     size: tuple[int, int],
     *,
     detect_every: int = 1,
-    bridge: float = 0.5,
-    join: float = 1.0,
-    shortest: float = 0.25,
-    weakest: float = 0.5,
 ) -> MergedTracks:
-    """Turn a whole clip's online boxes into people.
+    """Merge a clip's online boxes into people.
 
     Args:
-        frames: what `PersonTracker.update` returned for each of the T frames. Only observed boxes count.
+        frames: the boxes of each of the T frames, from the online tracker. Only observed ones count.
         times: (T,) seconds, growing.
         size: width and height of the frame in pixels.
-        detect_every: as given to `PersonTracker`: the frames between two detections are always bridged.
-        bridge: gaps of up to so many seconds get boxes by linear interpolation, `observed` False.
-        join: a tracklet that starts at most so many seconds after another one ended, at the same place or on
-            the same course and with a similar size, is the same person.
-        shortest: a person must be in the picture for so many seconds, or for an eighth of a shorter clip.
-        weakest: a track that never scores so much and covers less than half of the clip is a false positive.
+        detect_every: the detector ran on every n-th frame; gaps between two detections are always filled.
     """
     at = np.asarray(times, np.float64)
     step = float(np.median(np.diff(at))) if len(at) > 1 else 1.0
-    bridge = max(bridge, 1.5 * detect_every * step)
-    people = _join(_merge_duplicates(_collect(frames), at, bridge), at, join)
+    bridge = max(BRIDGE, 1.5 * detect_every * step)
+    people = _join(_drop_duplicates(_collect(frames), at, bridge), at)
     length = len(at) * step
 
     def real(person: _Tracklet) -> bool:
         span = at[person.frames[-1]] - at[person.frames[0]] + step
-        seen_well = person.scores.max() >= weakest or span >= length / 2
-        return bool(seen_well and span >= min(shortest, length / 8) - 1e-9)
+        strong = bool(person.scores.max() >= WEAKEST or span >= length / 2)
+        long = bool(span >= min(SHORTEST, length / 8) - 1e-9)
+        if not (strong and long):
+            log.debug("ids %s dropped: %s", person.ids, "too short" if strong else "never detected well")
+        return strong and long
 
     people = sorted(filter(real, people), key=lambda person: (-_saliency(person, size), person.ids))
     tracks = []
     for number, person in enumerate(people, 1):
-        boxes = _bridge_gaps(person, at, bridge)
+        boxes = _interpolate(person, at, bridge)
         if len(at) - 1 - person.frames[-1] < detect_every:
             boxes[person.frames[-1] + 1 :] = person.boxes[
                 -1
@@ -143,23 +150,25 @@ def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:
     return tracklets
 
 
-def _merge_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
-    """Merge second boxes of one person: detectors box a bent body once whole and once without a leg.
+def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
+    """Drop second boxes of one person, as detectors give of a bent body, whole and without a leg.
 
-    A duplicate is shorter than the person's own tracklet, lies inside it where both exist, and shares edges
-    with it. Frames with only the second box go to the person. The tracklet of a person in front of or behind
-    another lasts as long, or starts elsewhere, and is kept.
+    Such a tracklet is shorter than the person's own, lies inside it while both exist and shares edges.
+    Frames with only the second box go to the person. A person in front of or behind another one lasts as
+    long, or was elsewhere before.
     """
     people: list[_Tracklet] = []
     for tracklet in sorted(tracklets, key=lambda tracklet: -len(tracklet.frames)):
         for index, person in enumerate(people):
-            boxes = _bridge_gaps(person, times, bridge)[tracklet.frames]
+            boxes = _interpolate(person, times, bridge)[tracklet.frames]
             both = np.isfinite(boxes[:, 0])
-            brief = 0 < both.sum() <= len(person.frames) / 2
-            if not brief or not _is_partial_box(boxes[both], tracklet.boxes[both]):
+            if not 0 < both.sum() <= len(person.frames) / 2 or not _is_partial_box(
+                boxes[both], tracklet.boxes[both]
+            ):
                 continue
             if not both.all():
                 people[index] = _merge([person, tracklet.only(~both)])
+            log.debug("ids %s are second boxes of ids %s", tracklet.ids, person.ids)
             break
         else:
             people.append(tracklet)
@@ -167,14 +176,14 @@ def _merge_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float)
 
 
 def _is_partial_box(whole: Doubles, part: Doubles) -> bool:
-    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share two or more edges."""
+    """Return whether boxes `part` (n, 4) are mostly inside `whole` (n, 4) and share edges with it."""
     scale = np.tile(whole[:, 2:] - whole[:, :2], 2)
-    shared = (np.abs(whole - part) <= 0.15 * scale).sum(1)
-    return bool(np.median(within(whole, part)) >= 0.75 and np.median(shared) >= 2)
+    shared = (np.abs(whole - part) <= EDGE * scale).sum(1)
+    return bool(np.median(within(whole, part)) >= INSIDE and np.median(shared) >= SHARED_EDGES)
 
 
 def _merge(parts: list[_Tracklet]) -> _Tracklet:
-    """Concatenate tracklets that have no frame in common."""
+    """Return one tracklet of several that have no frame in common."""
     frames = np.concatenate([part.frames for part in parts])
     order = np.argsort(frames)
     return _Tracklet(
@@ -185,13 +194,13 @@ def _merge(parts: list[_Tracklet]) -> _Tracklet:
     )
 
 
-def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_Tracklet]:
+def _join(tracklets: list[_Tracklet], times: Doubles) -> list[_Tracklet]:
     """Chain tracklets end to start, by the assignment of least total cost."""
     from scipy.optimize import linear_sum_assignment
 
     if not tracklets:
         return []
-    cost = np.array([[_cost(first, then, times, longest) for then in tracklets] for first in tracklets])
+    cost = np.array([[_cost(first, then, times) for then in tracklets] for first in tracklets])
     pairs = zip(*linear_sum_assignment(np.minimum(cost, 1e6)), strict=True)
     following = {int(first): int(then) for first, then in pairs if np.isfinite(cost[first, then])}
     people = []
@@ -200,40 +209,42 @@ def _join(tracklets: list[_Tracklet], times: Doubles, longest: float) -> list[_T
         while chain[-1] in following:
             chain.append(following[chain[-1]])
         people.append(_merge([tracklets[index] for index in chain]))
+        if len(chain) > 1:
+            log.debug("ids %s are one person", people[-1].ids)
     return people
 
 
-def _cost(first: _Tracklet, then: _Tracklet, times: Doubles, longest: float) -> float:
-    """Return the cost of `then` continuing `first`: 0 perfect, about 2 at most when plausible, else infinite.
+def _cost(first: _Tracklet, then: _Tracklet, times: Doubles) -> float:
+    """Return the cost of `then` as a continuation of `first`: 0 to about 2, infinite where impossible.
 
-    Distances are in long sides of the boxes, because a person near the camera moves more pixels. Sizes are
-    compared by area: in bends, jumps and somersaults it changes less than height and width.
+    Distances are in long sides of the boxes: a person near the camera moves more pixels. Sizes are compared
+    by area, which bending and jumping change less than height or width.
     """
     gap = float(times[then.frames[0]] - times[first.frames[-1]])
-    if not 0 < gap <= longest:
+    if not 0 < gap <= JOIN:
         return np.inf
     before, after = first.boxes[-1], then.boxes[0]
     growth = abs(float(np.log(then.side(times, end=False) / first.side(times, end=True))))
     step = centre(after) - centre(before)
-    # standing still, at the velocity before the gap, or at the velocity after it
+    # the person stood still, went on as before, or came on the later course
     courses = (np.zeros(2), first.velocity(times, end=True), then.velocity(times, end=False))
     scale = np.mean([(box[2:] - box[:2]).max() for box in (before, after)])
     miss = min(float(np.linalg.norm(step - gap * course)) for course in courses) / float(scale)
-    if miss > 0.5 or growth > np.log(1.8):
+    if miss > MISS or growth > np.log(GROWTH):
         return np.inf
-    return miss + growth + gap / longest
+    return miss + growth + gap / JOIN
 
 
 def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
-    """Return the area of the boxes summed over frames, weighted by nearness to the middle of the frame."""
+    """Return the sum of the boxes' areas over frames, weighted by their nearness to the middle."""
     width, height = size
     offset = centre(person.boxes) / (width, height) - 0.5
-    prior = np.exp(-0.5 * ((offset / 0.35) ** 2).sum(-1))
+    prior = np.exp(-0.5 * ((offset / CENTRE) ** 2).sum(-1))
     return float((area(person.boxes) * prior).sum())
 
 
-def _bridge_gaps(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
-    """Interpolate a person's boxes (T, 4) in gaps of up to `bridge` seconds; NaN elsewhere."""
+def _interpolate(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
+    """Return a person's boxes (T, 4) over all frames: gaps up to `bridge` seconds filled, else NaN."""
     boxes = np.full((len(times), 4), np.nan)
     boxes[person.frames] = person.boxes
     for before, after in pairwise(person.frames):

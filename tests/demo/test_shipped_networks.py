@@ -8,6 +8,7 @@ import pytest
 
 from common.weights import resolve
 from demo.detection.detector import load_detector
+from demo.pose.calibration import load_calibrated_pose
 from demo.pose.estimator import load_pose
 from demo.pose.rotated import rotation_test_time_augmentation
 from demo.results.result import read_result
@@ -38,7 +39,7 @@ def test_the_sample_clip_runs_without_any_download(tmp_path):
 
 def test_the_sample_upside_down_gives_the_same_keypoints():
     """Four moments of the sample, and the same pictures on their heads."""
-    pose = load_pose(resolve("hrnet-wild", "pose", True), "cpu")
+    pose = load_calibrated_pose(resolve("hrnet-wild", "pose", True), "cpu")
     detector = load_detector(resolve("yolo-person", "detector", True), "cpu")
     with VideoReader(VIDEOS / "sample.mp4") as reader:
         images = [frame.image for frame in reader if frame.index % 50 == 25]

@@ -86,7 +86,7 @@ function drawOverlay() {
       const at = (row * 17 + j) * 2, known = flat[at] !== MISSING;
       // Pixel centres are whole numbers in the data, and lie half a pixel inside on the canvas.
       points.push([left + scale * (flat[at] * CLIP.pixel + 0.5), top + scale * (flat[at + 1] * CLIP.pixel + 0.5)]);
-      strength.push(known ? fade * Math.max(0, Math.min(1, (scores[row * 17 + j] / 255 - 0.1) / 0.45)) : 0);
+      strength.push(known ? fade * Math.max(0, Math.min(1, (scores[row * 17 + j] / 255 - 0.25) / 0.68)) : 0);
     }
     const seen = points.filter((_, j) => strength[j] > 0);
     if (!seen.length) return;

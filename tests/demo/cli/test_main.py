@@ -35,7 +35,7 @@ def test_help_does_not_import_the_heavy_packages():
         "import sys, typer.testing, demo.cli.main\n"
         "done = typer.testing.CliRunner().invoke(demo.cli.main.app, ['--help'])\n"
         "assert done.exit_code == 0, done.output\n"
-        "heavy = {'torch', 'cv2', 'numpy', 'ultralytics', 'av', 'scipy', 'trackers'} & set(sys.modules)\n"
+        "heavy = {'torch', 'cv2', 'numpy', 'ultralytics', 'av', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "print(done.output)\n"
     )

@@ -5,7 +5,7 @@ import pytest
 
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
 from demo.pose.rotated import lean_degrees, rotation_test_time_augmentation
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 SIZE = (640, 480)
 
@@ -16,7 +16,7 @@ class UprightOnly(KeypointEstimator):
     `score`: of upright figures.
     """
 
-    def __init__(self, score=0.8):
+    def __init__(self, score=0.96):
         self.calls = 0
         self.score = score
 
@@ -65,7 +65,7 @@ def test_people_who_do_not_stand_are_found(angle, centre, zoom):
     found = rotation_test_time_augmentation(pose, image, boxes, plain)
     np.testing.assert_allclose(found[0, 0, 0, :2], head, atol=0.6 * zoom)
     np.testing.assert_allclose(found[0, 0, 16, :2], feet, atol=0.6 * zoom)
-    assert found[0, 0, :, 2].min() == pytest.approx(0.8)
+    assert found[0, 0, :, 2].min() == pytest.approx(0.96)
 
 
 def test_an_upright_person_is_not_estimated_again():
@@ -78,7 +78,7 @@ def test_an_upright_person_is_not_estimated_again():
 
 def test_a_rotated_estimate_with_a_low_score_changes_nothing():
     image, boxes, *_ = draw_person(180)
-    pose = UprightOnly(score=0.5)
+    pose = UprightOnly(score=0.92)
     plain = pose.candidates([(image, boxes)])[0]
     np.testing.assert_array_equal(rotation_test_time_augmentation(pose, image, boxes, plain), plain)
     assert pose.calls == 4

@@ -123,3 +123,40 @@ def test_a_brief_track_has_a_low_likeness():
 def test_a_view_without_people_is_an_error():
     with pytest.raises(ValueError, match="without people"):
         match_person([seen(squats(), CAMERAS[0], 1), seen(squats(), CAMERAS[0], 1).select([])])
+
+
+def test_movement_below_a_fiftieth_of_the_size_counts_as_noise():
+    """Signal and noise of equal power make a correlation of a half."""
+    moves = np.tile([[0.02], [-0.02]], (10, 12))
+    assert likeness(moves, moves) == pytest.approx(0.5)
+
+
+def mover(number, power, side):
+    """A track of 20 frames in a square box; all limb joints but the hips move up and down.
+
+    power: mean square of the limb heights, in units of that of the noise (0.02 of the size).
+    """
+    keypoints = np.full((1, 20, 17, 3), 0.9, np.float32)
+    keypoints[..., :2] = 0
+    limbs = [5, 6, 7, 8, 9, 10, 13, 14, 15, 16]
+    keypoints[0, ::2, limbs, 1] = 2 * 0.02 * np.sqrt(power * 12 / 10) * side
+    return Tracks2D(
+        np.array([number], np.int32), np.full((1, 20, 4), (0, 0, side, side), np.float32), keypoints
+    )
+
+
+@pytest.mark.parametrize(("likeness_of_small", "small"), [(0.2, False), (0.45, True)])
+def test_prominence_adds_up_to_three_tenths(likeness_of_small, small):
+    """A person who stands still, ten times as large in area, is worth 0.3; the small one likeness + 0.03."""
+    power = likeness_of_small / (1 - likeness_of_small)
+    both = view(mover(1, 0, 100), mover(2, power, 100 * np.sqrt(0.1)))
+    match = match_person([both, both])
+    assert set(match.ids) == ({2} if small else {1})
+    assert match.likeness == pytest.approx(likeness_of_small if small else 0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("place", "found"), [(5, True), (10, False)])
+def test_eight_candidates_of_a_view_are_compared(place, found):
+    people = [mover(number, 9 * (number == place), 100) for number in range(12)]
+    match = match_person([view(*people), mover(0, 9, 100)])
+    assert (match.ids[0] == place) == found

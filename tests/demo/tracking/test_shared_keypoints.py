@@ -1,10 +1,10 @@
-"""Of joints that two people share, the person with the higher score keeps them."""
+"""Joints that two people share stay with the person of the higher scores."""
 
 import numpy as np
 import pytest
 
-from demo.tracking.shared_keypoints import suppress_shared_keypoints
-from tests.demo.tracking.test_following import FIGURE
+from demo.tracking.shared_keypoints import recognition, suppress_shared_keypoints
+from tests.demo.tracking.figures import FIGURE
 
 LEGS = [13, 14, 15, 16]
 
@@ -24,10 +24,10 @@ def two_people(shared, apart=60):
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_the_lower_scoring_person_loses_score_at_shared_joints(order):
     candidates, boxes = two_people(LEGS)
-    suppressed = suppress_shared_keypoints(candidates[order], boxes[order])[order]
-    assert suppressed[1, 0, LEGS, 2] == pytest.approx(0.24)
-    suppressed[1, 0, LEGS, 2] = 0.6
-    np.testing.assert_array_equal(suppressed, candidates)
+    doubted = suppress_shared_keypoints(candidates[order], boxes[order])[order]
+    assert doubted[1, 0, LEGS, 2] == pytest.approx(0.24)
+    doubted[1, 0, LEGS, 2] = 0.6
+    np.testing.assert_array_equal(doubted, candidates)
 
 
 @pytest.mark.parametrize(("shared", "apart"), [([9, 10, 15], 60), ([], 60), (LEGS, 90)])
@@ -36,9 +36,31 @@ def test_handshakes_and_distant_people_change_nothing(shared, apart):
     np.testing.assert_array_equal(suppress_shared_keypoints(candidates, boxes), candidates)
 
 
+@pytest.mark.parametrize(("off", "lower"), [(7, True), (14, False)])
+def test_joints_within_a_twentieth_of_the_box_are_shared(off, lower):
+    candidates, boxes = two_people(LEGS)
+    candidates[1, 0, LEGS, :2] = candidates[0, 0, LEGS, :2] + (off, 0)
+    suppressed = suppress_shared_keypoints(candidates, boxes)
+    assert (suppressed[1, 0, LEGS, 2] < 0.6).all() == lower
+
+
+@pytest.mark.parametrize(("apart", "lower"), [(55, True), (80, False)])
+def test_boxes_that_overlap_by_three_tenths_may_share_joints(apart, lower):
+    candidates, boxes = two_people(LEGS, apart)
+    suppressed = suppress_shared_keypoints(candidates, boxes)
+    assert (suppressed[1, 0, LEGS, 2] < 0.6).all() == lower
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_people(count):
     candidates, boxes = two_people(LEGS)
     np.testing.assert_array_equal(
         suppress_shared_keypoints(candidates[:count], boxes[:count]), candidates[:count]
     )
+
+
+def test_recognition_is_the_mean_of_log_odds_and_stays_finite():
+    """Log(0.9 / 0.1) and log(0.999 / 0.001)."""
+    joints = np.zeros((2, 17, 3), np.float32)
+    joints[0, :, 2], joints[1, :, 2] = 0.9, 1.0
+    np.testing.assert_allclose(recognition(joints), [2.1972, 6.9068], atol=1e-4)

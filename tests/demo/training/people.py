@@ -8,7 +8,7 @@ import zipfile
 import cv2
 import numpy as np
 
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 
 def figure(generator, size=(96, 128)):

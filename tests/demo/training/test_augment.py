@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from demo.pose.rotated import lean_degrees
 from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 SIZE = (144, 192)
 WHOLE = Augmentation(half_body_chance=0, part_chance=0)

@@ -7,7 +7,7 @@ import pytest
 from common.errors import InputMissing
 from demo.training.crops_dataset import load_people
 from demo.training.pseudo_labels import label_people
-from tests.demo.tracking.test_following import FIGURE
+from tests.demo.tracking.figures import FIGURE
 
 PLACE, SIZE = np.array([200, 60]), np.array([90, 300])  # of a person in a picture of 640 x 400
 
