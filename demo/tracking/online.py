@@ -151,7 +151,10 @@ class PoseTracker:
     def _repair(
         self, image: Image, matched: list[tuple[Track, Observation]]
     ) -> list[tuple[Track, Observation]]:
-        """Replace detections that lack the legs, or show another person, by the keypoints where predicted."""
+        """Replace detections that lack the legs, or show another person, by the keypoints where predicted.
+
+        Not where these keypoints are those of other people.
+        """
         boxes = self._places([track for track, _ in matched], image.shape[1::-1])
         shared = _behind([seen for _, seen in matched])
         doubtful = [
@@ -163,11 +166,10 @@ class PoseTracker:
             box = body_box(candidates[0], image.shape[1::-1])
             if box is None or not self._near(track, box):
                 continue
-            if row in shared:
-                better = not _same([candidates[0]], [matched[shared[row]][1].joints], box)
-                better &= candidates[0, :, 2].mean() >= FADED * track.score
-            else:
-                better = candidates[0, :, 2].mean() > seen.joints[:, 2].mean()
+            others = np.array([other.joints for _, other in matched if other is not seen], np.float32)
+            score = candidates[0, :, 2].mean()
+            better = score >= FADED * track.score if row in shared else score > seen.joints[:, 2].mean()
+            better &= explained(candidates[0], others, box) < SAME
             if better:
                 result[row] = track, Observation(box, seen.score, candidates)
         return result
