@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from common.errors import InputMissing, WeightsError
 from demo.boxes import iou
-from demo.detection.detector import PersonDetector, check_checkpoint, load_detector
+from demo.detection.detector import PersonDetector, load_detector
+from demo.detection.ultralytics_files import check_checkpoint
 from demo.types import Image
 
 ROOT = Path(__file__).resolve().parents[3]
