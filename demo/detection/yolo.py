@@ -92,7 +92,7 @@ def decode(
     kept = kept[np.argsort(-scores[kept], kind="stable")]
     centres, strides = _cells(*size)
     # (4, bins, n): as few cells are kept, the exponentials cost little
-    bins = distances[:, kept].reshape(4, -1, len(kept)).astype(np.float32)
+    bins = distances[:, kept].reshape(4, len(distances) // 4, len(kept)).astype(np.float32)
     if bins.shape[1] > 1:
         weights = np.exp(bins - bins.max(axis=1, keepdims=True))
         expected = np.arange(bins.shape[1], dtype=np.float32) @ (weights / weights.sum(axis=1, keepdims=True))
