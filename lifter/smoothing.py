@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 Floats = NDArray[np.float32]
 
@@ -23,6 +22,8 @@ def smooth(joints: Floats, fps: float, cutoff: float = 6.0) -> Floats:
     """
     if len(joints) < 9 or cutoff >= 0.45 * fps:
         return joints
+    from scipy.signal import butter, sosfiltfilt  # a second to import: not every clip is smoothed
+
     sections = butter(2, cutoff, fs=fps, output="sos")
     pad = min(len(joints) - 1, int(fps / cutoff) + 6)
     smoothed = np.empty(joints.shape, np.float32)
