@@ -12,8 +12,9 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -94,16 +95,22 @@ def work(videos: list[Path], out: Path, flags: dict[str, str] | None, bare: bool
 
 def used_networks() -> tuple[Any, Any, Any]:
     """Return detector, keypoint network and lifter of the default sizes, each used once on a full batch."""
-    from demo.detection.detector import PersonDetector, ultralytics_offline
+    from common.runtimes.network import Network
+    from common.runtimes.torch_runtime import TorchRuntime
+    from demo.detection.detector import PersonDetector
+    from demo.detection.ultralytics_files import ultralytics_offline
+    from demo.detection.yolo import raw_outputs
     from demo.models import BATCH
-    from demo.pose.estimator import PoseEstimator, TorchNetwork
+    from demo.pose.estimator import PoseEstimator
     from demo.pose.hrnet import W32, build
+    from demo.pose.networks import HeatmapNetwork
     from lifter.registry import create
 
     batch = [np.zeros((540, 960, 3), np.uint8)] * BATCH
-    detector = PersonDetector(ultralytics_offline().YOLO("yolo11n.yaml", task="detect"), 0, "cpu")
+    layers = ultralytics_offline().YOLO("yolo11n.yaml", task="detect").model
+    detector = PersonDetector(Network({}, TorchRuntime(raw_outputs(layers, 0), "cpu")))
     detector.detect(batch)
-    pose = PoseEstimator(TorchNetwork(build(W32), "cpu"), W32.input_size)
+    pose = PoseEstimator(HeatmapNetwork(TorchRuntime(build(W32), "cpu"), W32.input_size), W32.input_size)
     pose.estimate([(image, np.array([[0, 0, 960, 540]], np.float32)) for image in batch])
     return detector, pose, create("wild").eval()
 
@@ -125,6 +132,8 @@ class Halves:
 
 class Figures:
     """A stand-in keypoint network: seventeen joints in every box, on a grid."""
+
+    runtime: Mapping[str, str] = MappingProxyType({})
 
     def estimate(self, items: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         """Place the joints by number, four a row, from top to bottom."""

@@ -19,9 +19,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.pose.estimator import PoseNetwork, Precision, TorchNetwork
+from common.runtimes.torch_runtime import Precision, TorchRuntime
+from demo.pose.estimator import PoseNetwork
 from demo.pose.heatmaps import decode_candidates
 from demo.pose.hrnet import W32, build, load_hrnet
+from demo.pose.networks import HeatmapNetwork
 from demo.types import Floats
 
 
@@ -63,8 +65,12 @@ def main(
     half: Precision = "float16" if device.startswith("cuda") else "bfloat16"
     ways: dict[str, Callable[[], PoseNetwork]] = {
         "eager, float32": lambda: eager(copy.deepcopy(model), device),
-        "channels last, float32": lambda: TorchNetwork(copy.deepcopy(model), device, "float32"),
-        f"channels last, {half}": lambda: TorchNetwork(copy.deepcopy(model), device, half),
+        "channels last, float32": lambda: HeatmapNetwork(
+            TorchRuntime(copy.deepcopy(model), device, "float32"), config.input_size
+        ),
+        f"channels last, {half}": lambda: HeatmapNetwork(
+            TorchRuntime(copy.deepcopy(model), device, half), config.input_size
+        ),
     }
     table = Table(
         "way", "ms a person", "heatmap difference", title=f"{device}, {threads} threads, {people} people"

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_dir
+
 from common.errors import DownloadError, OutputError, WeightsError
 from common.files import sha256
 
@@ -91,9 +93,7 @@ def find(info: WeightInfo) -> Path | None:
 
 def cache_folder() -> Path:
     """Return the folder of downloads: the platform's folder for caches. It need not exist."""
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("motion-from-video")) / "weights"
+    return Path(user_cache_dir("motion-from-video")) / "weights"
 
 
 def verify(path: Path, info: WeightInfo) -> None:
@@ -184,7 +184,7 @@ def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
 
 def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None:
     """Download to `part`. Return None, or the reason of a failure in a few words."""
-    import pooch
+    import pooch  # type: ignore[import-untyped]
     from requests.exceptions import ConnectionError as NoConnection
     from requests.exceptions import HTTPError, RequestException
 

@@ -20,8 +20,13 @@ def centre(boxes: Doubles) -> Doubles:
 
 def iou(first: Doubles, second: Doubles) -> float:
     """Intersection over union of two boxes."""
+    return float(ious(first, second))
+
+
+def ious(first: Doubles, second: Doubles) -> Doubles:
+    """Intersection over union (...,) of boxes (..., 4) with others, broadcast."""
     shared = _shared(first, second)
-    return float(shared / (area(first) + area(second) - shared))
+    return np.asarray(shared / (area(first) + area(second) - shared))
 
 
 def within(first: Doubles, second: Doubles) -> Doubles:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import DownloadError, UserError, WeightsError
 from common.files import sha256
+from common.runtimes.choose import require
 from common.weights import manifest, resolve
 from demo.settings import Settings
 
@@ -91,6 +92,7 @@ class Models:
     spec: LifterSpec
     device: str
     batch: int = BATCH
+    runtimes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by role, for results
 
 
 def resolve_models(settings: Settings, views: int = 1) -> ResolvedModels:
@@ -108,6 +110,7 @@ def resolve_models(settings: Settings, views: int = 1) -> ResolvedModels:
     analysis = settings.analysis
     chosen = analysis.detector != "auto" or analysis.pose != "auto"
     device = resolve_device(settings.device)
+    require(analysis.runtime, device)
     try:
         return _resolve(settings, settings.quality, device, views)
     except DownloadError as error:
@@ -225,15 +228,19 @@ def load_networks(resolved: ResolvedModels, settings: Settings, device: str, bat
     name = resolved.lifter.name
     system = name if name.partition(":")[0] in REGISTRY else None
     lifter, entry, config = load_checkpoint(lifter_file, system)
+    runtime = settings.analysis.runtime
+    people = load_detector(detector, device, runtime=runtime, batch=batch)
+    pose = load_calibrated_pose(
+        resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip, runtime
+    )
     return Models(
-        detector=load_detector(detector, device, batch=batch),
-        pose=load_calibrated_pose(
-            resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip
-        ),
+        detector=people,
+        pose=pose,
         lifter=lifter.to(device).eval(),
         spec=entry.spec(config),
         device=device,
         batch=batch,
+        runtimes={"detector": people.network.summary(), "pose": dict(pose.runtime)},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.runtimes.choose import RuntimeName
 from demo.version import VERSION as VERSION
 
 
@@ -29,6 +30,11 @@ class AnalysisSettings(_Group):
         "auto",
         description="2D keypoints: a name of `weights`, HRNet weights (.pth, .safetensors), a heatmap "
         "model (.onnx), or mmpose:CONFIG[:CHECKPOINT], which runs CONFIG as Python; auto: by --quality.",
+    )
+    runtime: RuntimeName = Field(
+        "auto",
+        description="What runs detector and keypoint network: torch, onnxruntime, openvino; auto: the "
+        "fastest installed one that agrees with PyTorch.",
     )
     pose_flip: bool = Field(
         False, description="Average 2D heatmaps with those of the mirrored crop (slower)."

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DataError
+from common.runtimes.choose import RuntimeName
 from demo.detection.detector import load_detector
 from demo.types import Detections, Floats
 
@@ -101,7 +102,9 @@ def read_labels(folder: Path) -> dict[Path, tuple[Floats, NDArray[np.bool_]]]:
     return result
 
 
-def measure(detector: Path, folder: Path, device: str, image_size: int | None) -> DetectorScore:
+def measure(
+    detector: Path, folder: Path, device: str, image_size: int | None, runtime: RuntimeName = "torch"
+) -> DetectorScore:
     """Measure a detector on the pictures of `folder`.
 
     Raises:
@@ -110,7 +113,9 @@ def measure(detector: Path, folder: Path, device: str, image_size: int | None) -
     """
     labels = read_labels(folder)
     # COCO's AP counts weak detections too, and suppression at 0.7 is how YOLO's authors measure
-    network = load_detector(detector, device, confidence=0.001, overlap=0.7, image_size=image_size)
+    network = load_detector(
+        detector, device, runtime=runtime, confidence=0.001, overlap=0.7, image_size=image_size
+    )
     found = []
     for name in labels:
         image = cv2.imread(str(name))

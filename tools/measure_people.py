@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.command_line import run
+from common.runtimes.choose import RuntimeName
 from common.weights import resolve
 from demo.pose.estimator import load_pose
 from tools import measure_detector, measure_pose
@@ -35,6 +36,7 @@ def main(
     ] = None,
     flip_test: Annotated[bool, typer.Option(help="Average keypoints with the mirrored picture.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    runtime: Annotated[RuntimeName, typer.Option(help="What runs the networks.")] = "torch",
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
 ) -> None:
     """Print a table of person detectors and one of keypoint networks."""
@@ -44,7 +46,7 @@ def main(
         for name in detector:
             with console.status(name):
                 found = measure_detector.measure(
-                    resolve(name, "detector", offline), folder, device, image_size
+                    resolve(name, "detector", offline), folder, device, image_size, runtime
                 )
             counts = (str(found.pictures), str(found.people))
             table.add_row(Path(name).name, *counts, f"{found.ap50:.3f}", f"{found.ap:.3f}")
@@ -53,7 +55,7 @@ def main(
         table = Table("keypoints", "people", "AP", "AP@0.5", "AP@0.75", "mean OKS", "PCK@0.1")
         for name in pose:
             with console.status(name):
-                estimator = load_pose(resolve(name, "pose", offline), device, flip_test)
+                estimator = load_pose(resolve(name, "pose", offline), device, flip_test, runtime)
                 right = measure_pose.measure(estimator, folder)
             figures = (right.ap, right.ap50, right.ap75, right.mean_oks, right.pck)
             table.add_row(Path(name).name, str(right.people), *(f"{figure:.3f}" for figure in figures))

@@ -106,6 +106,7 @@ def run(
     lifter: str = option_for("lifter"),
     lifter_weights: Path | None = option_for("lifter_weights"),
     device: str = option_for("device"),
+    runtime: str = option_for("runtime"),
     start: float | None = option_for("start"),
     end: float | None = option_for("end"),
     detect_every: int = option_for("detect_every"),

@@ -1,73 +1,35 @@
-"""Person boxes per frame: YOLO through ultralytics, which is imported here only and only when used.
-
-ultralytics is AGPL-3.0, so nothing else in the program may import it. It is shut off: no network, no
-installing of packages, no settings in the user's home, no output.
-
-Its `.pt` checkpoints are pickles of whole network objects, and unpickling calls whatever the file names.
-Two barriers stand before that: the names are read from the raw opcodes and compared with an allow-list
-(`check_checkpoint`; nothing is executed), and ultralytics is switched to its restricted loader
-(`torch.load(weights_only=True)` and no `eval` of layer descriptions).
-"""
+"""Person boxes per frame: YOLO in any of the runtimes."""
 
 from __future__ import annotations
 
-import logging
-import os
-import pickle
-import pickletools
-import re
-import struct
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 
-from common.errors import InputMissing, MissingExtra, WeightsError
+from common.errors import InputMissing
+from common.runtimes.choose import RuntimeName, open_network
+from common.runtimes.network import PICTURE, Compiled, Loaded, Network, Outputs, Source
+from demo.boxes import iou
+from demo.detection.yolo import Letterbox, as_input, decode, raw_outputs
 from demo.types import Detections, Floats, Image
-
-# What checkpoints of ultralytics' detectors are made of: a name is allowed when its module is a key and
-# its last part matches the pattern. Names with dots (attributes of attributes) never match.
-_CLASS = r"[A-Z]\w*"
-ALLOWED_GLOBALS = {
-    r"__builtin__|builtins": r"set|frozenset|list|dict|tuple|slice|int|float|bool|str|bytes|bytearray",
-    r"collections": r"OrderedDict|defaultdict",
-    r"_codecs": r"encode",  # how protocol 2 spells bytes
-    r"pathlib": r"(Pure)?(Posix|Windows)?Path",
-    r"torch": r"\w+Storage|Size|device|(b?float|u?int)\d+|bool|double|half|long",
-    r"torch\.storage": r"(Untyped|Typed)Storage",
-    r"torch\._utils": r"_rebuild_(parameter|tensor_v2|tensor)",
-    r"torch\.nn\.parameter": r"Parameter|Buffer",
-    r"torch\.nn\.modules\.\w+": _CLASS,
-    r"numpy": r"dtype|ndarray",
-    r"numpy\.(_core|core)\.multiarray": r"scalar|_reconstruct",
-    r"ultralytics\.nn\.modules(\.\w+)?": _CLASS,
-    r"ultralytics\.nn\.tasks": r"\w*Model",
-    r"ultralytics\.utils": r"IterableSimpleNamespace",
-    r"ultralytics\.utils\.(loss|tal)": r"[A-Za-z]\w*(Loss|Assigner)",
-}
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, EOFError,
-    IndexError, OverflowError, OSError,
-)  # fmt: skip
 
 _CROP_SCALE = 1.5  # a crop's side over the longer side of the box
 _CROP_SIZE = 416  # pixels, `image_size` of crops
 
+# Agreement of two runtimes about one picture: every box above the score has its like.
+_SURE = 0.25
+_LEAST_IOU = 0.95
+_MOST_SCORE = 0.05
+
 
 class PersonDetector:
-    """Finds the people in frames with one ultralytics network.
+    """Finds the people in frames with one YOLO.
 
     Args:
-        network: an `ultralytics.YOLO` object.
-        person: the network's class number of "person".
-        device: "cpu", "cuda", "cuda:1", "mps".
+        network: pictures -> distances and logits, see `demo.detection.yolo`.
         confidence: boxes below this score are dropped. It is low on purpose: the tracker keeps a person
             through weak detections, but never starts one on them.
         overlap: non-maximum suppression drops the weaker of two boxes whose IoU is larger.
@@ -78,45 +40,29 @@ class PersonDetector:
 
     def __init__(
         self,
-        network: Any,
-        person: int,
-        device: str,
+        network: Network,
         *,
         confidence: float = 0.03,
         overlap: float = 0.6,
         image_size: int = 640,
         batch: int = 16,
     ) -> None:
-        self.person = person
-        self._network = network
-        self._options = {
-            "classes": [person],
-            "device": device,
-            "half": device.startswith("cuda"),
-            "conf": confidence,
-            "iou": overlap,
-            "imgsz": image_size,
-            "rect": True,
-            "verbose": False,
-            "save": False,
-        }
+        self.network = network
+        self._confidence, self._overlap = confidence, overlap
+        self._image_size = image_size
         self._batch = batch
-
-    @property
-    def network(self) -> Any:
-        """The layers alone, in float32: a `torch.nn.Module` of ultralytics."""
-        return self._network.model.float()
+        self._compiled: dict[tuple[int, int], Compiled] = {}
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Return the boxes of the people in each image, highest score first.
 
         Args:
-            images: uint8 (H, W, 3), BGR. Images of one size share a batch without padding to a square.
+            images: uint8 (H, W, 3), BGR. Images of one size share a batch.
 
         Returns:
             One `Detections` per image; boxes (N, 4) within the image, scores (N,); N may be 0.
         """
-        return self._detect(images, self._options)
+        return self._detect(images, [Letterbox.of(image.shape[1::-1], self._image_size) for image in images])
 
     def detect_in_crops(self, image: Image, places: Floats) -> list[Detections]:
         """Detect people again in crops of one image, where they may be too small or unusual for the whole.
@@ -134,37 +80,40 @@ class PersonDetector:
         low = np.clip(middle - reach, 0, (width - 1, height - 1)).astype(int)
         high = np.clip(np.ceil(middle + reach), low + 1, (width, height)).astype(int)
         windows = [image[y1:y2, x1:x2] for (x1, y1), (x2, y2) in zip(low, high, strict=True)]
-        found = self._detect(windows, {**self._options, "imgsz": _CROP_SIZE})
+        found = self._detect(
+            windows, [Letterbox.of(crop.shape[1::-1], _CROP_SIZE, square=True) for crop in windows]
+        )
         return [
             Detections(near.boxes + np.tile(corner, 2).astype(np.float32), near.scores)
             for near, corner in zip(found, low, strict=True)
         ]
 
-    def _detect(self, images: Sequence[Image], options: dict[str, Any]) -> list[Detections]:
-        import torch
+    def _detect(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> list[Detections]:
+        """Run the network on images in their letterboxes, those of one size together."""
+        found: dict[int, Detections] = {}
+        sizes = [(box.height, box.width) for box in boxes]
+        for size in dict.fromkeys(sizes):
+            rows = [row for row, other in enumerate(sizes) if other == size]
+            for start in range(0, len(rows), self._batch):
+                some = rows[start : start + self._batch]
+                inputs = as_input([boxes[row].apply(images[row]) for row in some])
+                for row, distances, logits in zip(some, *self._network(size)(inputs), strict=True):
+                    near = decode(distances, logits, size[::-1], self._confidence, self._overlap)
+                    places = boxes[row].to_picture(near.boxes, images[row].shape[1::-1])
+                    found[row] = Detections(places, near.scores)
+        return [found[row] for row in range(len(images))]
 
-        found: list[Detections] = []
-        threads = torch.get_num_threads()
-        for start in range(0, len(images), self._batch):
-            frames = [np.ascontiguousarray(image) for image in images[start : start + self._batch]]
-            results = self._network.predict(frames, batch=len(frames), **options)
-            found.extend(_detections(result.boxes) for result in results)
-        torch.set_num_threads(threads)  # ultralytics takes one away, from the other networks too
-        return found
-
-
-def _detections(boxes: Any) -> Detections:
-    """Convert ultralytics' `Boxes`, on any device and in any precision, to float32 arrays."""
-    xyxy = boxes.xyxy.float().cpu().numpy().reshape(-1, 4)
-    scores = boxes.conf.float().cpu().numpy().reshape(-1)
-    order = np.argsort(-scores, kind="stable")
-    return Detections(xyxy[order].astype(np.float32), scores[order].astype(np.float32))
+    def _network(self, size: tuple[int, int]) -> Compiled:
+        if size not in self._compiled:
+            self._compiled[size] = self.network.runtime.compile(*size)
+        return self._compiled[size]
 
 
 def load_detector(
     path: Path,
     device: str,
     *,
+    runtime: RuntimeName = "torch",
     confidence: float = 0.03,
     overlap: float = 0.6,
     image_size: int | None = None,
@@ -176,120 +125,54 @@ def load_detector(
         InputMissing: there is no such file.
         WeightsError: the file is damaged, holds names that a detector does not need, or does not
             detect people.
-        MissingExtra: ultralytics is not installed or too old to load files safely.
+        MissingExtra, UserError: see `common.runtimes.choose.open_network`.
     """
     if not path.is_file():
         raise InputMissing(f"{path}: no such detector file")
-    if path.suffix != ".pt":
-        raise WeightsError(f"{path}: a detector is a .pt file as ultralytics writes it")
-    check_checkpoint(path)
-    ultralytics = ultralytics_offline()
-    try:
-        network = ultralytics.YOLO(str(path), task="detect", verbose=False)
-        names: dict[int, str] = network.names
-    except (
-        *_DAMAGE,
-        TypeError,
-        KeyError,
-        AttributeError,
-        ImportError,
-        AssertionError,
-        pickle.PickleError,
-    ) as error:
-        reason = str(error).strip().splitlines()
-        raise WeightsError(
-            f"{path}: cannot be loaded as a detector: {reason[0] if reason else error!r}"
-        ) from error
-    person = next((number for number, name in names.items() if name == "person"), None)
-    if network.task != "detect" or person is None:
-        raise WeightsError(
-            f'{path}: a {network.task} network of {len(names)} classes; needed: one that detects "person"'
-        )
-    size = image_size or network.overrides.get("imgsz", 640)
-    return PersonDetector(
-        network, person, device, confidence=confidence, overlap=overlap, image_size=size, batch=batch
+    network = open_network(_source(path), runtime, device)
+    size = image_size or int(network.meta["image_size"])
+    return PersonDetector(network, confidence=confidence, overlap=overlap, image_size=size, batch=batch)
+
+
+def _source(path: Path) -> Source:
+    def load() -> Loaded:
+        from demo.detection.ultralytics_files import load_yolo
+
+        yolo = load_yolo(path)
+        return Loaded(raw_outputs(yolo.layers, yolo.person), {"image_size": yolo.image_size})
+
+    return Source(
+        name="yolo-1",
+        weights=path,
+        load=load,
+        outputs={"distances": {2: "cells"}, "logits": {1: "cells"}},
+        free_size=True,
+        example=_example,
+        difference=_difference,
     )
 
 
-@cache
-def ultralytics_offline() -> ModuleType:
-    """Import ultralytics shut off from the network, the user's home and the terminal."""
-    folder = tempfile.TemporaryDirectory(prefix="ultralytics-")  # removed when the process ends
-    _ultralytics_folders.append(folder)
-    os.environ.update(
-        YOLO_CONFIG_DIR=folder.name,
-        YOLO_OFFLINE="true",
-        YOLO_AUTOINSTALL="false",
-        YOLO_VERBOSE="false",
-        ULTRALYTICS_SAFE_LOAD="true",
-    )
-    threads = cv2.getNumThreads()
-    omp = os.environ.get("OMP_NUM_THREADS")
-    try:
-        with np.printoptions():  # ultralytics changes numpy's and OpenCV's settings for the whole process
-            import ultralytics
-            from ultralytics import utils
-    except ImportError as error:
-        raise MissingExtra(f"people are found with ultralytics, which cannot be imported: {error}") from error
-    if not getattr(utils, "SAFE_LOAD", False):
-        raise MissingExtra(f"ultralytics {ultralytics.__version__} cannot load weights safely: upgrade it")
-    cv2.setNumThreads(threads)
-    if omp is None:  # ultralytics sets it to 1, and child processes would inherit that
-        os.environ.pop("OMP_NUM_THREADS", None)
-    logging.getLogger("ultralytics").setLevel(logging.CRITICAL)
-    utils.SETTINGS["sync"] = False
-    return ultralytics
+def _example(meta: dict[str, Any]) -> Floats:
+    image = np.asarray(cv2.imread(str(PICTURE)), np.uint8)
+    return as_input([Letterbox.of(image.shape[1::-1], int(meta["image_size"])).apply(image)])
 
 
-_ultralytics_folders: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def check_checkpoint(path: Path) -> None:
-    """Refuse a `.pt` file that is damaged or names a global outside the allow-list, without executing it.
-
-    Raises:
-        WeightsError: names the global, or what is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # torch finds members regardless of case, and a zip may hold one name twice: check all.
-            pickles = [info for info in archive.infolist() if info.filename.lower().endswith(".pkl")]
-            if any(info.filename.lower().endswith("constants.pkl") for info in pickles):
-                raise WeightsError(f"{path}: a TorchScript archive, not a checkpoint of ultralytics")
-            damaged = archive.testzip()
-            if damaged is not None or not pickles:
-                raise WeightsError(f"{path}: damaged ({damaged or 'data.pkl is missing'}); fetch it again")
-            names = [name for info in pickles for name in _globals(archive.read(info))]
-    except _DAMAGE as error:
-        raise WeightsError(
-            f"{path}: damaged or not a PyTorch checkpoint ({error}); fetch it again"
-        ) from error
-    for module, name in names:
-        if not _allowed(module, name):
-            raise WeightsError(
-                f"{path}: refused, because opening it would call {module}.{name}, which no detector needs"
+def _difference(meta: dict[str, Any], expected: Outputs, found: Outputs) -> str:
+    """Compare the people that two runtimes find in the example."""
+    image = cv2.imread(str(PICTURE))
+    assert image is not None
+    box = Letterbox.of(image.shape[1::-1], int(meta["image_size"]))
+    size = box.width, box.height
+    theirs, ours = (decode(raw[0][0], raw[1][0], size, _SURE, 0.6) for raw in (expected, found))
+    if len(theirs.boxes) != len(ours.boxes):
+        return f"finds {len(ours.boxes)} people in the test picture, with PyTorch {len(theirs.boxes)}"
+    for one, other, score, other_score in zip(
+        theirs.boxes, ours.boxes, theirs.scores, ours.scores, strict=True
+    ):
+        overlap = iou(one.astype(np.float64), other.astype(np.float64))
+        if overlap < _LEAST_IOU or abs(score - other_score) > _MOST_SCORE:
+            return (
+                f"finds a person at an IoU of {float(overlap):.3f} with PyTorch's box, "
+                f"score {other_score:.2f} for {score:.2f}"
             )
-
-
-def _allowed(module: str, name: str) -> bool:
-    return any(
-        re.fullmatch(modules, module, re.ASCII) and re.fullmatch(names, name, re.ASCII)
-        for modules, names in ALLOWED_GLOBALS.items()
-    )
-
-
-def _globals(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (module, name) of every global that unpickling `data` would import."""
-    texts = ["?", "?"]
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("GLOBAL", "INST"):
-            module, _, name = str(argument).partition(" ")
-            yield module, name
-        elif opcode.name == "STACK_GLOBAL":
-            # Its operands may come from anywhere on the stack, so the name shown is a good guess only;
-            # torch.save writes protocol 2, which has no such opcode: refused whatever it names.
-            yield f"(protocol 4) {texts[-2]}", texts[-1]
-        elif opcode.name.startswith("EXT"):
-            yield "copyreg", f"extension {argument}"
-        elif isinstance(argument, str):
-            texts.append(argument)
+    return ""

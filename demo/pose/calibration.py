@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from common.files import sha256
+from common.runtimes.choose import RuntimeName
 from common.weights import calibrations
 from demo.pose.estimator import KeypointEstimator, load_pose
 from demo.types import Floats, Image
@@ -75,6 +76,7 @@ class CalibratedEstimator(KeypointEstimator):
 
     def __init__(self, pose: KeypointEstimator, calibration: ScoreCalibration) -> None:
         self._pose, self._calibration = pose, calibration
+        self.runtime = pose.runtime
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
         """Return keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
@@ -88,7 +90,9 @@ class CalibratedEstimator(KeypointEstimator):
         return np.concatenate([keypoints[..., :2], self._calibration(keypoints[..., 2:])], axis=-1)
 
 
-def load_calibrated_pose(spec: str | Path, device: str, flip_test: bool = False) -> CalibratedEstimator:
+def load_calibrated_pose(
+    spec: str | Path, device: str, flip_test: bool = False, runtime: RuntimeName = "torch"
+) -> CalibratedEstimator:
     """Load the keypoint stage with calibrated scores; see `demo.pose.estimator.load_pose`."""
     path = None if str(spec).startswith("mmpose:") else Path(spec)
-    return CalibratedEstimator(load_pose(spec, device, flip_test), find_calibration(path))
+    return CalibratedEstimator(load_pose(spec, device, flip_test, runtime), find_calibration(path))

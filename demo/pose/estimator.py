@@ -13,24 +13,26 @@ conventions in use, and a network needs the one it was trained with (`HeatmapGri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from common.errors import InputMissing, MissingExtra, WeightsError
+from common.errors import InputMissing
+from common.runtimes.choose import RuntimeName
 from demo.pose.heatmaps import Decoding, decode_candidates
-from demo.pose.hrnet import Alignment, load_hrnet
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
-Precision = Literal["float32", "float16", "bfloat16"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from demo.pose.hrnet import Alignment
 
 PADDING = 1.25  # the window over the box, as HRNet was trained
 _MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # of ImageNet, RGB in 0..1
@@ -44,7 +46,13 @@ class PoseNetwork(Protocol):
 
 
 class KeypointEstimator(Protocol):
-    """What the pipeline needs of a 2D keypoint stage."""
+    """What the pipeline needs of a 2D keypoint stage.
+
+    Attributes:
+        runtime: what runs the network, for results.
+    """
+
+    runtime: Mapping[str, str] = MappingProxyType({})
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
         """Estimate keypoints (n, 17, 3) of the n boxes (n, 4) of each picture."""
@@ -145,6 +153,7 @@ class PoseEstimator(KeypointEstimator):
         *,
         alignment: Alignment = "index",
         decoding: Decoding = "dark",
+        runtime: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`input_size` is (width, height). `flip_test` averages with the mirrored person's heatmaps."""
         self._network = network
@@ -153,6 +162,7 @@ class PoseEstimator(KeypointEstimator):
         self._batch_size = batch_size
         self._alignment: Alignment = alignment
         self._decoding: Decoding = decoding
+        self.runtime = runtime
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
         """Estimate keypoints (n, 17, 3) of the n boxes of each picture: x, y in picture pixels, score.
@@ -228,81 +238,9 @@ def missing_keypoints(*count: int) -> Floats:
     return keypoints
 
 
-class TorchNetwork:
-    """A PyTorch heatmap network on a device."""
-
-    def __init__(self, model: nn.Module, device: str, precision: Precision | None = None) -> None:
-        """`precision` is float16 on a CUDA device by default, float32 elsewhere.
-
-        Channels last is the layout both cuDNN and oneDNN work in: it halves the time on a CPU and changes
-        nothing else. bfloat16 halves it again where the CPU has instructions for it (benchmarks/pose2d.py).
-        """
-        self._device = torch.device(device)
-        self._model = model.to(self._device).to(memory_format=torch.channels_last).eval()
-        self._precision = precision or ("float16" if self._device.type == "cuda" else "float32")
-
-    @torch.inference_mode()
-    def __call__(self, crops: Floats) -> Floats:
-        """(N, 3, H, W) -> (N, 17, h, w)."""
-        batch = torch.from_numpy(crops).to(self._device, memory_format=torch.channels_last)
-        with torch.autocast(
-            self._device.type,
-            dtype=getattr(torch, self._precision),
-            enabled=self._precision != "float32",
-        ):
-            heatmaps = self._model(batch)
-        return np.asarray(heatmaps.float().cpu().contiguous().numpy())
-
-
-class OnnxNetwork:
-    """An ONNX heatmap network in ONNX Runtime. `input_size` (width, height) is the model's own."""
-
-    def __init__(self, path: Path, device: str) -> None:
-        """Raises MissingExtra without onnxruntime, WeightsError for a file that is no top-down model."""
-        try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as failures
-        except ImportError as error:
-            raise MissingExtra(f"{path} needs onnxruntime: pip install onnxruntime") from error
-        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-        offered = onnxruntime.get_available_providers()
-        providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
-        kinds = tuple(
-            kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, Exception)
-        )
-        try:
-            self._session = onnxruntime.InferenceSession(path, providers=providers)
-        except kinds as error:
-            reason = str(error).splitlines()[0][:120]
-            raise WeightsError(f"{path} cannot be read as an ONNX model ({reason}): get it again") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self._input = inputs[0].name
-        shape = inputs[0].shape
-        fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4 and shape[1] == 3
-        if not fits or not all(isinstance(side, int) for side in shape[2:]):
-            raise WeightsError(
-                f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it again"
-            )
-        if len(outputs[0].shape) != 4 or outputs[0].shape[1] not in (len(COCO_17.joints), None):
-            raise WeightsError(
-                f"{path} gives {outputs[0].shape}, not COCO-17 heatmaps (N, 17, h, w): take another model"
-            )
-        self.input_size = (int(shape[3]), int(shape[2]))
-        self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
-
-    def __call__(self, crops: Floats) -> Floats:
-        """(N, 3, H, W) -> (N, 17, h, w)."""
-        if self._fixed_batch is None:
-            return np.asarray(self._session.run(None, {self._input: crops})[0], dtype=np.float32)
-        size, parts = self._fixed_batch, []
-        for start in range(0, len(crops), size):
-            part = crops[start : start + size]
-            full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            parts.append(self._session.run(None, {self._input: full})[0][: len(part)])
-        return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def load_pose(spec: str | Path, device: str, flip_test: bool = False) -> KeypointEstimator:
+def load_pose(
+    spec: str | Path, device: str, flip_test: bool = False, runtime: RuntimeName = "torch"
+) -> KeypointEstimator:
     """Load the keypoint stage from a file of weights, or for "mmpose:CONFIG[:CHECKPOINT]".
 
     Args:
@@ -310,9 +248,11 @@ def load_pose(spec: str | Path, device: str, flip_test: bool = False) -> Keypoin
             or an MMPose configuration (see `demo.pose.mmpose_backend`).
         device: "cpu", "cuda", "cuda:1" or "mps".
         flip_test: average with the mirrored picture: a little more precise, half as fast.
+        runtime: of HRNet; .onnx models always run in ONNX Runtime, MMPose's in PyTorch.
 
     Raises:
-        InputMissing, WeightsError, MissingExtra.
+        InputMissing, WeightsError.
+        MissingExtra, UserError: see `common.runtimes.choose.open_network`.
     """
     if str(spec).startswith("mmpose:"):
         from demo.pose.mmpose_backend import load_mmpose
@@ -321,12 +261,9 @@ def load_pose(spec: str | Path, device: str, flip_test: bool = False) -> Keypoin
     path = Path(spec)
     if not path.is_file():
         raise InputMissing(f"the keypoint weights {path} do not exist: check the path")
+    from demo.pose.networks import OnnxNetwork, open_hrnet
+
     if path.suffix == ".onnx":
         network = OnnxNetwork(path, device)
-        return PoseEstimator(network, network.input_size, flip_test)
-    model, config = load_hrnet(path)
-    if config.joints != len(COCO_17.joints):
-        raise WeightsError(f"{path} finds {config.joints} joints, not COCO's 17: take COCO weights")
-    return PoseEstimator(
-        TorchNetwork(model, device), config.input_size, flip_test, alignment=config.alignment
-    )
+        return PoseEstimator(network, network.input_size, flip_test, runtime={"runtime": "onnxruntime"})
+    return open_hrnet(path, device, flip_test, runtime)

@@ -24,6 +24,7 @@ class MMPoseEstimator(KeypointEstimator):
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.runtime = {"runtime": "torch"}
 
     def estimate(self, items: Sequence[tuple[Image, Floats]]) -> list[Floats]:
         """Estimate keypoints (n, 17, 3) of the n boxes (n, 4) of each picture, as `PoseEstimator` does.

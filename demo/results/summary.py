@@ -35,6 +35,7 @@ def source_meta(job: ClipJob, info: ClipInfo, models: ModelLoader, settings: Set
         "fps": float(info.fps),
         "rotation_applied": info.rotation,
         "weights": [weight.summary() for weight in models.resolved.weights],
+        "runtimes": {role: dict(runtime) for role, runtime in models().runtimes.items()},
         "settings": settings.model_dump(mode="json"),
     }
 

@@ -61,7 +61,7 @@ def pose(
     import torch
     from rich.progress import Progress
 
-    from demo.detection.detector import load_detector
+    from demo.detection.ultralytics_files import load_yolo
     from demo.pose.hrnet import VARIANTS, build, save_hrnet
     from demo.training.crops_dataset import load_people
     from demo.training.feature_distillation import FeatureHints
@@ -89,11 +89,7 @@ def pose(
     config = VARIANTS[variant]
     model = build(config) if init is None else grow_network(init, config)
     people, held_out = load_people(data, "train"), load_people(data, "val")
-    detector = (
-        FeatureHints(model, load_detector(hints, settings.device).network, config.input_size)
-        if hints
-        else None
-    )
+    detector = FeatureHints(model, load_yolo(hints).layers, config.input_size) if hints else None
     with Progress(disable=not team.first) as bars:
         task = bars.add_task("training", total=steps)
         teaching = Teacher(teacher) if teacher else None
@@ -232,7 +228,7 @@ def imitate(
     import torch
     from rich.progress import Progress
 
-    from demo.detection.detector import load_detector
+    from demo.detection.ultralytics_files import load_yolo
     from demo.training.detector import save_detector
     from demo.training.detector_distillation import DetectorDistillation, train
     from demo.training.mosaics import read_pictures
@@ -243,17 +239,15 @@ def imitate(
         steps, batch, sizes, learning_rate=learning_rate, seed=seed, device=device
     )
     torch.manual_seed(seed)
-    model = load_detector(init, device).network
+    model = load_yolo(init).layers
     if len(model.names) != 1:
         raise UserError(f"--init {init} finds {len(model.names)} classes: give one that finds people only")
-    theirs = load_detector(teacher, device)
+    theirs = load_yolo(teacher)
     pool = [read_pictures(archive, "train") for archive in pictures]
     held_out = read_pictures(pictures[0], "val")
     with Progress() as bars:
         task = bars.add_task("training", total=steps)
-        for step, loss, measured in train(
-            model, theirs.network, theirs.person, pool, held_out, out, settings
-        ):
+        for step, loss, measured in train(model, theirs.layers, theirs.person, pool, held_out, out, settings):
             bars.update(task, completed=step, description=f"loss {loss:.3f}")
             if measured is not None:
                 bars.console.print(f"step {step}: loss of held-out pictures {measured:.3f}")

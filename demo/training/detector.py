@@ -22,7 +22,8 @@ from torch.utils._pytree import tree_map
 
 from common.errors import DataError, InputMissing
 from common.files import replace_file
-from demo.detection.detector import PersonDetector, check_checkpoint, ultralytics_offline
+from demo.detection.detector import PersonDetector
+from demo.detection.ultralytics_files import check_checkpoint, ultralytics_offline
 from demo.types import Floats
 
 _SIZE = 1.5  # size of the program's pictures, over that of the training's

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import MissingExtra, WeightsError
-from demo.pose.estimator import HeatmapGrid, OnnxNetwork, mirror, normalise
+from demo.pose.estimator import HeatmapGrid, mirror, normalise
 from demo.pose.hrnet import HRNet, HRNetConfig
+from demo.pose.networks import OnnxNetwork
 from demo.training.detector_distillation import mean_unexplained_variance, zeroed_projections
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17

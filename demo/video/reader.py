@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,17 @@ def probe(path: Path) -> ClipInfo:
     Raises:
         InputMissing, EmptyFile, NotAVideo, NoVideoStream, DamagedVideo: see `VideoReader`.
     """
+    path = Path(path)
+    try:
+        state = path.stat()
+    except OSError:
+        return _probe(path, None)  # which says what is wrong
+    return _probe(path, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@lru_cache(maxsize=256)  # a run asks at the command line and in the pipeline
+def _probe(path: Path, state: tuple[int, ...] | None) -> ClipInfo:
+    """Describe a clip; `state` changes with the file."""
     with VideoReader(path) as reader:
         return reader.info
 

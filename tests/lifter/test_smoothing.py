@@ -29,3 +29,13 @@ def test_every_coordinate_is_smoothed_by_itself():
 def test_short_tracks_and_low_rates_are_not_smoothed(frames, fps):
     values = np.random.default_rng(0).normal(size=(frames, 17, 3)).astype(np.float32)
     assert smooth(values, fps) is values
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(9, 30.0), (40, 14.0), (200, 60.0), (500, 120.0)])
+def test_it_is_the_filter_of_scipy(frames, fps):
+    from scipy.signal import butter, sosfiltfilt
+
+    values = np.random.default_rng(0).normal(size=(frames, 3)).astype(np.float32)
+    pad = min(frames - 1, int(fps / 6) + 6)
+    wanted = sosfiltfilt(butter(2, 6, fs=fps, output="sos"), values, axis=0, padlen=pad)
+    np.testing.assert_allclose(smooth(values, fps), wanted, atol=1e-6)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from common.errors import InputMissing, WeightsError
 from demo.boxes import iou
-from demo.detection.detector import PersonDetector, check_checkpoint, load_detector
+from demo.detection.detector import PersonDetector, load_detector
+from demo.detection.ultralytics_files import check_checkpoint, ultralytics_offline
 from demo.types import Image
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -247,3 +248,51 @@ def test_other_networks_keep_their_threads(standin):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[Image]:
+    return [first_frame(ROOT / "videos" / "sample.mp4")]
+
+
+SHIPPED = ROOT / "weights" / "yolo-person.pt"
+
+
+@pytest.fixture(scope="module")
+def old_way() -> object:
+    """The shipped detector through ultralytics' own predictor."""
+    ultralytics_offline()
+    from ultralytics import YOLO
+
+    return YOLO(str(SHIPPED), task="detect")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("size", [(960, 540), (300, 520), (511, 512)])
+def test_every_runtime_finds_the_boxes_of_ultralytics(old_way, sample, runtime, size):
+    image = cv2.resize(sample[0], size)
+    options = {"classes": [0], "conf": 0.03, "iou": 0.6, "imgsz": 512, "rect": True, "verbose": False}
+    theirs = old_way.predict([image], device="cpu", **options)[0].boxes
+    (ours,) = load_detector(SHIPPED, "cpu", runtime=runtime).detect([image])
+    assert len(ours.boxes) == len(theirs) >= 1
+    order = np.argsort(-theirs.conf.numpy(), kind="stable")
+    for box, score, row in zip(ours.boxes, ours.scores, order, strict=True):
+        assert iou(box.astype(np.float64), theirs.xyxy[row].double().numpy()) > 0.98
+        assert abs(score - float(theirs.conf[row])) < 0.02
+
+
+def test_an_exported_detector_needs_neither_ultralytics_nor_torch(sample):
+    load_detector(SHIPPED, "cpu", runtime="openvino")
+    script = f"""
+import sys, cv2, pathlib
+from demo.detection.detector import load_detector
+detector = load_detector(pathlib.Path({str(SHIPPED)!r}), "cpu", runtime="openvino")
+image = cv2.VideoCapture({str(ROOT / "videos" / "sample.mp4")!r}).read()[1]
+assert len(detector.detect([image])[0].boxes) == 1
+heavy = ("torch", "torchvision", "ultralytics", "sympy", "triton", "matplotlib", "scipy.signal", "onnx")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

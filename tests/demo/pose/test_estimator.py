@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from common.errors import InputMissing, MissingExtra, WeightsError
+from common.runtimes.torch_runtime import TorchRuntime
 from demo.pose import estimator as pose2d
-from demo.pose.estimator import HeatmapGrid, PoseEstimator, TorchNetwork, load_pose, normalise
+from demo.pose.estimator import HeatmapGrid, PoseEstimator, load_pose, normalise
 from demo.pose.hrnet import HRNetConfig, build, save_hrnet
+from demo.pose.networks import HeatmapNetwork, OnnxNetwork
 
 SIZE = (192, 256)
 finite = st.floats(-500, 2000)
@@ -208,7 +210,7 @@ def onnx_file(path, inputs=("N", 3, 64, 48), joints=17, kind=TensorProto.FLOAT):
 
 @pytest.mark.parametrize("batch", ["N", 1, 2])
 def test_onnx_models_of_any_batch_size(tmp_path, batch):
-    network = pose2d.OnnxNetwork(onnx_file(tmp_path / "a.onnx", (batch, 3, 64, 48)), "cpu")
+    network = OnnxNetwork(onnx_file(tmp_path / "a.onnx", (batch, 3, 64, 48)), "cpu")
     assert network.input_size == (48, 64)
     crops = np.random.default_rng(0).normal(size=(3, 3, 64, 48)).astype(np.float32)
     wanted = crops.mean(1).reshape(3, 16, 4, 12, 4).mean((2, 4))
@@ -263,7 +265,7 @@ def test_torch_network_gives_what_the_model_gives():
     crops = torch.randn(2, 3, 128, 96)
     with torch.inference_mode():
         wanted = model(crops).numpy()
-    found = TorchNetwork(model, "cpu")(crops.numpy())
+    found = HeatmapNetwork(TorchRuntime(model, "cpu"), (96, 128))(crops.numpy())
     assert found.flags.c_contiguous
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
@@ -274,8 +276,8 @@ def test_half_precision_on_a_gpu_is_close():
     torch.manual_seed(0)
     model = build(HRNetConfig(4, (1, 1, 1), input_size=(96, 128)))
     crops = np.random.default_rng(0).normal(size=(2, 3, 128, 96)).astype(np.float32)
-    exact = TorchNetwork(model, "cuda", "float32")(crops)
-    half = TorchNetwork(model, "cuda")(crops)
+    exact = HeatmapNetwork(TorchRuntime(model, "cuda", "float32"), (96, 128))(crops)
+    half = HeatmapNetwork(TorchRuntime(model, "cuda"), (96, 128))(crops)
     assert np.abs(half - exact).max() < 0.02 * np.abs(exact).max()
 
 

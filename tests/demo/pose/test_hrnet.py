@@ -4,13 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from common.errors import InputMissing, WeightsError
+from common.runtimes.network import PICTURE
+from demo.pose.estimator import load_pose
 from demo.pose.hrnet import VARIANTS, W16_SMALL, W32, HRNetConfig, build, load_hrnet, save_hrnet
 
+ROOT = Path(__file__).resolve().parents[3]
 TINY = HRNetConfig(width=4, modules=(1, 1, 1), input_size=(96, 128))
 
 
@@ -174,3 +178,19 @@ def test_gradients_reach_every_weight():
     model = build(TINY)
     model(torch.randn(2, 3, 128, 96)).square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_every_runtime_places_the_joints_of_the_shipped_network(runtime):
+    weights = ROOT / "weights" / "hrnet-wild.safetensors"
+    image = cv2.imread(str(PICTURE))
+    box = np.float32([[242, 65, 369, 331]])
+    plain, ours = (
+        load_pose(weights, "cpu", runtime=name).estimate([(image, box)])[0][0] for name in ("torch", runtime)
+    )
+    sure = plain[:, 2] > 0.3
+    assert sure.sum() >= 12
+    moved = np.linalg.norm(ours[sure, :2] - plain[sure, :2], axis=1) / 266
+    assert np.median(moved) < 0.002
+    assert moved.max() < 0.02
+    np.testing.assert_allclose(ours[sure, 2], plain[sure, 2], atol=0.03)

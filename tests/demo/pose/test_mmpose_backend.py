@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from common.errors import InputMissing, MissingExtra, WeightsError
-from demo.pose.estimator import PoseEstimator, TorchNetwork, crop_windows, load_pose, to_crop
+from common.runtimes.torch_runtime import TorchRuntime
+from demo.pose.estimator import PoseEstimator, crop_windows, load_pose, to_crop
 from demo.pose.hrnet import load_hrnet
+from demo.pose.networks import HeatmapNetwork
 
 CONFIG = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
 
@@ -63,7 +65,7 @@ def test_keypoints_are_those_of_mmpose(checkpoint):
         [(image, with_nan), (image, boxes[:0])]
     )
     model, config = load_hrnet(checkpoint)
-    network = TorchNetwork(model, "cpu")
+    network = HeatmapNetwork(TorchRuntime(model, "cpu"), config.input_size)
     (ours,) = PoseEstimator(network, config.input_size, decoding="quarter").estimate([(image, with_nan)])
     assert empty.shape == (0, 17, 3)
     assert np.isnan(theirs[1, :, :2]).all()

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from common.errors import DataError, InputMissing, UserError
 from common.weights import resolve
-from demo.detection.detector import load_detector, ultralytics_offline
+from demo.detection.detector import load_detector
+from demo.detection.ultralytics_files import load_yolo, ultralytics_offline
 from demo.training.__main__ import app
 from demo.training.detector import save_detector
 from demo.training.detector_distillation import (
@@ -29,7 +30,7 @@ from tests.demo.training.test_detector import write_pictures
 
 @pytest.fixture(scope="module")
 def teacher():
-    return load_detector(resolve("yolo-person", "detector", offline=True), "cpu").network
+    return load_yolo(resolve("yolo-person", "detector", offline=True)).layers
 
 
 def fresh(shape="yolo11n.yaml", classes=1):

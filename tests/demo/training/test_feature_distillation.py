@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from common.errors import UserError
 from common.weights import resolve
-from demo.detection.detector import load_detector
+from demo.detection.ultralytics_files import load_yolo
 from demo.pose.estimator import normalise
 from demo.pose.hrnet import VARIANTS, build, load_hrnet
 from demo.training.__main__ import app
@@ -23,7 +23,7 @@ CONFIG = replace(VARIANTS["w16-192x144"], width=8, modules=(1, 1, 1), blocks=1, 
 
 @pytest.fixture
 def detector():
-    return load_detector(DETECTOR, "cpu").network
+    return load_yolo(DETECTOR).layers
 
 
 def crops(generator, count=4):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from demo.video import reader as reader_module
 from demo.video.reader import VideoReader, probe
 from tests.media import MATRICES, ONE, W, corner_image, make_clip, read
 
@@ -285,3 +286,14 @@ def test_real_clips(shared):
         assert (len(times), info.width, info.height, info.fps) == (count, width, height, fps)
         np.testing.assert_allclose(times, np.arange(count) / fps, atol=1e-9)
         assert reader.damage is None
+
+
+def test_a_clip_is_opened_once_until_its_file_changes(tmp_path, monkeypatch):
+    opened = []
+    plain = reader_module.VideoReader
+    monkeypatch.setattr(reader_module, "VideoReader", lambda path: opened.append(path) or plain(path))
+    clip = make_clip(tmp_path / "clip.mp4", [np.zeros((32, 48, 3), np.uint8)] * 3)
+    assert probe(clip) == probe(str(clip))
+    assert len(opened) == 1
+    make_clip(clip, [np.zeros((64, 48, 3), np.uint8)] * 5)
+    assert probe(clip).height == 64

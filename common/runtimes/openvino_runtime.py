@@ -1,0 +1,65 @@
+"""Networks in OpenVINO, on a CPU: bfloat16 where the processor computes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from common.runtimes.network import Compiled, Floats, Outputs
+
+_DEVICE = "CPU"
+
+
+class OpenVinoRuntime:
+    """An ONNX file on a CPU.
+
+    Pictures are computed one by one, as many at the same time as there are threads: two cores finish two
+    pictures sooner than one after the other with shared layers, and a result does not depend on its batch.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: Path, threads: int, precision: str | None = None) -> None:
+        """`precision`: bfloat16 or float32; without it bfloat16 where the processor has it."""
+        self.version = str(openvino.__version__).partition("-")[0]
+        self._path, self._threads = path, threads
+        self._core = openvino.Core()
+        able = "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision or ("bfloat16" if able else "float32")
+
+    def compile(self, height: int, width: int) -> Compiled:
+        """Compile the network for one size; what is compiled lies beside the file for the next run."""
+        model = self._core.read_model(self._path)
+        model.reshape([1, 3, height, width])
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": self._threads,
+            "CACHE_DIR": str(self._path.parent / "openvino"),
+        }
+        return _Requests(self._core.compile_model(model, _DEVICE, options), self._threads)
+
+
+class _Requests:
+    """A compiled network with a request for each picture in work."""
+
+    def __init__(self, compiled: Any, count: int) -> None:
+        self._outputs = len(compiled.outputs)
+        self._queue = openvino.AsyncInferQueue(compiled, count)
+        self._queue.set_callback(self._keep)
+
+    def __call__(self, pictures: Floats) -> Outputs:
+        found: list[Outputs] = [()] * len(pictures)
+        for row in range(len(pictures)):
+            self._queue.start_async(pictures[row : row + 1], (found, row))
+        self._queue.wait_all()
+        return tuple(np.concatenate([each[index] for each in found]) for index in range(self._outputs))
+
+    def _keep(self, request: Any, place: tuple[list[Outputs], int]) -> None:
+        found, row = place
+        found[row] = tuple(
+            np.array(request.get_output_tensor(index).data, np.float32) for index in range(self._outputs)
+        )

@@ -1,0 +1,149 @@
+"""Heatmap networks: HRNet in any runtime, and other networks as ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from common.errors import MissingExtra, WeightsError
+from common.runtimes.choose import RuntimeName, cpu_threads, open_network
+from common.runtimes.network import PICTURE, Loaded, Outputs, Runtime, Source
+from demo.pose.estimator import PoseEstimator, crop, crop_windows, normalise
+from demo.pose.heatmaps import decode
+from demo.types import Floats
+from lifter.skeletons import COCO_17
+
+_PERSON = (242.0, 65.0, 369.0, 331.0)  # box in the test picture, pixels
+
+# Agreement of two runtimes about one person: no joint moves by more than a part of the body's size.
+_MOST_MOVED = 0.02
+_SURE = 0.3  # score from which a joint counts; elsewhere a peak may be noise
+_LEAST_JOINTS = 8
+
+
+class HeatmapNetwork:
+    """A network in a runtime, as `PoseEstimator` takes it."""
+
+    def __init__(self, runtime: Runtime, input_size: tuple[int, int]) -> None:
+        """`input_size` is (width, height)."""
+        width, height = input_size
+        self._compiled = runtime.compile(height, width)
+
+    def __call__(self, crops: Floats) -> Floats:
+        """(N, 3, H, W) -> (N, 17, h, w)."""
+        return self._compiled(crops)[0]
+
+
+def open_hrnet(path: Path, device: str, flip_test: bool, runtime: RuntimeName) -> PoseEstimator:
+    """Open HRNet weights as the keypoint stage.
+
+    Raises:
+        WeightsError: the file does not fit, or finds other joints than COCO's 17.
+        MissingExtra, UserError: see `common.runtimes.choose.open_network`.
+    """
+    network = open_network(_source(path), runtime, device)
+    size = _input_size(network.meta)
+    return PoseEstimator(
+        HeatmapNetwork(network.runtime, size),
+        size,
+        flip_test,
+        alignment=network.meta["alignment"],
+        runtime=network.summary(),
+    )
+
+
+def _source(path: Path) -> Source:
+    def load() -> Loaded:
+        from demo.pose.hrnet import load_hrnet
+
+        model, config = load_hrnet(path)
+        if config.joints != len(COCO_17.joints):
+            raise WeightsError(f"{path} finds {config.joints} joints, not COCO's 17: take COCO weights")
+        return Loaded(model, {"input_size": list(config.input_size), "alignment": config.alignment})
+
+    return Source(
+        name="hrnet-1",
+        weights=path,
+        load=load,
+        outputs={"heatmaps": {}},
+        free_size=False,
+        example=_example,
+        difference=_difference,
+    )
+
+
+def _input_size(meta: dict[str, Any]) -> tuple[int, int]:
+    width, height = meta["input_size"]
+    return int(width), int(height)
+
+
+def _example(meta: dict[str, Any]) -> Floats:
+    size = _input_size(meta)
+    (window,) = crop_windows(np.array([_PERSON], np.float32), size)
+    image = np.asarray(cv2.imread(str(PICTURE)), np.uint8)
+    return normalise(crop(image, window, size)[None])
+
+
+def _difference(meta: dict[str, Any], expected: Outputs, found: Outputs) -> str:
+    """Compare the heatmaps' peaks of two runtimes."""
+    theirs, ours = (decode(heatmaps[0])[0] for heatmaps in (expected, found))
+    sure = theirs[:, 2] > _SURE
+    if sure.sum() < _LEAST_JOINTS:
+        return f"finds {sure.sum()} joints in the test picture: too few to compare runtimes"
+    body = np.ptp(theirs[sure, :2], axis=0).max()
+    moved = np.linalg.norm(ours[sure, :2] - theirs[sure, :2], axis=1) / body
+    worst = float(np.nan_to_num(moved, nan=np.inf).max())
+    return "" if worst <= _MOST_MOVED else f"moves a joint by {worst:.1%} of the body's size"
+
+
+class OnnxNetwork:
+    """An ONNX heatmap network in ONNX Runtime. `input_size` (width, height) is the model's own."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        """Raises MissingExtra without onnxruntime, WeightsError for a file that is no top-down model."""
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as failures
+        except ImportError as error:
+            raise MissingExtra(f"{path} needs onnxruntime: pip install onnxruntime") from error
+        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        offered = onnxruntime.get_available_providers()
+        providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
+        kinds = tuple(
+            kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, Exception)
+        )
+        try:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = cpu_threads()
+            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        except kinds as error:
+            reason = str(error).splitlines()[0][:120]
+            raise WeightsError(f"{path} cannot be read as an ONNX model ({reason}): get it again") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._input = inputs[0].name
+        shape = inputs[0].shape
+        fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4 and shape[1] == 3
+        if not fits or not all(isinstance(side, int) for side in shape[2:]):
+            raise WeightsError(
+                f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it again"
+            )
+        if len(outputs[0].shape) != 4 or outputs[0].shape[1] not in (len(COCO_17.joints), None):
+            raise WeightsError(
+                f"{path} gives {outputs[0].shape}, not COCO-17 heatmaps (N, 17, h, w): take another model"
+            )
+        self.input_size = (int(shape[3]), int(shape[2]))
+        self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
+
+    def __call__(self, crops: Floats) -> Floats:
+        """(N, 3, H, W) -> (N, 17, h, w)."""
+        if self._fixed_batch is None:
+            return np.asarray(self._session.run(None, {self._input: crops})[0], dtype=np.float32)
+        size, parts = self._fixed_batch, []
+        for start in range(0, len(crops), size):
+            part = crops[start : start + size]
+            full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            parts.append(self._session.run(None, {self._input: full})[0][: len(part)])
+        return np.concatenate(parts).astype(np.float32, copy=False)
