@@ -39,9 +39,9 @@ def require_file(path: Path, what: str = "file") -> Path:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputMissing(f"{printable(path)}: no such {what} ({printable(reason)})") from error
+        raise InputMissing(f"the {what} {printable(path)} does not exist ({printable(reason)})") from error
     kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-    raise InputMissing(f"{printable(path)} cannot be read: it is {kind}, not a {what}")
+    raise InputMissing(f"the {what} {printable(path)} cannot be read: it is {kind}")
 
 
 def expand_user(path: Path | str) -> Path:

@@ -74,8 +74,8 @@ def _apply(opcode: pickletools.OpcodeInfo, depths: list[list[int] | None]) -> No
         container[0] = deepest
         depths.append(container)
     else:
-        for after in opcode.stack_after:
-            depths.append(None if after is pickletools.markobject else [deepest])
+        after = opcode.stack_after
+        depths.extend(None if each is pickletools.markobject else [deepest] for each in after)
     if deepest > MOST_DEPTH:
         raise pickle.UnpicklingError(f"containers nested more than {MOST_DEPTH} deep")
 
