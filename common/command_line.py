@@ -15,11 +15,13 @@ import typer
 from common.errors import OutputError, UserError
 from common.text import printable
 
+log = logging.getLogger(__name__)
+
 UNEXPECTED = 70  # exit status of an unhandled exception (sysexits.h: EX_SOFTWARE)
 STOPPED = 130  # 128 + SIGINT, as in shells
 CLOSED_PIPE = 141  # 128 + SIGPIPE
 WRONG_USAGE = 2
-_WRONG_USAGE = typer.BadParameter.__mro__[2]  # ClickException: click's, or that of the copy in typer
+_WRONG_USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: click's, or that of the copy in typer
 
 
 def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
@@ -47,12 +49,16 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _drop_output()
         sys.exit(CLOSED_PIPE)
     except OSError as error:
-        if error.filename is not None:
-            _unexpected(error)
+        if error.filename is not None:  # not of the output: an error that no stage expected
+            log.info("unexpected error", exc_info=error)
+            _end(_unexpected(error), UNEXPECTED)
         _drop_output()
         _end(f"Error: the output cannot be written ({error.strerror or error})", OutputError.status)
     except Exception as error:
-        _unexpected(error)
+        log.info("unexpected error", exc_info=error)
+        _end(_unexpected(error), UNEXPECTED)
+    if status == STOPPED:  # newer versions of typer catch Ctrl-C themselves
+        _end("Stopped.", STOPPED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -69,9 +75,8 @@ def _refuse(error: Any) -> None:
     _end(f"Error: {printable(error.format_message())} (--help lists the options)", WRONG_USAGE)
 
 
-def _unexpected(error: Exception) -> None:
-    logging.getLogger(__name__).info("unexpected error", exc_info=error)
-    _end(f"Error: unexpected {type(error).__name__}: {printable(error)} (-v shows where)", UNEXPECTED)
+def _unexpected(error: Exception) -> str:
+    return f"Error: unexpected {type(error).__name__}: {printable(error)} (-v shows where)"
 
 
 def _drop_output() -> None:

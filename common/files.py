@@ -14,6 +14,8 @@ from typing import Any
 from common.errors import InputMissing, OutputError
 from common.text import printable
 
+ZIP_START = b"PK\x03\x04"
+
 
 def is_file(path: Path) -> bool:
     """Return whether a path is a regular file that can be reached.

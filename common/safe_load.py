@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common.errors import WeightsError
-from common.files import require_file
+from common.files import ZIP_START, require_file
 from common.pickles import MOST_BYTES, check_pickle
 from common.text import printable
 
@@ -54,7 +54,6 @@ _BROKEN = (
     zlib.error,
     SafetensorError,
 )
-ZIP_START = b"PK\x03\x04"
 MOST_LEVELS = 16  # nested mappings that are searched for tensors; checkpoints have about 4
 TIED = 4  # bytes of all tensors over bytes of the file: weights may be saved under several names
 SPARE = 1 << 20  # bytes on top of that, for small files

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import WrongOption
 from demo.boxes import area, centre, within
 from demo.types import Doubles, Floats, TrackedBox, Tracks2D
 
@@ -132,7 +132,7 @@ def select_person(tracks: Tracks2D, person: str) -> Tracks2D:
     """Return the tracks that `--person` asks for: "all", "largest" (the most salient) or one person's id.
 
     Raises:
-        UserError: no track has that id.
+        WrongOption: no track has that id.
     """
     if person == "all":
         return tracks
@@ -141,7 +141,7 @@ def select_person(tracks: Tracks2D, person: str) -> Tracks2D:
     chosen = [at for at, number in enumerate(tracks.ids.tolist()) if str(number) == person]
     if not chosen and len(tracks):
         known = ", ".join(map(str, tracks.ids.tolist()))
-        raise UserError(f'--person {person}: not in the clip; choose "all", "largest" or one of: {known}')
+        raise WrongOption(f'--person {person}: not in the clip; choose "all", "largest" or one of: {known}')
     return tracks.select(chosen)
 
 

@@ -20,8 +20,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace the target if it is there.")] = False,
 ) -> None:
     """Convert a checkpoint. Nothing is written unless every weight fits."""
-    from rich.console import Console
-
+    from common.command_line import echo
     from common.errors import OutputError
     from lifter.checkpoints.files import (
         describe,
@@ -40,4 +39,4 @@ def convert(
     else:
         save_official(target, model, found, config)
     count = sum(p.numel() for p in model.parameters())
-    Console(highlight=False, soft_wrap=True).print(f"{target}: {describe(found, config)}, {count:,} weights")
+    echo(f"{target}: {describe(found, config)}, {count:,} weights")
