@@ -205,9 +205,9 @@ def local_workers(config: RunConfig, retry: RetryPolicy, count: int) -> Iterator
             try:
                 threading.Thread(target=serve, args=(worker,), daemon=True).start()
                 serving += 1
-            except RuntimeError as error:  # the system gives no more threads
+            except RuntimeError as full:  # the system gives no more threads
                 if not serving:
-                    raise UserError(f"no worker can be started ({error}): close other programs") from error
+                    raise UserError(f"no worker can be started ({full}): close other programs") from full
                 break
         while serving:
             match events.get():

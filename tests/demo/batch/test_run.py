@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import random
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 from common.errors import NotAVideo, WeightsError
 from demo.batch.folders import ClipList, Job, SkippedPath
 from demo.batch.report import Row, exit_status, write_reports
-from demo.batch.run import RetryPolicy, attempt, run
+from demo.batch.run import RetryPolicy, attempt, local_workers, run
 from demo.batch.worker import ClipTask, RunConfig, TaskResult, Worker
 from demo.models import out_of_memory
 from demo.results.job import ClipReport
@@ -302,3 +303,68 @@ def test_what_a_killed_run_left_is_cleared_and_nothing_else(tmp_path):
     with lock_outputs(outputs):
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, outputs.lock.name])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def rows_of(config, monkeypatch, error, timeout=None):
+    """The rows of two clips whose worker fails with an unexpected error, through the threads of a batch."""
+
+    def fail(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr("demo.batch.worker.subprocess.Popen", fail)
+    jobs = [JOB, Job(Path("b.mp4"), Path("out/b"))]
+    with local_workers(config, RetryPolicy(timeout, retries=0), count=2) as runner:
+        return list(runner(jobs, 0.0, Quiet()))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(24, "Too many open files"),
+        BlockingIOError(11, "Resource temporarily unavailable"),
+        RuntimeError("can't start new thread"),
+        MemoryError(),
+        OverflowError("timestamp too large"),
+        pickle.PicklingError("cannot be pickled"),
+    ],
+)
+def test_a_worker_that_cannot_start_is_a_row_for_each_clip(config, monkeypatch, error):
+    rows = rows_of(config, monkeypatch, error)
+    assert sorted(row.job.clip.name for row in rows) == ["a.mp4", "b.mp4"]
+    assert all(row.status == "failed" and row.why for row in rows)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_a_time_limit_that_threads_cannot_wait_for_ends_in_rows(config, monkeypatch, timeout):
+    code = (
+        "import pickle, sys, time\n"
+        "from demo.batch.worker import TimerSignal\n"
+        "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
+        "time.sleep(600)\n"
+    )
+    worker_that_runs(code, config, monkeypatch)
+    with local_workers(config, RetryPolicy(timeout, retries=0), count=1) as runner:
+        (row,) = runner([JOB], 0.0, Quiet())
+    assert (row.status, "OverflowError" in row.why) == ("failed", True)
+
+
+def test_bytes_that_are_no_message_end_a_worker(config, monkeypatch):
+    """An unpickling error of any kind, not only those of pickle itself."""
+    worker = worker_that_runs(
+        "import os; os.write(1, b'cno_such_module\\nname\\n.'); import time; time.sleep(600)",
+        config,
+        monkeypatch,
+    )
+    assert "ended" in worker.run(ClipTask("inspect", JOB), None).crash
+
+
+def test_a_killed_worker_leaves_no_temporary_files(config, monkeypatch, tmp_path):
+    import tempfile
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(config)
+    worker.run(ClipTask("inspect", Job(tmp_path / "no.mp4", tmp_path / "out")), None)
+    assert len(list(tmp_path.iterdir())) == 1
+    worker.close()
+    assert list(tmp_path.iterdir()) == []
