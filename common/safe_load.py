@@ -19,7 +19,8 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from common.errors import WeightsError
 from common.files import ZIP_START, require_file
@@ -120,6 +122,25 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
                 f"{printable(path)}: {printable(key)} holds NaN or infinity: the training that wrote it "
                 "diverged, or the file is damaged"
             )
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Build networks of shapes without memory in this block, as many and as large as a file claims."""
+    with torch.device("meta"), _NoInitialisation():
+        yield
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips random numbers: on the meta device the first one imports 900 modules, more than a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_"):  # of tensors, and of `torch.nn.init`
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _read(path: Path) -> TensorTree:

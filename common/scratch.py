@@ -28,12 +28,13 @@ def use_scratch() -> None:
     """
     try:
         remove_abandoned()
-        folder = tempfile.mkdtemp(prefix=f"{_START}-{os.getpid()}-")
+        folder = tempfile.mkdtemp(prefix=f"{_START}-{os.getpid()}-", dir=_root())
     except OSError as error:
         raise OutputError(
             f"no folder for temporary files can be written ({error.strerror or error}): set TMPDIR"
         ) from error
     tempfile.tempdir = folder
+    os.environ["TMPDIR"] = folder  # for libraries in C: ONNX Runtime keeps a file of its session there
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
@@ -54,7 +55,7 @@ def remove_abandoned() -> None:
 
 
 def _root() -> Path:
-    """Return the system's folder for temporary files, also after `use_scratch`."""
+    """Return the system's folder for temporary files, also after `use_scratch`, and in its child processes."""
     folder = Path(tempfile.gettempdir())
     return folder.parent if folder.name.startswith(_START) else folder
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import WeightsError
-from common.safe_load import TensorTree, read_tensors, require_finite
+from common.safe_load import TensorTree, read_tensors, require_finite, shapes_only
 
 Alignment = Literal["index", "centre", "corner"]
 
@@ -249,7 +249,7 @@ def load_hrnet(path: Path) -> tuple[HRNet, HRNetConfig]:
     config = _config_of(weights, path)
     if config.blocks * sum(config.modules) > len(weights):  # every block has several weights
         raise WeightsError(f"{path} describes more layers than it has weights for: write it again")
-    with torch.device("meta"):  # shapes without memory, until they are known to be those of the file
+    with shapes_only():  # until they are known to be those of the file
         model = build(config)
     _check_fit(model.state_dict(), weights, path)
     require_finite(weights, path)

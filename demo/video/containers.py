@@ -52,12 +52,14 @@ def open_media(path: Path) -> InputContainer:
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise InputMissing(f"{name} is {kind}: give the path of a video file")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(64)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputMissing(f"cannot read {name} ({reason}): check the path and its permissions") from error
-    if empty:
+    if not head:
         raise EmptyFile(f"{name} is empty (zero bytes): copy or record it again")
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & _WEBP_ANIMATION:
+        raise NotAVideo(f"{name} is an animated WebP, which FFmpeg cannot read: convert it to MP4 or GIF")
     try:
         return av.open(
             f"file:{path.absolute()}",
@@ -77,10 +79,6 @@ def unreadable(path: Path) -> UserError:
     with path.open("rb") as file:
         head = file.read(64)
     kind = _claimed_kind(head)
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & _WEBP_ANIMATION:
-        return NotAVideo(
-            f"{printable(path)} is an animated WebP, which FFmpeg cannot read: convert it to MP4 or GIF"
-        )
     if kind is None:
         return NotAVideo(
             f"{printable(path)} is neither a video nor an image that can be read: check the file"

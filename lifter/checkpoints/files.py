@@ -21,7 +21,7 @@ from torch import Tensor
 
 from common.errors import OutputError, WeightsError
 from common.files import replace_file, require_file
-from common.safe_load import read_tensors, require_finite
+from common.safe_load import read_tensors, require_finite, shapes_only
 from lifter.models import refinement
 from lifter.registry import REGISTRY, entry, resolve
 from lifter.spec import Lifter, ModelEntry
@@ -298,7 +298,7 @@ def _guess(state: State, asked: ModelEntry) -> str:
 def _try_build(found: ModelEntry, config: Any) -> Lifter | None:
     """Build a network of shapes without memory, None where its configuration is impossible."""
     try:
-        with torch.device("meta"):
+        with shapes_only():
             return found.build(config)
     except MISFITS:
         return None
