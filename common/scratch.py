@@ -55,7 +55,7 @@ def remove_abandoned() -> None:
 
 
 def _root() -> Path:
-    """Return the system's folder for temporary files, also after `use_scratch`, and in its child processes."""
+    """Return the system's folder for temporary files, also in a process that calls `use_scratch`."""
     folder = Path(tempfile.gettempdir())
     return folder.parent if folder.name.startswith(_START) else folder
 
