@@ -17,16 +17,30 @@ from common.text import printable
 ZIP_START = b"PK\x03\x04"
 
 
-def is_file(path: Path) -> bool:
-    """Return whether a path is a regular file that can be reached.
+def _mode(path: Path) -> int:
+    """Return the type of what a path leads to, 0 where nothing can be reached.
 
-    Unlike `Path.is_file`, it is False for names that the system refuses (too long, a NUL) and for folders
-    that may not be entered. It is False for devices and FIFOs, which may block or never end.
+    `Path.exists` and its like raise for names that the system refuses: too long, or below a closed folder.
     """
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return path.stat().st_mode
     except (OSError, ValueError):
-        return False
+        return 0
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path leads to anything that can be reached."""
+    return _mode(path) != 0
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file, not to a device or a FIFO, which may never end."""
+    return stat.S_ISREG(_mode(path))
 
 
 def require_file(path: Path, what: str = "file") -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from common.files import exists, is_folder
 from demo.results.claims import is_result_video
 
 # Suffixes that are taken from a folder without `include`. A file given by its path is always taken.
@@ -68,7 +69,7 @@ def find_clips(
     clips: list[_Clip] = []
     left_out: list[SkippedPath] = []
     for path in _expanded(given, output, left_out):
-        if not path.is_dir():
+        if not is_folder(path):
             clips.append(_Clip(path, Path(path.name), ""))
             continue
         for entry in _walk(path, output, recursive, left_out):
@@ -92,12 +93,12 @@ def find_clips(
 
 def is_one_file(given: Sequence[Path]) -> bool:
     """Return whether the user gave a single clip, not a folder, a pattern or several clips."""
-    return len(given) == 1 and not given[0].is_dir() and (given[0].exists() or not _is_pattern(given[0]))
+    return len(given) == 1 and not is_folder(given[0]) and (exists(given[0]) or not _is_pattern(given[0]))
 
 
 def _expanded(given: Sequence[Path], output: Path, left_out: list[SkippedPath]) -> Iterator[Path]:
     for path in given:
-        if _is_pattern(path) and not path.exists():
+        if _is_pattern(path) and not exists(path):
             found = _glob(path, output, left_out)
             yield from found or [path]
         else:

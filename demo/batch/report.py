@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from common.errors import OutputError
-from common.files import replace_file, write_json
+from common.files import exists, is_folder, replace_file, write_json
 from common.text import printable
 from demo.batch.folders import Job, SkippedPath
 from demo.batch.worker import TaskResult
@@ -80,13 +80,13 @@ def claim_reports(folder: Path, overwrite: bool) -> None:
     Raises:
         OutputError: the folder cannot be written, or a file in it that is no report of ours has such a name.
     """
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not is_folder(folder):
         raise OutputError(f"{printable(folder)} is a file: --output is the folder for the results")
     written_by_us = _is_report(folder / JSON_NAME)
     for path in (folder / JSON_NAME, folder / CSV_NAME):
-        if path.is_dir():
+        if is_folder(path):
             raise OutputError(f"{printable(path)}: a folder has this name; use another --output")
-        if path.exists() and not (overwrite or written_by_us or _is_table(path)):
+        if exists(path) and not (overwrite or written_by_us or _is_table(path)):
             raise OutputError(
                 f"{printable(path)}: is there already, and not from this program: use --overwrite to "
                 "replace it, or another --output"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import OutputError
+from common.files import is_folder
 from common.text import printable
 from demo.results.outputs import ClipPaths
 from demo.results.result import read_meta
@@ -33,7 +34,7 @@ def claim_outputs(paths: ClipPaths, patterns: Sequence[str], overwrite: bool) ->
     for path in sorted(paths.folder.iterdir()):
         if not _matches(path.name, patterns):
             continue
-        if path.is_dir():
+        if is_folder(path):
             raise OutputError(f"{printable(path)}: a folder has this name; use another --output")
         if overwrite:
             continue

@@ -22,6 +22,7 @@ def convert(
     """Convert a checkpoint. Nothing is written unless every weight fits."""
     from common.command_line import echo
     from common.errors import OutputError
+    from common.files import exists
     from lifter.checkpoints.files import (
         describe,
         load_checkpoint,
@@ -30,7 +31,7 @@ def convert(
         save_official,
     )
 
-    if target.exists() and not force:
+    if exists(target) and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")
     model, found, config = load_checkpoint(source, lifter, first_stage)
     if target.suffix == ".safetensors":

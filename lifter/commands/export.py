@@ -19,10 +19,11 @@ def export(
     """Write an ONNX file (free batch size) and check that ONNX Runtime gives the same joints."""
     from common.command_line import echo
     from common.errors import OutputError
+    from common.files import exists
     from lifter.checkpoints.files import describe, load_checkpoint
     from lifter.checkpoints.onnx import export_onnx
 
-    if target.exists() and not force:
+    if exists(target) and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")
     model, found, config = load_checkpoint(source, lifter)
     worst = export_onnx(model, found.spec(config), config, target)

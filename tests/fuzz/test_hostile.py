@@ -110,8 +110,7 @@ def check_settings(flags):
         chosen = Settings.of(**flags)
     except pydantic.ValidationError:
         return
-    numbers = json.loads(chosen.model_dump_json())
-    json.dumps(numbers, allow_nan=False)
+    json.dumps(chosen.model_dump(mode="json"), allow_nan=False)  # as results keep them
 
 
 LINES = {
