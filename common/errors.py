@@ -11,6 +11,12 @@ class UserError(Exception):
     status = 1
 
 
+class WrongOption(UserError):
+    """The value of an option fits its type, and not the clip: no person has this number."""
+
+    status = 2
+
+
 class InputMissing(UserError):
     """The file or folder named by the user does not exist or may not be read."""
 

@@ -17,12 +17,13 @@ from typing import Any
 from platformdirs import user_cache_dir
 
 from common.errors import DownloadError, OutputError, WeightsError
-from common.files import sha256
+from common.files import expand_user, is_file, require_file, sha256
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = FOLDER / "manifest.toml"
 VARIABLE = "MOTION_WEIGHTS"  # further folders to search, separated like those of $PATH
 KINDS = ("detector", "pose", "lifter")
+_SUFFIXES = {".pt", ".pth", ".bin", ".tr", ".onnx", ".safetensors"}  # a name with one of these is a path
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,14 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
         progress: show a bar on the terminal (stderr) while downloading.
 
     Raises:
+        InputMissing: the path of a file that does not exist.
         WeightsError: neither a known name nor a file, or the file's sha256 is not the manifest's.
         DownloadError: the file is not on this machine and cannot, or must not, be downloaded.
         OutputError: the download cannot be written to the cache.
     """
-    path = Path(name_or_path).expanduser()
+    path = expand_user(name_or_path)
     known = manifest()
-    if path.is_file():
+    if is_file(path):
         for info in known.values():
             # Published files have distinctive names; a file named like ours may be the user's own training.
             meant = bool(info.urls) or path.parent.resolve() == FOLDER
@@ -68,6 +70,8 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
         return path
     names = [info.name for info in known.values() if info.kind == kind]
     if name_or_path not in names:
+        if is_path(name_or_path):
+            require_file(path, f"{kind} weights file")
         raise WeightsError(
             f"{name_or_path!r} is neither a file nor a known {kind}; known: {', '.join(names) or 'none'}"
         )
@@ -79,6 +83,12 @@ def resolve(name_or_path: str, kind: str, offline: bool, progress: bool = True) 
     return found
 
 
+def is_path(name_or_path: str) -> bool:
+    """Return whether a name is written like a path: with a folder, or the suffix of a weights file."""
+    path = Path(name_or_path)
+    return len(path.parts) > 1 or path.suffix in _SUFFIXES
+
+
 def list_weights() -> list[WeightInfo]:
     """Return all entries of the manifest, with `found` set if the file is on this machine (not hashed)."""
     return [replace(info, found=find(info)) for info in manifest().values()]
@@ -86,9 +96,9 @@ def list_weights() -> list[WeightInfo]:
 
 def find(info: WeightInfo) -> Path | None:
     """Search `weights/`, $MOTION_WEIGHTS and the cache for a weight's file; None if it is in none of them."""
-    extra = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    extra = [expand_user(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     candidates = (folder / info.file for folder in (FOLDER, *extra, cache_folder()))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def cache_folder() -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import DownloadError, UserError, WeightsError
-from common.files import sha256
+from common.files import expand_user, is_file, sha256
 from common.runtimes.choose import require
-from common.weights import manifest, resolve
+from common.weights import is_path, manifest, resolve
 from demo.settings import Settings
 
 if TYPE_CHECKING:  # resolving weights must be quick: the loaders are imported on use
@@ -176,7 +176,7 @@ def resolve_device(name: str) -> str:
 
 def _refuse_without_weights(system: str) -> None:
     """Raise `WeightsError` for an unknown lifter, or one whose weights only the user can have."""
-    if Path(system).is_file() or system in manifest():
+    if is_file(expand_user(system)) or is_path(system) or system in manifest():
         return
     from lifter import registry
 

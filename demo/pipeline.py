@@ -17,7 +17,7 @@ import numpy as np
 
 from common.errors import UserError
 from demo.analysis import analyse, expected_frames
-from demo.export import export, parse_formats
+from demo.export import endings, export, parse_formats
 from demo.models import ModelLoader, Models, check_views, load_models
 from demo.motion.lifting import lift_tracks
 from demo.motion.multiview import LEVEL_CAMERA, lift_views
@@ -28,6 +28,7 @@ from demo.results.job import ClipJob, ClipReport
 from demo.results.result import Result, write_result
 from demo.results.summary import (
     VIEW_AXES,
+    check_finite,
     clip_notes,
     covered_seconds,
     people_summary,
@@ -74,7 +75,7 @@ def process(
     """
     paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
     settings = settings or Settings()
-    _formats(settings)  # report a wrong name before the work
+    formats = _formats(settings)  # report a wrong name before the work
     infos = [probe(clip) for clip in paths]
     models = models or load_models(settings, len(paths))
     job = ClipJob.open(paths, Path(folder), settings, models.resolved)
@@ -84,7 +85,7 @@ def process(
     with job.lock(wait):
         if not overwrite and (report := job.load_finished()):  # by now another run may have finished it
             return report
-        job.begin(overwrite)
+        job.begin(job.paths.patterns(settings.render.enabled, endings(formats)), overwrite)
         return models.run_with_fallback(lambda: _process(infos, job, settings, models, progress, overwrite))
 
 
@@ -99,9 +100,11 @@ def _process(
     models = loader()
     check_views(models.spec, len(infos))
     analyses = _analyse_all(infos, job, settings.analysis, models, progress, overwrite)
+    formats = _formats(settings)
     progress("lift", 0, 1)
     times = analyses[0].times
-    source = source_meta(job, infos[0], loader, settings)
+    outputs = job.paths.patterns(settings.render.enabled, endings(formats))
+    source = {**source_meta(job, infos[0], loader, settings), "outputs": outputs}
     if len(infos) == 1:
         tracks, motion, meta = _lift_clip(infos[0], analyses[0], settings.lift, models)
         views = tracks.keypoints[None]
@@ -123,6 +126,7 @@ def _process(
             boxes_views=tracks.boxes[None],
         )
     progress("lift", 1, 1)
+    check_finite(motion)
     result = replace(result, meta={**result.meta, "damage": _damage(infos, analyses)})
     write_result(job.paths.result, result)
     files = [job.paths.result]
@@ -130,14 +134,13 @@ def _process(
         renderer = ClipRenderer(infos, motion, views, forwards, settings.render, main, shots)
         render(infos, renderer, times, job.paths.video, settings.analysis, progress)
         files.append(job.paths.video)
-    formats = _formats(settings)
     if formats:
         progress("export", 0, 1)
         clip = infos[0].path if len(infos) == 1 else None
         files += export(result, job.paths.folder, job.paths.summary.stem, formats, clip)
         progress("export", 1, 1)
     summary = {
-        **{name: value for name, value in result.meta.items() if name not in ("schema", "units")},
+        **{name: value for name, value in result.meta.items() if name not in ("schema", "units", "outputs")},
         "people": people_summary(motion, main.tolist(), times),
         "frames": len(times),
         "seconds": covered_seconds(times, infos[0]),

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.runtimes.choose import RuntimeName
 from demo.version import VERSION as VERSION
 
+LONGEST = 1e7  # seconds that a flag may name: 115 days, far above every clip and every wait
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
@@ -39,10 +41,10 @@ class AnalysisSettings(_Group):
     pose_flip: bool = Field(
         False, description="Average 2D heatmaps with those of the mirrored crop (slower)."
     )
-    start: float | None = Field(None, ge=0, description="Begin here, seconds.")
-    end: float | None = Field(None, gt=0, description="Stop here, seconds.")
+    start: float | None = Field(None, ge=0, le=LONGEST, description="Begin here, seconds.")
+    end: float | None = Field(None, gt=0, le=LONGEST, description="Stop here, seconds.")
     detect_every: int = Field(
-        1, ge=1, description="Run the detector on every n-th frame; tracks bridge the rest."
+        1, ge=1, le=1000, description="Run the detector on every n-th frame; tracks bridge the rest."
     )
 
 
@@ -51,6 +53,7 @@ class LiftSettings(_Group):
 
     person: str = Field(
         "all",
+        pattern=r"^(all|main|largest|\d{1,9})$",
         description="Who: all, main (the largest, longest and most central), or a person's id as the first "
         "run numbered them.",
     )
@@ -64,7 +67,8 @@ class LiftSettings(_Group):
     smooth: bool = Field(True, description="Zero-phase low-pass of the 3D motion.")
     focal: float | None = Field(
         None,
-        gt=0,
+        ge=1,
+        le=1e6,
         description="Focal length in pixels; without it 0.9 of the picture's longer side is assumed.",
     )
 
@@ -75,7 +79,7 @@ class RenderSettings(_Group):
     enabled: bool = Field(True, alias="render", description="Render the side-by-side video.")
     height: int | None = Field(None, ge=64, le=4320, description="Height of the rendered video, pixels.")
     bystanders: bool = Field(True, description="Draw people whom the clip is not about, faint.")
-    orbit: float = Field(0.0, description="Turn the 3D view, degrees a second.")
+    orbit: float = Field(0.0, ge=-3600, le=3600, description="Turn the 3D view, degrees a second.")
 
 
 class ExportSettings(_Group):

@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from common.errors import MissingExtra, UserError, WeightsError
+from common.files import require_file
 from demo.batch.folders import Job
 from demo.batch.report import Row
 from demo.batch.run import FATAL, RetryPolicy, Runner, Watcher, attempt
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 30
+SILENT_SECONDS = 60  # a worker reports about every second, also while its child processes a clip
 LOCAL = "local"
 
 _one_clip = threading.Lock()  # a Dask worker with several threads still has one GPU
@@ -119,6 +121,8 @@ def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitSt
     """
     try:
         if local:
+            # A worker that is silent this long is replaced, and its clip goes to another one.
+            closing.enter_context(_dask_options({"distributed.scheduler.worker-ttl": f"{SILENT_SECONDS} s"}))
             # One thread a process, and no dashboard: it would open a port.
             cluster = distributed.LocalCluster(
                 n_workers=_local_count(address),
@@ -129,12 +133,19 @@ def _connect(distributed: ModuleType, address: str, local: bool, closing: ExitSt
             closing.enter_context(cluster)
             return closing.enter_context(distributed.Client(cluster))
         if Path(address).suffix == ".json":
-            address = json.loads(Path(address).read_text("utf-8"))["address"]
+            address = str(json.loads(require_file(Path(address)).read_text("utf-8"))["address"])
         client = closing.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS))
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError, KeyError) as error:
+    except (OSError, TimeoutError, ValueError, LookupError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"--cluster {address}: no scheduler with workers answers there ({error})") from error
     return client
+
+
+def _dask_options(options: dict[str, str]) -> AbstractContextManager[object]:
+    import dask.config
+
+    changed: AbstractContextManager[object] = dask.config.set(options)
+    return changed
 
 
 def _local_count(address: str) -> int:

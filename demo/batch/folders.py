@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from common.files import exists, is_folder
+from demo.results.claims import is_result_video
+
 # Suffixes that are taken from a folder without `include`. A file given by its path is always taken.
 _SUFFIXES = "mp4 mov m4v avi mkv webm gif mpg mpeg m2v ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv mxf vob dv"
 VIDEOS = frozenset("." + suffix for suffix in _SUFFIXES.split())
@@ -65,16 +68,16 @@ def find_clips(
     """
     clips: list[_Clip] = []
     left_out: list[SkippedPath] = []
-    for path in _expanded(given):
-        if not path.is_dir():
+    for path in _expanded(given, output, left_out):
+        if not is_folder(path):
             clips.append(_Clip(path, Path(path.name), ""))
             continue
-        for entry in _walk(path, output.absolute(), recursive, left_out):
+        for entry in _walk(path, output, recursive, left_out):
             inside = entry.relative_to(path)
             wanted = _matches(inside, include) if include else entry.suffix.lower() in VIDEOS
             if not wanted or _matches(inside, exclude):
                 continue
-            why = _not_a_file(entry)
+            why = _no_clip(entry)
             if why:
                 left_out.append(SkippedPath(entry, why))
             else:
@@ -90,14 +93,14 @@ def find_clips(
 
 def is_one_file(given: Sequence[Path]) -> bool:
     """Return whether the user gave a single clip, not a folder, a pattern or several clips."""
-    return len(given) == 1 and not given[0].is_dir() and (given[0].exists() or not _is_pattern(given[0]))
+    return len(given) == 1 and not is_folder(given[0]) and (exists(given[0]) or not _is_pattern(given[0]))
 
 
-def _expanded(given: Sequence[Path]) -> Iterator[Path]:
+def _expanded(given: Sequence[Path], output: Path, left_out: list[SkippedPath]) -> Iterator[Path]:
     for path in given:
-        if _is_pattern(path) and not path.exists():
-            found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (pathlib globs below one folder)
-            yield from map(Path, found) if found else [path]
+        if _is_pattern(path) and not exists(path):
+            found = _glob(path, output, left_out)
+            yield from found or [path]
         else:
             yield path
 
@@ -106,8 +109,31 @@ def _is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path))
 
 
+def _glob(pattern: Path, output: Path, left_out: list[SkippedPath]) -> list[Path]:
+    """List the paths that match; `**` is any number of folders, each of which is listed once."""
+    parts = pattern.parts
+    if "**" not in parts:
+        return sorted(map(Path, glob.glob(str(pattern))))  # noqa: PTH207 (pathlib globs below one folder)
+    first = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    below, rest = Path(*parts[:first]), parts[first:]
+    entries = _walk(below, output, True, left_out)
+    return sorted(path for path in entries if _fits(path.relative_to(below).parts, rest))
+
+
+def _fits(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return _fits(names, patterns[1:]) or (bool(names) and _fits(names[1:], patterns))
+    return bool(names) and fnmatchcase(names[0], patterns[0]) and _fits(names[1:], patterns[1:])
+
+
 def _walk(folder: Path, output: Path, recursive: bool, left_out: list[SkippedPath]) -> Iterator[Path]:
-    """Yield all paths that are not folders, sorted. Each folder is listed once, so cycles of links end."""
+    """Yield all paths that are not folders, sorted. Each folder is listed once, so cycles of links end.
+
+    The output folder is left out, also when a link leads to it, unless it is `folder` itself.
+    """
+    results = os.path.realpath(output)
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -132,13 +158,13 @@ def _walk(folder: Path, output: Path, recursive: bool, left_out: list[SkippedPat
                 is_folder = False
             if not is_folder:
                 yield entry
-            elif recursive and entry.absolute() != output:
+            elif recursive and os.path.realpath(entry) != results:
                 deeper.append(entry)
         waiting.extend(reversed(deeper))
 
 
-def _not_a_file(path: Path) -> str | None:
-    """Return why a path inside a folder cannot be a clip, or None.
+def _no_clip(path: Path) -> str | None:
+    """Return why a path inside a folder is not to be processed, or None.
 
     A path whose status cannot be read is kept: reading it as a video gives the exact error.
     """
@@ -146,7 +172,9 @@ def _not_a_file(path: Path) -> str | None:
         mode = path.stat().st_mode
     except OSError as error:
         return f"a link to a missing file ({error.strerror})" if path.is_symlink() else None
-    return None if stat.S_ISREG(mode) else "not a regular file"
+    if not stat.S_ISREG(mode):
+        return "not a regular file"
+    return "a result of this program" if is_result_video(path) else None
 
 
 def _matches(path: Path, patterns: Sequence[str]) -> bool:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from common.files import replace_file, write_json
+from common.errors import OutputError
+from common.files import exists, is_folder, replace_file, write_json
+from common.text import printable
 from demo.batch.folders import Job, SkippedPath
 from demo.batch.worker import TaskResult
 from demo.results.outputs import InUse
 
+JSON_NAME, CSV_NAME = "report.json", "report.csv"
 RowStatus = Literal["done", "damaged", "failed", "in use"]
 
 
@@ -69,6 +74,48 @@ def exit_status(rows: Sequence[Row]) -> int:
     return 1 if any(row.status in ("done", "damaged") for row in rows) else 2
 
 
+def claim_reports(folder: Path, overwrite: bool) -> None:
+    """Check before the first clip that the reports can be written, and replace nothing of the user's.
+
+    Raises:
+        OutputError: the folder cannot be written, or a file in it that is no report of ours has such a name.
+    """
+    if exists(folder) and not is_folder(folder):
+        raise OutputError(f"{printable(folder)} is a file: --output is the folder for the results")
+    written_by_us = _is_report(folder / JSON_NAME)
+    for path in (folder / JSON_NAME, folder / CSV_NAME):
+        if is_folder(path):
+            raise OutputError(f"{printable(path)}: a folder has this name; use another --output")
+        if exists(path) and not (overwrite or written_by_us or _is_table(path)):
+            raise OutputError(
+                f"{printable(path)}: is there already, and not from this program: use --overwrite to "
+                "replace it, or another --output"
+            )
+    with suppress(_NotKept), replace_file(folder / JSON_NAME) as temporary:
+        temporary.touch()
+        raise _NotKept
+
+
+class _NotKept(Exception):
+    """Ends a trial of writing, so that the file is removed instead of renamed."""
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(report, dict) and {"counts", "clips", "left_out"} <= report.keys()
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.readline(1000).strip() == ",".join(_COLUMNS)
+    except OSError:
+        return False
+
+
 def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedPath]) -> None:
     """Write report.json and report.csv into the folder, each whole or not at all.
 
@@ -82,13 +129,13 @@ def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedP
         "clips": table,
         "left_out": [{"path": str(each.path), "why": each.why} for each in left_out],
     }
-    write_json(folder / "report.json", whole)
+    write_json(folder / JSON_NAME, whole)
     with (
-        replace_file(folder / "report.csv") as temporary,
+        replace_file(folder / CSV_NAME) as temporary,
         # File names may hold bytes that are not UTF-8: they are written unchanged.
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.DictWriter(file, list(_fields(Row(Job(Path(), Path()), "done"))))
+        writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows({**fields, "notes": "; ".join(fields["notes"])} for fields in table)
 
@@ -107,3 +154,6 @@ def _fields(row: Row) -> dict[str, Any]:
         "why": row.why,
         "notes": list(row.notes),
     }
+
+
+_COLUMNS = tuple(_fields(Row(Job(Path(), Path()), "done")))

@@ -6,6 +6,7 @@ Clips are processed by local workers (`demo.batch.worker`) or by a Dask cluster 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +19,14 @@ from time import monotonic
 from typing import Protocol
 
 from common.errors import DownloadError, MissingExtra, UserError, WeightsError
+from common.text import printable
 from demo.batch.folders import ClipList, Job
 from demo.batch.report import Row, write_reports
 from demo.batch.worker import ClipTask, RunConfig, Worker
 from demo.models import FALLBACK_NOTES
 from demo.types import Progress
+
+log = logging.getLogger(__name__)
 
 # Errors that do not depend on the clip: every clip would raise them.
 FATAL = (WeightsError, DownloadError, MissingExtra)
@@ -145,6 +149,22 @@ def attempt(worker: Worker, task: ClipTask, retry: RetryPolicy, progress: Progre
             return Row.of(task.job, result, monotonic() - begun, tries)
 
 
+def _row_of(job: Job, work: Callable[[], Row]) -> Row:
+    """Return the row of `work`, or one with the reason of an unexpected error.
+
+    Raises:
+        UserError: every clip would raise it.
+    """
+    try:
+        return work()
+    except UserError:
+        raise
+    except Exception as error:
+        log.info("unexpected error", exc_info=error)
+        why = printable(" ".join(str(error).split())[:300])
+        return Row(job, "failed", why=f"unexpected {type(error).__name__}: {why}")
+
+
 def worker_count() -> int:
     """Return the number of workers on this machine: one decodes and encodes while another runs networks."""
     return 2 if (os.cpu_count() or 1) >= 8 else 1
@@ -164,20 +184,31 @@ def local_workers(config: RunConfig, retry: RetryPolicy, count: int) -> Iterator
         def progress(job: Job, stage: str, done: int, total: int) -> None:
             events.put((job, stage, done, total))
 
+        def process_one(worker: Worker, job: Job) -> Row:
+            task = ClipTask("process", job, wait=wait)
+            return _row_of(job, lambda: attempt(worker, task, retry, partial(progress, job)))
+
         def serve(worker: Worker) -> None:
+            # Whatever happens, an event follows: the loop below waits for one.
             try:
                 while not worker.closed:
-                    job = waiting.get_nowait()
-                    task = ClipTask("process", job, wait=wait)
-                    events.put(attempt(worker, task, retry, partial(progress, job)))
+                    events.put(process_one(worker, waiting.get_nowait()))
             except Empty:
-                events.put(None)
+                pass
             except UserError as error:
                 events.put(error)
+            finally:
+                events.put(None)
 
+        serving = 0
         for worker in workers:
-            threading.Thread(target=serve, args=(worker,), daemon=True).start()
-        serving = len(workers)
+            try:
+                threading.Thread(target=serve, args=(worker,), daemon=True).start()
+                serving += 1
+            except RuntimeError as full:  # the system gives no more threads
+                if not serving:
+                    raise UserError(f"no worker can be started ({full}): close other programs") from full
+                break
         while serving:
             match events.get():
                 case Row() as row:

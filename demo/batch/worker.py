@@ -6,6 +6,7 @@ The child (`demo.batch.worker_main`) exits when its parent does, even if that wa
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -22,12 +23,14 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from common.errors import UserError
+from common.scratch import remove_scratch
 from demo.batch.folders import Job
 from demo.models import ResolvedModels
 from demo.results.job import ClipReport
 from demo.settings import Settings
 from demo.types import Progress
 
+log = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -123,6 +126,8 @@ class Worker:
         except Empty:
             self._end(grace=0)
             return TaskResult(crash=f"took longer than {timeout:g} s")
+        except _NotStarted as error:
+            return TaskResult(crash=str(error))
         except OSError:
             return self._died()
 
@@ -132,6 +137,7 @@ class Worker:
         if (process := self._process) is not None:
             process.kill()
             process.wait()
+            remove_scratch(process.pid)
 
     def _send(self, what: object) -> None:
         if self._process is None:
@@ -148,10 +154,19 @@ class Worker:
             environment["OMP_NUM_THREADS"] = str(self._config.threads)
         # -P: a file in the working folder that is named like a module must not be imported.
         command = [sys.executable, "-P", "-m", "demo.batch.worker_main"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        assert process.stdout is not None
-        self._messages = SimpleQueue()
-        threading.Thread(target=_receive, args=(process.stdout, self._messages), daemon=True).start()
+        process = None
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
+            assert process.stdout is not None
+            self._messages = SimpleQueue()
+            threading.Thread(target=_receive, args=(process.stdout, self._messages), daemon=True).start()
+        except (OSError, RuntimeError, MemoryError) as error:  # no processes, file handles or threads left
+            if process is not None:
+                process.kill()
+            reason = getattr(error, "strerror", None) or error
+            raise _NotStarted(f"a worker process cannot be started ({reason})") from error
         return process
 
     def _died(self) -> TaskResult:
@@ -173,12 +188,22 @@ class Worker:
         if process.stdin is not None:
             with suppress(OSError):
                 process.stdin.close()
-        return process.wait()
+        status = process.wait()
+        remove_scratch(process.pid)
+        return status
 
 
 def _receive(stream: IO[bytes], messages: SimpleQueue[Any]) -> None:
     """Put the child's messages into the queue, and None at their end."""
-    with stream, suppress(EOFError, OSError, pickle.UnpicklingError):  # raised when the child has ended
-        while True:
-            messages.put(pickle.load(stream))
-    messages.put(None)
+    try:
+        with stream:
+            while True:
+                messages.put(pickle.load(stream))
+    except Exception as error:  # their end, or bytes that are no message
+        log.debug("the messages of a worker end", exc_info=error)
+    finally:
+        messages.put(None)
+
+
+class _NotStarted(Exception):
+    """The child cannot be started; the message says why."""

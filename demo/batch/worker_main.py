@@ -10,12 +10,13 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from queue import SimpleQueue
 from time import monotonic
 from typing import IO, Any
 
 from common.errors import UserError
+from common.scratch import remove_scratch, use_scratch
 from demo.batch.folders import Job
 from demo.batch.worker import ClipTask, RunConfig, TaskResult, TimerSignal
 from demo.models import ModelLoader, out_of_memory
@@ -30,6 +31,7 @@ def main() -> None:
     # Only messages may reach the pipe: what libraries print goes to standard error.
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    use_scratch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends the child
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
@@ -40,10 +42,12 @@ def main() -> None:
 
 
 def _listen(inbox: SimpleQueue[Any]) -> None:
-    with suppress(EOFError, OSError, pickle.UnpicklingError):
+    try:
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))
-    os._exit(0)  # the parent has ended: abandon the current clip
+    finally:  # the parent has ended: abandon the current clip
+        remove_scratch(os.getpid())
+        os._exit(0)
 
 
 def _answer(pool: Executor, child: _Child, task: ClipTask) -> TaskResult:

@@ -51,12 +51,23 @@ class Console:
         self._out = rich.console.Console(highlight=False)
         self._quiet, self._verbose = quiet, verbose
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-        logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=self._err)])
+        handler = RichHandler(console=self._err)
+        handler.setFormatter(_PrintableFormatter("%(message)s"))
+        logging.basicConfig(level=level, handlers=[handler])
+
+    def note(self, line: str, style: str | None = None) -> None:
+        """Print one line on standard error; a name in it cannot control the terminal."""
+        self._err.print(printable(line), style=style, markup=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print one line on standard output, unless -q is given."""
+        if not self._quiet:
+            self._out.print(printable(line), markup=False, soft_wrap=True)
 
     def detail(self, line: str) -> None:
         """Print a line if -v is given."""
         if self._verbose:
-            self._err.print(line, style="dim", markup=False)
+            self.note(line, "dim")
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
@@ -90,29 +101,28 @@ class Console:
     def finished(self, done: ClipReport) -> None:
         """Print the notes, the counts and the files of a finished clip."""
         for note in done.notes:
-            self._err.print(f"Note: {note}", style="yellow", markup=False)
+            self.note(f"Note: {note}", "yellow")
         if done.from_cache:
-            self._err.print("Everything was done already; --overwrite does it again.", markup=False)
+            self.note("Everything was done already; --overwrite does it again.")
         people = "1 person" if done.people == 1 else f"{done.people} people"
         counts = f"{people}, {done.frames} frames, {done.seconds:.1f} s"
-        self._err.print(f"{counts}, seen by {', '.join(done.models)}", markup=False, soft_wrap=True)
-        if not self._quiet:
-            for path in done.files:
-                self._out.print(str(path), markup=False, soft_wrap=True)
+        self.note(f"{counts}, seen by {', '.join(done.models)}")
+        for path in done.files:
+            self.say(str(path))
 
     def resolved(self, models: ResolvedModels) -> None:
         """Print the weights in use, the limits of their licences, and why shipped ones replace others."""
         for weight in models.weights:
             self.detail(f"{weight.role}: {weight.name} ({weight.file})")
             if weight.notice:
-                self._err.print(
-                    f"{weight.name}: {weight.notice}", style="yellow", markup=False, soft_wrap=True
-                )
+                self.note(f"{weight.name}: {weight.notice}", "yellow")
+            if weight.path is None:
+                self.note(f"{weight.name}: the configuration is run as Python code", "yellow")
         if not models.fallback:
             return
         names = f"{models.detector.name} and {models.pose.name}"
         line = f"Running on {names}, which come with the program and are less precise: {models.fallback}"
-        self._err.print(line, style="yellow", markup=False, soft_wrap=True)
+        self.note(line, "yellow")
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -132,13 +142,12 @@ class Console:
         minutes = sum(each.seconds for each in plan) / 60
         left = sum(each.seconds for each in plan if each.row is None) / 60
         count = "1 clip" if len(plan) == 1 else f"{len(plan)} clips"
-        self._err.print(
+        self.note(
             f"{count}, {minutes:.1f} minutes; done already: {len(done)}; cannot be read: {len(bad)}"
-            f"; to do: {len(plan) - len(done) - len(bad)}, {left:.1f} minutes",
-            markup=False,
+            f"; to do: {len(plan) - len(done) - len(bad)}, {left:.1f} minutes"
         )
         for each in clips.left_out:
-            self.detail(f"left out: {printable(each.path)}: {each.why}")
+            self.detail(f"left out: {each.path}: {each.why}")
 
     @contextmanager
     def batch(self, plan: Sequence[PlannedClip]) -> Iterator[BatchBars]:
@@ -159,12 +168,12 @@ class Console:
             counts = ["" if number is None else str(number) for number in (row.people, row.frames)]
             figures = ["" if number is None else f"{number:.1f}" for number in (row.seconds, row.fps)]
             status = Text(row.status, COLOURS[row.status])
-            table.add_row(Text(printable(row.job.clip)), status, *counts, *figures, Text(row.why))
+            table.add_row(Text(printable(row.job.clip)), status, *counts, *figures, Text(printable(row.why)))
         totals = {status: sum(row.status == status for row in rows) for status in COLOURS}
         if not self._quiet:
             self._out.print(table)
             summary = ", ".join(f"{count} {status}" for status, count in totals.items() if count)
-            self._out.print(f"{summary or 'nothing'}: {output / 'report.json'}", markup=False, soft_wrap=True)
+            self.say(f"{summary or 'nothing'}: {output / 'report.json'}")
 
     def weights(self, known: Sequence[WeightInfo]) -> None:
         """Print the table of `python app.py weights`."""
@@ -176,6 +185,13 @@ class Console:
             )
             table.add_row(info.name, info.kind, size, info.licence, where)
         self._out.print(table)
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Names in messages cannot control the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return printable(super().formatMessage(record))
 
 
 class BatchBars:
@@ -208,8 +224,8 @@ class BatchBars:
         self._count += 1
         self._move()
         why = f" ({row.why})" if row.why else ""
-        line = f"[{self._count}/{len(self._seconds)}] {printable(row.job.clip)}: {row.status}{why}"
-        self._lines.print(line, style=COLOURS[row.status], markup=False, soft_wrap=True)
+        line = f"[{self._count}/{len(self._seconds)}] {row.job.clip}: {row.status}{why}"
+        self._lines.print(printable(line), style=COLOURS[row.status], markup=False, soft_wrap=True)
 
     def _move(self) -> None:
         done = sum(self._seconds.get(job, 0.0) * share for job, share in self._shares.items())

@@ -17,7 +17,9 @@ def export_result(
     result: Path = typer.Argument(help="A result file of this program: clip.npz."),
     to: str = typer.Option(..., "--to", help="Formats, for example bvh,glb; an unknown name lists them all."),
     person: list[int] = typer.Option([], help="Only this person's id; repeat for more.", show_default="all"),
-    fps: float | None = typer.Option(None, min=0.1, help="Frames a second.", show_default="the clip's own"),
+    fps: float | None = typer.Option(
+        None, min=0.1, max=1000, help="Frames a second.", show_default="the clip's own"
+    ),
     video: Path | None = typer.Option(None, help="The clip, for the viewer.", show_default="none"),
     output: Path | None = typer.Option(None, help="Folder.", show_default="that of the result"),
     verbose: bool = typer.Option(
@@ -25,6 +27,7 @@ def export_result(
     ),
 ) -> None:
     """Write a result for Blender, OpenSim, tables, or a browser."""
+    from common.command_line import echo
     from demo.export import export, parse_formats
     from demo.export.source import resample, select_people
     from demo.results.result import read_result
@@ -38,4 +41,4 @@ def export_result(
     if fps is not None:
         motion = resample(motion, fps)
     for path in export(motion, output or result.parent, result.stem, formats, video):
-        typer.echo(str(path))
+        echo(path)

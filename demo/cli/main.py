@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from common.command_line import run as run_commands
 from demo.cli import export as export_command
-from demo.settings import VERSION, Settings, flag_fields
+from demo.settings import LONGEST, VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
     from demo.batch.folders import ClipList
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
+    warnings.simplefilter("ignore")  # of packages; with PYTHONWARNINGS=error they would end the program
     run_commands(app, expand_multi_values(sys.argv[1:]))
 
 
@@ -89,12 +91,12 @@ def run(
     recursive: bool = typer.Option(False, "--recursive", help="Search subfolders too."),
     include: list[str] = typer.Option([], help="Take these files of folders, for example 'take_*.mov'."),
     exclude: list[str] = typer.Option([], help="Leave these files of folders out."),
-    retries: int = typer.Option(1, min=0, help="Try a clip again after a crash or a time-out."),
+    retries: int = typer.Option(1, min=0, max=100, help="Try a clip again after a crash or a time-out."),
     timeout: float | None = typer.Option(
-        None, min=0.001, help="Seconds a clip may take.", show_default="no limit"
+        None, min=0.001, max=LONGEST, help="Seconds a clip may take.", show_default="no limit"
     ),
     jobs: int | None = typer.Option(
-        None, min=1, help="Clips in work at once.", show_default="2 from 8 cores on, else 1"
+        None, min=1, max=256, help="Clips in work at once.", show_default="2 from 8 cores on, else 1"
     ),
     cluster: str | None = typer.Option(
         None, help="Use Dask: local (a worker a GPU), local:N, tcp://host:port or a scheduler file."
@@ -136,10 +138,14 @@ def run(
         raise typer.Exit
     if context.invoked_subcommand is not None:
         return
+    if timeout is not None and timeout != timeout:  # NaN passes every range
+        raise typer.BadParameter("--timeout: is not a number")
     settings = _settings({name: value for name, value in locals().items() if name in _FIELDS})
+    from common.scratch import use_scratch
     from demo.cli.console import Console
 
     console = Console(quiet=quiet, verbose=verbose)
+    use_scratch()
     if views:
         if video != [SAMPLE] or cluster is not None:
             raise typer.BadParameter("--views goes without --video and --cluster")
@@ -198,17 +204,16 @@ def run_many(
     """Plan, process and report many clips, and return the exit status."""
     from contextlib import ExitStack
 
-    from common.errors import OutputError, UserError
+    from common.errors import UserError
     from demo.batch import run as batch
-    from demo.batch.report import exit_status
+    from demo.batch.report import claim_reports, exit_status
     from demo.batch.worker import RunConfig
     from demo.models import resolve_models
 
+    claim_reports(output, overwrite)
     try:
         if not clips.jobs:
             raise UserError("there is no clip in what --video names; see --recursive and --include")
-        if output.exists() and not output.is_dir():
-            raise OutputError(f"{output} is a file: --output is the folder for the results")
         count = jobs or batch.worker_count()
         threads = max((os.cpu_count() or 1) // count, 1) if count > 1 else 0
         models = resolve_models(settings)

@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputMissing, MissingExtra, WeightsError
+from common.files import ZIP_START
 
 # What checkpoints of ultralytics' detectors are made of: a name is allowed when its module is a key and
 # its last part matches the pattern. Names with dots (attributes of attributes) never match.
@@ -152,6 +153,9 @@ def check_checkpoint(path: Path) -> None:
         WeightsError: names the global, or what is damaged.
     """
     try:
+        with path.open("rb") as file:
+            if file.read(len(ZIP_START)) != ZIP_START:  # torch would read what stands in front as a pickle
+                raise zipfile.BadZipFile("it does not start as a zip")
         with zipfile.ZipFile(path) as archive:
             # torch finds members regardless of case, and a zip may hold one name twice: check all.
             pickles = [info for info in archive.infolist() if info.filename.lower().endswith(".pkl")]

@@ -47,6 +47,20 @@ EXPORTERS: Mapping[str, Exporter] = {
     "viewer": _lazy("viewer", "export_viewer"),
 }
 SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # that differ from the format's name
+# What the names of a format's files add to the clip's, as shell patterns.
+ENDINGS = {
+    "bvh": ("_person*.bvh", "_motion.json"),
+    "glb": (".glb",),
+    "fbx": (".fbx",),
+    "trc": ("_person*.trc", "_person*_opensim_*.xml", "_opensim_markers.xml"),
+    "c3d": (".c3d",),
+    "csv": ("_joints.csv", "_wide.csv"),
+    "parquet": (".parquet",),
+    "xlsx": (".xlsx",),
+    "angles": ("_angles.csv",),
+    "report": ("_report.html",),
+    "viewer": ("_viewer.html", "_viewer.mp4"),
+}
 SHOW_THE_CLIP = ("viewer",)  # formats that embed the clip's video, if it is given
 
 
@@ -65,6 +79,11 @@ def parse_formats(names: str) -> tuple[str, ...]:
         if name not in EXPORTERS:
             raise UserError(f"'{name}' is no export format; known are {', '.join(EXPORTERS)}, all and none")
     return tuple(dict.fromkeys(wanted))
+
+
+def endings(formats: Sequence[str]) -> list[str]:
+    """Return what the names of the files of some formats add to the clip's, as shell patterns."""
+    return [ending for name in formats for ending in ENDINGS[name]]
 
 
 def export(

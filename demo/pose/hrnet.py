@@ -21,10 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import WeightsError
-from common.safe_load import TensorTree, read_tensors
+from common.safe_load import TensorTree, read_tensors, require_finite, shapes_only
 
 Alignment = Literal["index", "centre", "corner"]
 
+MOST_PIXELS = 2048  # a side of the input; published networks read up to 384
 _STEM = 64  # channels after the two strided convolutions
 _EXPANSION = 4  # a bottleneck's output over its inner width
 _METADATA_KEY = "hrnet_config"
@@ -225,8 +226,10 @@ def build(config: HRNetConfig) -> HRNet:
     Raises:
         WeightsError: the input size is no multiple of 4, so heatmap cells would not line up with pixels.
     """
-    if any(side <= 0 or side % 4 for side in config.input_size):
-        raise WeightsError(f"HRNet's input {config.input_size} must be multiples of 4: pick another size")
+    if any(not 0 < side <= MOST_PIXELS or side % 4 for side in config.input_size):
+        raise WeightsError(
+            f"HRNet's input {config.input_size} must be multiples of 4 up to {MOST_PIXELS}: pick another size"
+        )
     return HRNet(config)
 
 
@@ -244,8 +247,12 @@ def load_hrnet(path: Path) -> tuple[HRNet, HRNetConfig]:
     path = Path(path)
     weights = _author_keys(read_tensors(path))
     config = _config_of(weights, path)
-    model = HRNet(config)
+    if config.blocks * sum(config.modules) > len(weights):  # every block has several weights
+        raise WeightsError(f"{path} describes more layers than it has weights for: write it again")
+    with shapes_only():  # until they are known to be those of the file
+        model = build(config)
     _check_fit(model.state_dict(), weights, path)
+    require_finite(weights, path)
     model.load_state_dict(weights, assign=True)
     return model.eval(), config
 
@@ -311,7 +318,7 @@ def _parse_config(text: str, path: Path) -> HRNetConfig:
         two, three, four = (int(count) for count in fields["modules"])
         width, height = (int(side) for side in fields["input_size"])
         return HRNetConfig(**{**fields, "modules": (two, three, four), "input_size": (width, height)})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{path} describes its network wrongly ({error}): write it again") from error
 
 

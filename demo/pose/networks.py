@@ -115,6 +115,7 @@ class OnnxNetwork:
         kinds = tuple(
             kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, Exception)
         )
+        self._path, self._failures = path, kinds
         try:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = cpu_threads()
@@ -140,10 +141,20 @@ class OnnxNetwork:
     def __call__(self, crops: Floats) -> Floats:
         """(N, 3, H, W) -> (N, 17, h, w)."""
         if self._fixed_batch is None:
-            return np.asarray(self._session.run(None, {self._input: crops})[0], dtype=np.float32)
+            return np.asarray(self._run(crops), dtype=np.float32)
         size, parts = self._fixed_batch, []
         for start in range(0, len(crops), size):
             part = crops[start : start + size]
             full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            parts.append(self._session.run(None, {self._input: full})[0][: len(part)])
+            parts.append(self._run(full)[: len(part)])
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def _run(self, crops: Floats) -> Floats:
+        """Run the session. Raises WeightsError for a model that loads and cannot be run."""
+        try:
+            return np.asarray(self._session.run(None, {self._input: crops})[0])
+        except self._failures as error:
+            reason = str(error).splitlines()[0][:120]
+            raise WeightsError(
+                f"{self._path} cannot be run as an ONNX model ({reason}): get it again"
+            ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from common.arrays import BROKEN, open_arrays
+from common.errors import InputMissing
 from common.files import replace_file
 from demo.types import Analysis, Shots, Tracks2D
 
@@ -37,11 +37,11 @@ def write_analysis(path: Path, analysis: Analysis, key: str) -> None:
 def read_analysis(path: Path, key: str) -> Analysis | None:
     """Return the cached analysis, or None where there is none, it is damaged, or it has another key."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             if str(file["fingerprint"]) != key:
                 return None
             tracks = Tracks2D(file["ids"], file["boxes"], file["keypoints"])
             shots = Shots(file["shot"], tuple(file["moving"].tolist()))
             return Analysis(tracks, file["pts"], file["times"], shots, json.loads(str(file["damage"])))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+    except (*BROKEN, InputMissing):
         return None

@@ -13,6 +13,7 @@ from typing import Any
 from common.errors import OutputError
 from common.files import sha256, write_json
 from demo.models import ResolvedModels
+from demo.results.claims import claim_outputs, read_summary
 from demo.results.outputs import ClipPaths, fsync, lock_outputs
 from demo.settings import VERSION, Settings
 
@@ -82,31 +83,36 @@ class ClipJob:
 
     def load_finished(self) -> ClipReport | None:
         """Return the report of finished outputs with this fingerprint whose files are all there."""
-        summary = self._summary()
+        summary = read_summary(self.paths.summary)
         if summary is None or summary.get("fingerprint") != self.fingerprint:
             return None
         try:
             sizes = {name: (self.paths.folder / name).stat().st_size for name in summary["files"]}
             return self._report(summary, from_cache=True) if sizes == summary["files"] else None
-        except (OSError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def lock(self, wait: float) -> AbstractContextManager[None]:
         """Return the lock to write the outputs; see `demo.results.outputs.lock_outputs`."""
         return lock_outputs(self.paths, wait)
 
-    def begin(self, overwrite: bool) -> None:
+    def begin(self, outputs: Sequence[str], overwrite: bool) -> None:
         """Invalidate older outputs before new ones are written.
 
+        Args:
+            outputs: shell patterns of the names that the run writes.
+
         Raises:
-            OutputError: there are finished outputs made from something else, and `overwrite` is not set.
+            OutputError: there are finished outputs made from something else, or files that are not of this
+                program, and `overwrite` is not set.
         """
-        summary = self._summary()
+        summary = read_summary(self.paths.summary)
         if summary is not None and summary.get("fingerprint") != self.fingerprint and not overwrite:
             raise OutputError(
                 f"{self.paths.folder}: holds results made with other settings, weights or another clip; "
                 "use --overwrite or another --output"
             )
+        claim_outputs(self.paths, outputs, overwrite)
         # The summary marks the outputs as complete: an old one must not stand beside new files.
         self.paths.summary.unlink(missing_ok=True)
 
@@ -121,13 +127,6 @@ class ClipJob:
         whole = {**summary, "files": sizes}
         write_json(self.paths.summary, whole)
         return self._report(whole, from_cache=False)
-
-    def _summary(self) -> dict[str, Any] | None:
-        try:
-            summary = json.loads(self.paths.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return summary if isinstance(summary, dict) else None
 
     def _report(self, summary: dict[str, Any], from_cache: bool) -> ClipReport:
         return ClipReport(

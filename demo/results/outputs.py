@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -35,6 +36,16 @@ class ClipPaths:
         """Return the path of the cached analysis of one of `views` clips."""
         number = f".{view + 1}" if views > 1 else ""
         return self.folder / f".{self.summary.stem}{number}.analysis.npz"
+
+    def patterns(self, video: bool, exports: Sequence[str]) -> list[str]:
+        """Return shell patterns of the names that a run writes.
+
+        Args:
+            exports: endings of the exported files, as `demo.export.endings` lists them.
+        """
+        stem = glob.escape(self.summary.stem)
+        names = [self.summary.name, self.result.name, *([self.video.name] if video else [])]
+        return [*map(glob.escape, names), *(stem + ending for ending in exports)]
 
     @staticmethod
     def of(clip: Path, folder: Path) -> ClipPaths:

@@ -21,17 +21,17 @@ An .npz that plain numpy reads. Arrays count people, then the clip's frames from
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 
+from common.arrays import BROKEN, open_arrays
 from common.errors import DataError, InputMissing
 from common.files import replace_file
+from common.text import printable
 from demo.types import JointStatus, Motion, Shots, Status, Tracks2D
 from lifter.skeletons import COCO_17, H36M_17
 
@@ -130,11 +130,9 @@ def read_result(path: Path | str) -> Result:
         DataError: the file is damaged, of a newer version, or its arrays do not fit each other.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputMissing(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open_arrays(path) as file:
+            arrays = file.read_all()
         meta = json.loads(str(arrays["meta"]))
         found = Result(
             joints_world=arrays["joints_world"],
@@ -152,10 +150,13 @@ def read_result(path: Path | str) -> Result:
             main=arrays.get("main"),
             shot=arrays.get("shot"),
         )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: is not a result of this program, or is damaged ({error})") from error
-    if meta.get("schema") != SCHEMA:
-        raise DataError(f"{path}: has schema {meta.get('schema')}, this version reads {SCHEMA}")
+    except BROKEN as error:
+        raise DataError(
+            f"{printable(path)}: is not a result of this program, or is damaged ({printable(error)})"
+        ) from error
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        schema = meta.get("schema") if isinstance(meta, dict) else None
+        raise DataError(f"{path}: has schema {schema}, this version reads {SCHEMA}")
     people, frames = len(found.person_ids), len(found.times)
     shapes = {
         "joints_world": (people, frames, 17, 3),
@@ -172,3 +173,13 @@ def read_result(path: Path | str) -> Result:
         if values.shape != shape:
             raise DataError(f"{path}: {name} is {values.shape} and should be {shape}")
     return found
+
+
+def read_meta(path: Path) -> dict[str, Any] | None:
+    """Return the meta of a result file, None where there is no result of this program."""
+    try:
+        with open_arrays(path) as file:
+            meta = json.loads(str(file["meta"]))
+    except (*BROKEN, InputMissing):
+        return None
+    return meta if isinstance(meta, dict) and "schema" in meta else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from demo.models import FALLBACK_NOTES, ModelLoader
 from demo.results.job import ClipJob
 from demo.settings import VERSION, Settings
@@ -73,6 +74,21 @@ def _scene_meta(scene: SceneTransform, focal_is_assumed: bool) -> dict[str, Any]
         "floor_contacts": scene.contacts,
         "smoothing_moved_mm": scene.smoothing_moved,
     }
+
+
+def check_finite(motion: Motion) -> None:
+    """Refuse a motion that is no motion: every joint of a person is NaN wherever there should be a pose.
+
+    Raises:
+        UserError: names the person.
+    """
+    for number, world, status in zip(motion.ids.tolist(), motion.world, motion.status, strict=True):
+        shown = np.isin(status, SHOWN)
+        if shown.any() and not np.isfinite(world[shown]).any():
+            raise UserError(
+                f"the 3D of person {number} is not finite in any frame: the lifter's weights or --focal "
+                "cannot be right"
+            )
 
 
 def clip_notes(motion: Motion, analysis: Analysis, models: ModelLoader) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.errors import UserError
+from common.errors import WrongOption
 from demo.boxes import area, centre
 from demo.types import Bools, Doubles, Floats, Shots, Tracks2D
 
@@ -42,7 +42,7 @@ def select_person(tracks: Tracks2D, person: str, shots: Shots, size: tuple[int, 
     """Return the tracks that `--person` asks for: "all", "main" (one a shot) or one person's id.
 
     Raises:
-        UserError: no track has that id.
+        WrongOption: no track has that id.
     """
     if person == "all":
         return tracks
@@ -54,5 +54,5 @@ def select_person(tracks: Tracks2D, person: str, shots: Shots, size: tuple[int, 
     chosen = [at for at, number in enumerate(tracks.ids.tolist()) if str(number) == person]
     if not chosen and len(tracks):
         known = ", ".join(map(str, tracks.ids.tolist()))
-        raise UserError(f'--person {person}: not in the clip; choose "all", "main" or one of: {known}')
+        raise WrongOption(f'--person {person}: not in the clip; choose "all", "main" or one of: {known}')
     return tracks.select(chosen)

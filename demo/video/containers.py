@@ -23,6 +23,7 @@ _FORMATS = (
     "jpegxl_anim,wav,w64,aiff,caf,mp3,aac,ac3,eac3,flac,amr,dts,truehd,wv,ape,tta,au"
 )
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof", b"pnot"}
+_WEBP_ANIMATION = 0x02  # a flag of the VP8X chunk (RFC 9649, section 2.7.1)
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _SIGNATURES = {
@@ -51,12 +52,14 @@ def open_media(path: Path) -> InputContainer:
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise InputMissing(f"{name} is {kind}: give the path of a video file")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(64)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputMissing(f"cannot read {name} ({reason}): check the path and its permissions") from error
-    if empty:
+    if not head:
         raise EmptyFile(f"{name} is empty (zero bytes): copy or record it again")
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & _WEBP_ANIMATION:
+        raise NotAVideo(f"{name} is an animated WebP, which FFmpeg cannot read: convert it to MP4 or GIF")
     try:
         return av.open(
             f"file:{path.absolute()}",
@@ -74,7 +77,8 @@ def open_media(path: Path) -> InputContainer:
 def unreadable(path: Path) -> UserError:
     """Return the error for a file that FFmpeg cannot open, chosen by its first bytes."""
     with path.open("rb") as file:
-        kind = _claimed_kind(file.read(64))
+        head = file.read(64)
+    kind = _claimed_kind(head)
     if kind is None:
         return NotAVideo(
             f"{printable(path)} is neither a video nor an image that can be read: check the file"
@@ -89,7 +93,7 @@ def _claimed_kind(head: bytes) -> str | None:
     if head[4:8] in _MP4_BOXES:
         return "an MP4 or QuickTime video"
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WEBP"):
-        return "an AVI video" if head[8:12] == b"AVI " else "a WebP image (animated ones cannot be read)"
+        return "an AVI video" if head[8:12] == b"AVI " else "a WebP image"
     return next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
 
 

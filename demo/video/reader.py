@@ -19,6 +19,7 @@ import av.error
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.reformatter import Colorspace, VideoReformatter
@@ -36,6 +37,8 @@ _GIVE_UP_AFTER = 32  # read errors in a row
 _LONGEST_PAUSE = 1800  # seconds between two frames; more is a corrupt clock, and mp4 cannot store it
 _FASTEST_RATE = 100_000  # frames a second; more is a corrupt header
 _SLOWEST_CLOCK = 60  # seconds a tick; more is a corrupt header
+_ONE_BEHIND = {"mpeg1video", "mpeg2video"}  # decoders that hold one frame back
+_SEQUENCE_HEADER = b"\x00\x00\x01\xb3"  # ISO/IEC 13818-2, 6.2.2.1
 _IMAGE_SECONDS = 1  # duration of a still image
 
 
@@ -89,6 +92,7 @@ class VideoReader:
         try:
             self._stream = _pick_stream(self._container, self.path)
             self._skipped = 0
+            self._sequence_size: bytes | None = None
             self._decoded = self._decode()
             first = next(self._decoded, None)
             if first is None:
@@ -179,7 +183,7 @@ class VideoReader:
                 packets = self._container.demux(self._stream)
                 continue
             try:
-                frames = packet.decode()
+                frames = [*self._held_back(packet), *packet.decode()]
             except av.error.FFmpegError:
                 self._skipped += 1
                 continue
@@ -188,6 +192,21 @@ class VideoReader:
                     self._skipped += 1
                 else:
                     yield frame
+
+    def _held_back(self, packet: Packet) -> list[av.VideoFrame]:
+        """Return the frame that FFmpeg's MPEG-1/2 decoders would drop when the picture size changes."""
+        if self._stream.codec_context.name not in _ONE_BEHIND:
+            return []
+        data = bytes(packet)
+        at = data.find(_SEQUENCE_HEADER)
+        size = data[at + 4 : at + 7] if at >= 0 else self._sequence_size  # two times 12 bits
+        changed = self._sequence_size not in (None, size)
+        self._sequence_size = size
+        if not changed:
+            return []
+        frames = self._stream.codec_context.decode(None)
+        self._stream.codec_context.flush_buffers()
+        return frames
 
     def _seek(self, start: float) -> None:
         """Seek to the last key frame before `start`; nothing is skipped in a file that cannot seek."""

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.errors import InputMissing, OutputError, WeightsError
-from common.files import replace_file
-from common.safe_load import read_tensors
+from common.errors import OutputError, WeightsError
+from common.files import replace_file, require_file
+from common.safe_load import read_tensors, require_finite, shapes_only
 from lifter.models import refinement
 from lifter.registry import REGISTRY, entry, resolve
 from lifter.spec import Lifter, ModelEntry
@@ -29,6 +29,7 @@ from lifter.spec import Lifter, ModelEntry
 State = dict[str, Tensor]
 WRAPPERS = ("model_pos", "state_dict", "model")  # where files keep the state dict, in this order
 FIRST_STAGE = "jt_state_dict"
+LARGEST = 100_000  # of any number in a configuration; widths and windows are below 10,000
 SHOWN = 6  # keys of each kind in a message
 # Errors of inference and building, for shapes and configurations that fit no network.
 MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError, AssertionError, RuntimeError, TypeError)
@@ -78,32 +79,42 @@ def load_checkpoint(
         found = entry(metadata["lifter"])
         if name is not None and name.partition(":")[0] != found.name:
             raise WeightsError(f"{path} holds a {found.name}, not a {name}: ask for {found.name}")
-        config = config_from_json(found.config_class, metadata.get("config", "{}"), path)
+        written = metadata.get("config", "{}")
+        config = config_from_json(found.config_class, written, path)
         state: State = read_tensors(path)
-        config = _complete(found, config, metadata.get("config", "{}"), state)
+        config = _reconciled(found, config, written, state, path)
     else:
         state = _renamed(_unwrap(read_tensors(path), path, first_stage), path)
         found, config = _identify(state, name, path)
-    model = _try_build(found, config)
-    if model is None:
+    empty = _try_build(found, config)
+    if empty is None:
         raise WeightsError(f"{path}: no {found.name} can be built as the file describes it ({config})")
-    misfit = compare(state, model)
+    misfit = compare(state, empty)
     if misfit.count:
         raise WeightsError(f"{path} does not fit {describe(found, config)}: {misfit}{_guess(state, found)}")
+    require_finite(state, path)
+    model = found.build(config)
     model.load_state_dict(state)
     return model.eval(), found, config
 
 
-def _complete(found: ModelEntry, config: Any, written: str, state: State) -> Any:
-    """Infer the fields that an older file lacks from the shapes of its weights."""
-    absent = {field.name for field in dataclasses.fields(config)} - json.loads(written).keys()
-    if not absent:
-        return config
+def _reconciled(found: ModelEntry, config: Any, written: str, state: State, path: Path) -> Any:
+    """Return the stored configuration, completed from the shapes of the weights and checked against them.
+
+    Raises:
+        WeightsError: they contradict each other. A network of the stored sizes could be of any size.
+    """
     try:
         inferred = found.infer(state, config)
-    except MISFITS:
-        return config  # the comparison that follows reports the misfit
-    return dataclasses.replace(config, **{name: getattr(inferred, name) for name in absent})
+    except MISFITS as error:
+        raise WeightsError(
+            f"{path}: its weights are not those of a {found.name} ({error}){_guess(state, found)}"
+        ) from error
+    absent = {field.name for field in dataclasses.fields(config)} - json.loads(written).keys()
+    config = dataclasses.replace(config, **{name: getattr(inferred, name) for name in absent})
+    if differing := _differences(config, inferred):
+        raise WeightsError(f"{path}: its configuration does not fit its weights ({', '.join(differing)})")
+    return config
 
 
 def save_checkpoint(
@@ -149,8 +160,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
     Raises `InputMissing` or `WeightsError`.
     """
-    if not path.is_file():
-        raise InputMissing(f"the weights file {path} does not exist: check the path")
+    require_file(path, "weights file")
     if path.suffix != ".safetensors":
         return {}
     try:
@@ -161,10 +171,10 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def config_from_json(kind: type, text: str, path: Path) -> Any:
-    """Parse a configuration in the metadata of `path`. Raises `WeightsError` for unknown fields."""
+    """Parse a configuration in the metadata of `path`. Raises `WeightsError` if it is none."""
     try:
         return _config(kind, json.loads(text))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: its configuration is not one of {kind.__name__} ({error})") from error
 
 
@@ -286,8 +296,10 @@ def _guess(state: State, asked: ModelEntry) -> str:
 
 
 def _try_build(found: ModelEntry, config: Any) -> Lifter | None:
+    """Build a network of shapes without memory, None where its configuration is impossible."""
     try:
-        return found.build(config)
+        with shapes_only():
+            return found.build(config)
     except MISFITS:
         return None
 
@@ -300,8 +312,17 @@ def _config(kind: type, values: Mapping[str, Any]) -> Any:
         known = getattr(default, key, None)
         if dataclasses.is_dataclass(known):
             value = _config(type(known), value)
+        elif not _plausible(value):
+            raise ValueError(f"{key} cannot be {str(value)[:40]}")
         read[key] = tuple(value) if isinstance(value, list) else value
     return kind(**read)
+
+
+def _plausible(value: Any) -> bool:
+    """Return whether a value of a configuration is finite, and no larger than any network's."""
+    if isinstance(value, list):
+        return all(map(_plausible, value))
+    return not isinstance(value, int | float) or abs(value) <= LARGEST
 
 
 def _differences(ours: Any, theirs: Any, ignored: Set[str] = TRAINING_ONLY) -> list[str]:

@@ -7,7 +7,6 @@ first stage), `in/x`, `out/<name>`, and `f64/<name>`, the same output computed i
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import InputMissing, WeightsError
+from common.arrays import BROKEN, open_arrays
+from common.errors import WeightsError
 from lifter.checkpoints.files import MISFITS, compare, published
 from lifter.inference import mirror_3d
 from lifter.models import refinement
@@ -154,15 +154,13 @@ def read_vector(path: Path) -> Vector:
         InputMissing: there is no such file.
         WeightsError: it is no vector file, or of an unknown system.
     """
-    if not path.is_file():
-        raise InputMissing(f"the vector file {path} does not exist: check the path")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        with open_arrays(path) as file:
+            arrays = file.read_all()
         meta = json.loads(str(arrays["meta"]))
         system = str(meta["system"])
         x = torch.from_numpy(arrays["in/x"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise WeightsError(f"{path} is not a vector file of a lifter ({error})") from error
     found = entry(SYSTEMS.get(system, system))
     parts = {"sd/": "", "out/": ""}

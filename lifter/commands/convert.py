@@ -20,9 +20,9 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace the target if it is there.")] = False,
 ) -> None:
     """Convert a checkpoint. Nothing is written unless every weight fits."""
-    from rich.console import Console
-
+    from common.command_line import echo
     from common.errors import OutputError
+    from common.files import exists
     from lifter.checkpoints.files import (
         describe,
         load_checkpoint,
@@ -31,7 +31,7 @@ def convert(
         save_official,
     )
 
-    if target.exists() and not force:
+    if exists(target) and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")
     model, found, config = load_checkpoint(source, lifter, first_stage)
     if target.suffix == ".safetensors":
@@ -40,4 +40,4 @@ def convert(
     else:
         save_official(target, model, found, config)
     count = sum(p.numel() for p in model.parameters())
-    Console(highlight=False, soft_wrap=True).print(f"{target}: {describe(found, config)}, {count:,} weights")
+    echo(f"{target}: {describe(found, config)}, {count:,} weights")

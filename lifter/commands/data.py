@@ -22,14 +22,15 @@ def check(
     ],
 ) -> None:
     """Check every file of a data set; exit status 12 if one is missing, damaged or implausible."""
+    from common.command_line import echo
     from common.errors import DataError
     from lifter.datasets.checks.integrity import check as check_folder
 
     name, findings = check_folder(folder)
-    typer.echo(f"{folder}: {name}")
+    echo(f"{folder}: {name}")
     bad = 0
     for finding in findings:
         bad += not finding.good
-        typer.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.text}")
+        echo(f"{'ok ' if finding.good else 'BAD'}  {finding.text}")
     if bad:
         raise DataError(f"{folder}: {bad} {'thing is' if bad == 1 else 'things are'} wrong, marked BAD above")

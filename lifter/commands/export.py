@@ -17,16 +17,14 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the target if it is there.")] = False,
 ) -> None:
     """Write an ONNX file (free batch size) and check that ONNX Runtime gives the same joints."""
-    from rich.console import Console
-
+    from common.command_line import echo
     from common.errors import OutputError
+    from common.files import exists
     from lifter.checkpoints.files import describe, load_checkpoint
     from lifter.checkpoints.onnx import export_onnx
 
-    if target.exists() and not force:
+    if exists(target) and not force:
         raise OutputError(f"{target} is there already: give another name, or --force to replace it")
     model, found, config = load_checkpoint(source, lifter)
     worst = export_onnx(model, found.spec(config), config, target)
-    Console(highlight=False, soft_wrap=True).print(
-        f"{target}: {describe(found, config)}, largest difference from PyTorch {worst:.1e} m"
-    )
+    echo(f"{target}: {describe(found, config)}, largest difference from PyTorch {worst:.1e} m")

@@ -22,19 +22,23 @@ def verify(
     import math
 
     from rich.console import Console
+    from rich.markup import escape
 
+    from common.text import printable
     from lifter.checkpoints.vectors import EXACT, differences, read_vector
 
     console = Console(highlight=False, soft_wrap=True)
     exact = True
     for path in files:
         vector = read_vector(path)
-        console.print(f"[bold]{vector.entry.name}[/bold]  {path}")
+        console.print(f"[bold]{vector.entry.name}[/bold]  {escape(printable(path))}")
         for name, worst in differences(vector).items():
             allowed = EXACT_TOLERANCE if name.startswith(EXACT) else TOLERANCE
             fits = worst is not None and math.isfinite(worst) and worst <= allowed
             exact &= fits
             shown = "not computed" if worst is None else f"{worst:.2e}"
-            console.print(f"  {name:<24} {shown}  {'ok' if fits else '[red]differs[/red]'}")
+            console.print(
+                f"  {escape(printable(name)):<24} {shown}  {'ok' if fits else '[red]differs[/red]'}"
+            )
     if not exact:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ and refuses everything else.
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -15,28 +16,15 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-from numpy.lib import format as npy
 
+from common.arrays import BROKEN, Arrays, read_header
 from common.errors import DataError
+from common.files import is_file
+from common.pickles import MOST_BYTES, check_pickle
+from common.text import printable
 
 _NUMBERS = "biuf"  # kinds of dtypes that are kept
-# Exceptions for damaged or hostile files, listed since a bare Exception would hide errors of ours.
-_BROKEN = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    NotImplementedError,  # compression methods
-    RuntimeError,  # encrypted archives, endless nesting
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    ImportError,
-    OSError,
-)
+_BROKEN = (*BROKEN, pickle.UnpicklingError, ImportError)
 
 
 def read_npz(path: Path) -> dict[str, Any]:
@@ -48,28 +36,31 @@ def read_npz(path: Path) -> dict[str, Any]:
         DataError: the file is no npz, is damaged, or has other content.
     """
     try:
+        if not is_file(path):
+            raise ValueError("not a regular file")
         with zipfile.ZipFile(path) as archive:
-            return {
-                name.removesuffix(".npy"): _read_member(archive, name)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
+            arrays = Arrays(archive)
+            return {name: _read_member(archive, arrays, name) for name in arrays.names}
     except _BROKEN as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        reason = printable((str(error).strip() or type(error).__name__).splitlines()[0][:120])
         raise DataError(
-            f"{path}: cannot be read ({reason}): damaged or no npz of poses; get it again"
+            f"{printable(path)}: cannot be read ({reason}): damaged or no npz of poses; get it again"
         ) from error
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> Any:
-    with archive.open(name) as stream:
-        header = npy.read_array_header_1_0 if npy.read_magic(stream)[0] == 1 else npy.read_array_header_2_0
-        shape, _, dtype = header(stream)
-        if dtype.hasobject:
-            whole = _finish(_NumbersUnpickler(stream).load())
-            return whole.item() if shape == () else whole
-    with archive.open(name) as stream:
-        return npy.read_array(stream, allow_pickle=False)
+def _read_member(archive: zipfile.ZipFile, arrays: Arrays, name: str) -> Any:
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as stream:
+        shape, dtype = read_header(stream)
+        if not dtype.hasobject:
+            return arrays[name]
+        if info.file_size > MOST_BYTES:
+            raise ValueError(f"{name} is too large")
+        pickled = io.BytesIO(stream.read())
+    check_pickle(pickled)
+    pickled.seek(0)
+    whole = _Finisher().finish(_NumbersUnpickler(pickled).load())
+    return whole.item() if shape == () else whole
 
 
 class _NumbersUnpickler(pickle.Unpickler):
@@ -119,22 +110,12 @@ class _Dtype:
 
 
 class _Array:
-    """A pickled array; `_finish` builds the real one."""
+    """A pickled array; `_Finisher` builds the real one."""
 
     state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
-
-    def finish(self) -> np.ndarray[Any, Any]:
-        _version, shape, dtype, fortran, data = self.state
-        if dtype.is_object:
-            array = np.empty(len(data), dtype=object)
-            array[:] = [_finish(each) for each in data]
-            return array.reshape(shape, order="F" if fortran else "C")
-        raw = data.encode("latin1") if isinstance(data, str) else data
-        flat = np.frombuffer(bytearray(raw), dtype.numbers())  # a bytearray makes the array writable
-        return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
@@ -148,12 +129,37 @@ def _scalar(dtype: _Dtype, data: bytes | str) -> Any:
     return np.frombuffer(raw, dtype.numbers(), count=1)[0]
 
 
-def _finish(tree: Any) -> Any:
-    """Replace the placeholders of arrays in nested containers by arrays."""
-    if isinstance(tree, _Array):
-        return tree.finish()
-    if isinstance(tree, dict):
-        return {key: _finish(value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(_finish(value) for value in tree)
-    return tree
+class _Finisher:
+    """Replaces the placeholders of arrays in nested containers by arrays; visits every object once."""
+
+    def __init__(self) -> None:
+        # By the object's id, with the object, which must not be freed while its id is in use.
+        self._finished: dict[int, tuple[Any, Any]] = {}
+
+    def finish(self, tree: Any) -> Any:
+        """Return the finished form of an object. Raises ValueError for one that contains itself."""
+        if not isinstance(tree, _Array | dict | list | tuple):
+            return tree
+        if id(tree) in self._finished:
+            finished = self._finished[id(tree)][1]
+            if finished is None:
+                raise ValueError("an object that contains itself")
+            return finished
+        self._finished[id(tree)] = tree, None
+        finished = self._whole(tree)
+        self._finished[id(tree)] = tree, finished
+        return finished
+
+    def _whole(self, tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {key: self.finish(value) for key, value in tree.items()}
+        if isinstance(tree, list | tuple):
+            return type(tree)(self.finish(value) for value in tree)
+        _version, shape, dtype, fortran, data = tree.state
+        if dtype.is_object:
+            array = np.empty(len(data), dtype=object)
+            array[:] = [self.finish(each) for each in data]
+        else:
+            raw = data.encode("latin1") if isinstance(data, str) else data
+            array = np.frombuffer(bytearray(raw), dtype.numbers())  # a bytearray makes the array writable
+        return array.reshape(shape, order="F" if fortran else "C")

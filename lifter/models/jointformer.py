@@ -99,7 +99,8 @@ class GraphEmbedding(nn.Module):
 
     def __init__(self, c: JointFormerConfig) -> None:
         super().__init__()
-        linked = torch.eye(c.joints, dtype=torch.bool)
+        # On the CPU: a network may be built without memory, and the number of links must be known then.
+        linked = torch.eye(c.joints, dtype=torch.bool, device="cpu")
         for a, b in bones(c.joints):
             linked[a, b] = linked[b, a] = True
         self.W = nn.Parameter(torch.zeros(2, c.channels, c.width))

@@ -39,7 +39,7 @@ def prior_graph(edges: Sequence[tuple[int, int]], nodes: int) -> Tensor:
 
     The self-loop is set after normalisation, so rows do not add up to 1. Published weights rely on it.
     """
-    graph = torch.zeros(nodes, nodes)
+    graph = torch.zeros(nodes, nodes, device="cpu")  # also where a network is built of shapes only
     for a, b in edges:
         graph[a, b] = graph[b, a] = 1
     graph = graph / graph.sum(1, keepdim=True).clamp(min=1)

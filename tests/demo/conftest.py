@@ -14,7 +14,7 @@ from demo.pose.estimator import KeypointEstimator
 from demo.types import Detections
 from lifter.checkpoints.files import save_checkpoint
 from lifter.models.wild import WildConfig, WildLifter, spec
-from tests.demo.batch.clips import make_forty, start
+from tests.demo.batch.clips import Corpus, make_clips, start
 from tests.lifter.motions import STANDING
 
 
@@ -90,11 +90,13 @@ def small_weights(shared, tmp_path_factory):
     return [str(part) for pair in flags.items() for part in pair]
 
 
-@pytest.fixture(scope="session")
-def undisturbed(shared, small_weights, tmp_path_factory):
-    """A folder with forty clips in `clips` and the results of one run in `out`; the run itself."""
+@pytest.fixture(scope="session", params=[False, pytest.param(True, marks=pytest.mark.long)], ids=["12", "40"])
+def corpus(request, shared, small_weights, tmp_path_factory):
+    """Clips and the results of one run, see `Corpus`: twelve clips, in the long suite also forty."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    make_forty(folder / "clips", shared)
+    make_clips(folder / "clips", shared, request.param)
     process = start(folder, small_weights)
     out, err = process.communicate(timeout=280)
-    return folder, subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    count, broken, kills = (40, 8, 10) if request.param else (12, 4, 2)
+    return Corpus(folder, count, broken, kills, done)

@@ -1,4 +1,4 @@
-"""A folder of forty clips for the tests of batches: real cuts, small made ones, broken ones mixed in."""
+"""Folders of clips for the tests of batches: real cuts, small made ones, broken ones mixed in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -20,28 +21,44 @@ from tests.media import make_clip, truncate
 TIMINGS = {"took_seconds", "fps", "tries"}
 
 
-def make_forty(folder: Path, shared: Path) -> Path:
-    """6 cuts of real clips, 22 made ones, 12 broken ones of which 4 can be read in part."""
+CUTS = [("squats", 0.0), ("squats", 4.0), ("park", 0.0), ("park", 2.0), ("street", 0.0)]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder with `clips` and the results of one undisturbed run in `out`.
+
+    broken: clips without any result. kills: how often a test of kills interrupts a run.
+    """
+
+    folder: Path
+    count: int
+    broken: int
+    kills: int
+    done: subprocess.CompletedProcess[str]
+
+
+def make_clips(folder: Path, shared: Path, many: bool) -> None:
+    """Make 40 clips or 12: cuts of real clips, made ones, broken ones of which some can be read in part."""
     folder.mkdir()
-    for name, start in [("squats", 0.0), ("squats", 4.0), ("park", 0.0), ("park", 2.0), ("street", 0.0)]:
+    for name, start in CUTS if many else CUTS[:1]:
         with VideoReader(shared / "videos" / f"{name}.mp4", start) as reader:
             frames = [small(frame.image) for frame in islice(reader, 6)]
         make_clip(folder / f"real {name} {start:g}.mp4", frames, audio="aac")
     make_clip(folder / "real ünïcode.mkv", frames)
-    for index in range(22):
+    for index in range(22 if many else 4):
         make_clip(folder / f"made{index:02d}.mp4", 3 + index % 4, rate=10 + index)
     whole = make_clip(folder / "whole.mp4", 30, movflags="faststart", options={"g": "3"})
-    for tenths in (3, 6, 7, 8, 9):
+    for tenths in (3, 6, 7, 8, 9) if many else (8, 9):
         truncate(whole, folder / f"cut{tenths}.mp4", tenths)
     whole.unlink()
     plain = make_clip(folder / "no_moov.mp4", 10)
     truncate(plain, plain, 7)
     make_clip(folder / "sound.mp4", 0, audio="aac")
     (folder / "empty.mp4").touch()
-    for index in range(4):
+    for index in range(4 if many else 1):
         (folder / f"text{index}.mp4").write_text("not a video\n" * (index + 1))
-    assert len(list(folder.iterdir())) == 40
-    return folder
+    assert len(list(folder.iterdir())) == (40 if many else 12)
 
 
 def small(image):
@@ -66,8 +83,15 @@ def start(folder: Path, weights: list[str], *flags: object) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "TMPDIR": str(temporary(folder))},
     )
+
+
+def temporary(folder: Path) -> Path:
+    """The folder for temporary files of the runs in `folder`."""
+    path = folder / "tmp"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The same forty clips on a local Dask cluster, one of its two workers killed in the middle."""
+"""The same clips on a local Dask cluster, whose workers are killed and stopped in the middle."""
 
 import os
 import signal
@@ -12,31 +12,38 @@ from tests.demo.batch.clips import hashes, report_without_times, start
 pytestmark = pytest.mark.extra
 
 
-def dask_worker_at_work(program):
-    """The id of a Dask worker whose child is processing clips, or None."""
+def dask_workers_at_work(program):
+    """The ids of the Dask workers whose children are processing clips."""
     import psutil
 
+    found = set()
     for process in psutil.Process(program).children(recursive=True):
         try:
             if "demo.batch.worker_main" in process.cmdline() and process.ppid() != program:
-                return process.ppid()
+                found.add(process.ppid())
         except psutil.Error:
             continue  # it ended in between
-    return None
+    return sorted(found)
 
 
-def test_a_cluster_gives_the_same_results_though_a_worker_is_killed(undisturbed, small_weights, tmp_path):
+def test_a_cluster_gives_the_same_results_though_workers_are_killed_and_stopped(
+    corpus, small_weights, tmp_path
+):
+    """One of two workers is killed; of forty clips, the other one is stopped later."""
     pytest.importorskip("distributed", reason="Dask is not installed: requirements-cluster.txt")
-    folder, _ = undisturbed
+    folder = corpus.folder
     (tmp_path / "clips").symlink_to(folder / "clips")
     out = tmp_path / "out"
     process = start(tmp_path, small_weights, "--cluster", "local:2")
-    while len(list(out.glob("*/*.json"))) < 5 and process.poll() is None:
-        time.sleep(0.05)
-    victim = dask_worker_at_work(process.pid)
-    assert victim is not None, process.communicate()
-    os.kill(victim, signal.SIGKILL)
-    output = process.communicate(timeout=250)
+    signals = [(2, signal.SIGKILL)] if corpus.count < 40 else [(5, signal.SIGKILL), (9, signal.SIGSTOP)]
+    for finished, what in signals:
+        while len(list(out.glob("*/*.json"))) < finished and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+        victims = dask_workers_at_work(process.pid)
+        assert victims, process.communicate()
+        os.kill(victims[0], what)
+    output = process.communicate(timeout=280)
     assert process.returncode == 1, output
     assert "Traceback" not in output[1]
     assert hashes(out) == hashes(folder / "out")

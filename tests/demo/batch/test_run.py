@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import random
 import signal
 import time
@@ -13,35 +14,33 @@ import pytest
 from common.errors import NotAVideo, WeightsError
 from demo.batch.folders import ClipList, Job, SkippedPath
 from demo.batch.report import Row, exit_status, write_reports
-from demo.batch.run import RetryPolicy, attempt, run
+from demo.batch.run import RetryPolicy, attempt, local_workers, run
 from demo.batch.worker import ClipTask, RunConfig, TaskResult, Worker
 from demo.models import out_of_memory
 from demo.results.job import ClipReport
 from demo.results.outputs import ClipPaths, InUse
 from demo.settings import Settings
-from tests.demo.batch.clips import finished_files, hashes, report_without_times, start
+from tests.demo.batch.clips import finished_files, hashes, report_without_times, start, temporary
 
 JOB = Job(Path("a.mp4"), Path("out/a"))
 REPORT = ClipReport(
     JOB.clip, ClipPaths.of(JOB.clip, JOB.folder), 1, 60, 2.0, (), None, (), (), from_cache=False
 )
-KILLS = 10
 
 
-def test_forty_clips_give_the_right_report(undisturbed):
-    folder, done = undisturbed
+def test_a_folder_gives_the_right_report(corpus):
+    folder, done = corpus.folder, corpus.done
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     report = json.loads((folder / "out" / "report.json").read_text())
     by_name = {Path(clip["clip"]).name: clip for clip in report["clips"]}
-    assert len(by_name) == 40
+    assert len(by_name) == corpus.count
     statuses = {name: clip["status"] for name, clip in by_name.items()}
     assert {name for name, status in statuses.items() if status == "done"} == {
-        *(f"made{index:02d}.mp4" for index in range(22)),
-        *(name for name in by_name if name.startswith("real")),
+        name for name in by_name if name.startswith(("real", "made"))
     }
     failed = {name for name, status in statuses.items() if status == "failed"}
-    assert {"no_moov.mp4", "sound.mp4", "empty.mp4", "text0.mp4", "text3.mp4"} <= failed
+    assert {"no_moov.mp4", "sound.mp4", "empty.mp4", "text0.mp4"} <= failed
     assert {name for name, status in statuses.items() if status == "damaged"} >= {"cut8.mp4", "cut9.mp4"}
     for clip in report["clips"]:
         assert bool(clip["why"]) == (clip["status"] != "done")
@@ -54,21 +53,22 @@ def test_forty_clips_give_the_right_report(undisturbed):
             assert clip["fps"] == pytest.approx(clip["frames"] / clip["took_seconds"], rel=0.1)
             assert (results / f"{Path(clip['clip']).stem}_3d.mp4").is_file()
     assert by_name["real squats 0.mp4"]["people"] >= 1
-    assert by_name["made05.mp4"]["frames"] == 4
+    assert by_name["made03.mp4"]["frames"] == 6
     with (folder / "out" / "report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["clip"] for row in rows] == [clip["clip"] for clip in report["clips"]]
     assert [row["status"] for row in rows] == [clip["status"] for clip in report["clips"]]
     assert "made00.mp4" in done.stdout
+    assert list(temporary(folder).iterdir()) == []
 
 
-def test_kill_nine_at_ten_moments_changes_nothing_and_repeats_nothing(undisturbed, small_weights, tmp_path):
-    folder, _ = undisturbed
+def test_kill_nine_changes_nothing_and_repeats_nothing(corpus, small_weights, tmp_path):
+    folder = corpus.folder
     (tmp_path / "clips").symlink_to(folder / "clips")
     out, expected = tmp_path / "out", hashes(folder / "out")
     moments = random.Random(7)
     finished = {}
-    for kill in range(KILLS):
+    for kill in range(corpus.kills):
         before = len(list(out.glob("*/*.json")))
         process = start(tmp_path, small_weights)
         if kill % 2:  # while it starts, plans or loads
@@ -90,17 +90,18 @@ def test_kill_nine_at_ten_moments_changes_nothing_and_repeats_nothing(undisturbe
         # What has its final name is whole, and what it must be.
         visible = {name: value for name, value in hashes(out).items() if "/." not in name}
         assert visible.items() <= expected.items()
-    assert 0 < len(list(out.glob("*/*.json"))) < 32
+    assert 0 < len(list(out.glob("*/*.json"))) < corpus.count - corpus.broken
     process = start(tmp_path, small_weights)
     output = process.communicate(timeout=200)
     assert process.returncode == 1, output
     assert finished.items() <= finished_files(out).items()
     assert hashes(out) == expected
     assert report_without_times(out) == report_without_times(folder / "out")
+    assert list(temporary(tmp_path).iterdir()) == []
 
 
-def test_two_runs_at_once_share_the_work(undisturbed, small_weights, tmp_path):
-    folder, _ = undisturbed
+def test_two_runs_at_once_share_the_work(corpus, small_weights, tmp_path):
+    folder = corpus.folder
     (tmp_path / "clips").mkdir()
     for name in ("made00.mp4", "made01.mp4", "made02.mp4", "made03.mp4", "real squats 0.mp4"):
         (tmp_path / "clips" / name).symlink_to(folder / "clips" / name)
@@ -302,3 +303,68 @@ def test_what_a_killed_run_left_is_cleared_and_nothing_else(tmp_path):
     with lock_outputs(outputs):
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, outputs.lock.name])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def rows_of(config, monkeypatch, error, timeout=None):
+    """The rows of two clips whose worker fails with an unexpected error, through the threads of a batch."""
+
+    def fail(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr("demo.batch.worker.subprocess.Popen", fail)
+    jobs = [JOB, Job(Path("b.mp4"), Path("out/b"))]
+    with local_workers(config, RetryPolicy(timeout, retries=0), count=2) as runner:
+        return list(runner(jobs, 0.0, Quiet()))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(24, "Too many open files"),
+        BlockingIOError(11, "Resource temporarily unavailable"),
+        RuntimeError("can't start new thread"),
+        MemoryError(),
+        OverflowError("timestamp too large"),
+        pickle.PicklingError("cannot be pickled"),
+    ],
+)
+def test_a_worker_that_cannot_start_is_a_row_for_each_clip(config, monkeypatch, error):
+    rows = rows_of(config, monkeypatch, error)
+    assert sorted(row.job.clip.name for row in rows) == ["a.mp4", "b.mp4"]
+    assert all(row.status == "failed" and row.why for row in rows)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_a_time_limit_that_threads_cannot_wait_for_ends_in_rows(config, monkeypatch, timeout):
+    code = (
+        "import pickle, sys, time\n"
+        "from demo.batch.worker import TimerSignal\n"
+        "sys.stdout.buffer.write(pickle.dumps(TimerSignal(True))); sys.stdout.flush()\n"
+        "time.sleep(600)\n"
+    )
+    worker_that_runs(code, config, monkeypatch)
+    with local_workers(config, RetryPolicy(timeout, retries=0), count=1) as runner:
+        (row,) = runner([JOB], 0.0, Quiet())
+    assert (row.status, "OverflowError" in row.why) == ("failed", True)
+
+
+def test_bytes_that_are_no_message_end_a_worker(config, monkeypatch):
+    """An unpickling error of any kind, not only those of pickle itself."""
+    worker = worker_that_runs(
+        "import os; os.write(1, b'cno_such_module\\nname\\n.'); import time; time.sleep(600)",
+        config,
+        monkeypatch,
+    )
+    assert "ended" in worker.run(ClipTask("inspect", JOB), None).crash
+
+
+def test_a_killed_worker_leaves_no_temporary_files(config, monkeypatch, tmp_path):
+    import tempfile
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(config)
+    worker.run(ClipTask("inspect", Job(tmp_path / "no.mp4", tmp_path / "out")), None)
+    assert len(list(tmp_path.iterdir())) == 1
+    worker.close()
+    assert list(tmp_path.iterdir()) == []

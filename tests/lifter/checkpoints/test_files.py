@@ -217,8 +217,10 @@ def test_our_metadata_must_make_sense(tmp_path: Path):
     for config, complaint in (
         ("{]", "configuration is not one of SimplePoseNetConfig"),
         (json.dumps({"depth": 3}), "unexpected keyword argument 'depth'"),
-        (json.dumps({"frames": "nine"}), "no simple_posenet can be built"),
-        (json.dumps({"frames": 10, "hidden": 16}), "mis-shaped 1: fc1.weight"),
+        (json.dumps({"frames": "nine"}), r"configuration does not fit its weights \(frames nine / 9\)"),
+        (json.dumps({"frames": 10, "hidden": 16}), r"does not fit its weights \(frames 10 / 9\)"),
+        (json.dumps({"hidden": 10**9}), "hidden cannot be 1000000000"),
+        ("[" * 100_000, "configuration is not one of SimplePoseNetConfig"),
     ):
         save_file(model.state_dict(), path, metadata={"lifter": "simple_posenet", "config": config})
         with pytest.raises(WeightsError, match=complaint):
