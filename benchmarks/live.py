@@ -59,10 +59,10 @@ def main(
     """Print frames a second, latency and dropped frames, and the distance from the offline result."""
     settings = Settings.of(quality=quality, render=False, viewer=False)
     loader = load_models(settings)
-    info, clock, kept = probe(clip), WallClock(), _Kept()
+    info, clock, kept, figures = probe(clip), WallClock(), _Kept(), Figures()
     with tempfile.TemporaryDirectory() as folder:
         process(clip, folder, settings, loader)
-        offline = read_result(next(Path(folder).glob("*.npz")))
+        offline = read_result(Path(folder) / f"{clip.stem}.npz")
     with one_thread():
         pipeline = LivePipeline(loader(), info.size, float(info.fps))
         for frame in _frames(clip, 0.2):  # the networks are compiled at their first picture
@@ -71,10 +71,11 @@ def main(
         frames = _frames(clip, seconds or info.duration)
         if every_frame:
             arrivals = (Arrival(frame, clock.now()) for frame in frames)
-            figures, dropped = run(arrivals, pipeline, [kept], clock), 0
+            run(arrivals, pipeline, [kept], clock, figures)
+            dropped = 0
         else:
             with Newest(pace(frames, clock)) as newest:
-                figures = run(newest, pipeline, [kept], clock)
+                run(newest, pipeline, [kept], clock, figures)
                 dropped = newest.dropped
     first = [live for live in kept.frames if live.frame.index < len(offline.times)]
     _report(clip, figures, dropped, _pairs(first, offline))
@@ -118,7 +119,7 @@ def _pairs(frames: list[LiveFrame], offline: Result) -> list[_Pair]:
 
 
 def acceleration(joints: Floats, times: Doubles) -> float:
-    """Return the mean acceleration of joints (T, 17, 3), metres a second squared; NaN for under three frames."""
+    """Return the mean acceleration of joints (T, 17, 3), m/s2; NaN for under three frames."""
     if len(times) < 3:
         return float("nan")
     speed = np.diff(joints, axis=0) / np.diff(times)[:, None, None]

@@ -108,7 +108,9 @@ class Person:
         centre = (lift.size[0] / 2, lift.size[1] / 2)
         now = observe(keypoints[None], lifted.joints[-1:], np.array([time]), centre, lift.focal)
         self._placed = [each for each in self._placed if each.times[0] > time - PLACE_TIME] + [now]
-        recent = Observations(*(np.concatenate(part) for part in zip(*map(_parts, self._placed), strict=True)))
+        recent = Observations(
+            *(np.concatenate(part) for part in zip(*map(_parts, self._placed), strict=True))
+        )
         joints = initial_joints(recent, lengths)[-1]
         root = joints[0]
         limbs = self._limbs(joints - root, time)

@@ -67,9 +67,7 @@ class LivePipeline:
         check_lifter(models.spec)
         self._size = size
         self._tracker = PoseTracker(models.detector, models.pose, fps)
-        self._lift = Lift(
-            models.lifter, models.spec, models.device, size, focal or ASSUMED_FOCAL * max(size)
-        )
+        self._lift = Lift(models.lifter, models.spec, models.device, size, focal or ASSUMED_FOCAL * max(size))
         self._people: dict[int, Person] = {}
         self._level = Level()
 

@@ -60,34 +60,33 @@ def run(
     pipeline: LivePipeline,
     outputs: Sequence[Output],
     clock: Clock,
+    figures: Figures,
     seconds: float | None = None,
-    figures: Figures | None = None,
-) -> Figures:
+) -> bool:
     """Find the people of frame after frame until the source ends or the user stops.
 
     Ctrl-C ends the run like the end of the source, so that files are completed.
 
     Args:
+        figures: are filled.
         seconds: of the source after which the run ends; None without a limit.
-        figures: to be filled, for outputs that show them.
 
     Returns:
-        The figures, and whether they are complete.
+        Whether the source ended, not the user or the limit.
     """
-    figures = Figures() if figures is None else figures
     first: float | None = None
     try:
         for arrival in arrivals:
             first = arrival.due if first is None else first
             if seconds is not None and arrival.due - first >= seconds:
-                break
+                return False
             live = pipeline.step(arrival.frame)
             figures.add(arrival, live, clock.now())
             if not all([output.show(live) for output in outputs]):
-                break
+                return False
     except KeyboardInterrupt:
-        pass
-    return figures
+        return False
+    return True
 
 
 @contextmanager

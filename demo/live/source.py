@@ -17,8 +17,7 @@ import av.error
 import cv2
 import numpy as np
 
-from common.errors import DamagedVideo, InputMissing, UserError
-from common.text import printable
+from common.errors import InputMissing, UserError
 from demo.types import ClipInfo, Frame, Image
 from demo.video.reader import VideoReader
 
@@ -64,9 +63,11 @@ class Arrival:
 class Source:
     """An open source.
 
-    info: size and rate; of a camera the file is only a name. endless: it does not end by itself.
+    name: for messages. info: size and rate; of a camera the file is only a name. endless: a camera, which
+    does not end by itself.
     """
 
+    name: str
     info: ClipInfo
     arrivals: Iterator[Arrival]
     endless: bool
@@ -92,7 +93,7 @@ def open_source(name: str, clock: Clock) -> Iterator[Source]:
             yield _watch(without_password(name), _stream_images(stream), clock, Fraction(rate))
     else:
         with VideoReader(Path(name)) as reader:
-            yield Source(reader.info, pace(reader, clock), endless=False)
+            yield Source(name, reader.info, pace(reader, clock), endless=False)
 
 
 def without_password(address: str) -> str:
@@ -128,7 +129,7 @@ def _watch(name: str, images: Iterator[Image], clock: Clock, rate: Fraction) -> 
             index += 1
             image = next(images, None)
 
-    return Source(info, arrivals(), endless=True)
+    return Source(name, info, arrivals(), endless=True)
 
 
 def _open_camera(number: int) -> cv2.VideoCapture:
@@ -183,13 +184,13 @@ def _stream_images(stream: av.container.InputContainer) -> Generator[Image, None
 class Newest(Iterator[Arrival]):
     """The newest of some arrivals, which a thread reads; a context manager.
 
-    An arrival that is not taken before the next one comes is dropped. The last one is always delivered.
+    An arrival that is not taken before the next one comes is dropped. The last one is always delivered. A
+    source that is silent for `silence` seconds has ended.
 
     Attributes:
         dropped: the number of frames that were.
 
     Raises:
-        DamagedVideo: nothing arrived for `silence` seconds.
         UserError: what the reading raised.
     """
 
@@ -213,8 +214,7 @@ class Newest(Iterator[Arrival]):
 
     def __next__(self) -> Arrival:
         with self._change:
-            if not self._change.wait_for(lambda: self._newest is not None or self._ended, self._silence):
-                raise DamagedVideo(f"the source has sent no frame for {self._silence:g} s: is it still there?")
+            self._change.wait_for(lambda: self._newest is not None or self._ended, self._silence)
             arrival, self._newest = self._newest, None
         if arrival is not None:
             return arrival
