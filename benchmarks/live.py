@@ -65,9 +65,7 @@ def main(
         offline = read_result(Path(folder) / f"{clip.stem}.npz")
     with one_thread():
         pipeline = LivePipeline(loader(), info.size, float(info.fps))
-        for frame in _frames(clip, 0.2):  # the networks are compiled at their first picture
-            pipeline.step(frame)
-        pipeline = LivePipeline(loader(), info.size, float(info.fps))
+        pipeline.warm_up()
         frames = _frames(clip, seconds or info.duration)
         if every_frame:
             arrivals = (Arrival(frame, clock.now()) for frame in frames)

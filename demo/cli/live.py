@@ -83,6 +83,8 @@ def run_live(
         models = ModelLoader(resolved, settings, lambda: console.working("loading the networks"))()
         stack.enter_context(one_thread())
         pipeline = LivePipeline(models, info.size, float(info.fps), focal)
+        with console.working("compiling the networks"):
+            pipeline.warm_up()
         newest = stack.enter_context(Newest(opened.arrivals))
         outputs.append(Lines(console.note, figures, lambda: newest.dropped))
         ended = run(newest, pipeline, outputs, clock, figures, seconds)

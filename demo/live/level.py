@@ -17,7 +17,7 @@ from demo.motion.ground import (
     touch_heights,
     unit,
 )
-from demo.types import Doubles
+from demo.types import Doubles, Floats
 
 SPAN = 8.0  # seconds of poses that the estimate is from
 EVERY = 1.0  # seconds between two estimates
@@ -86,13 +86,13 @@ class Level:
         places = [resting_places(joints, times, contacts) for times, joints, contacts, _ in tracks]
         poses = [pose for _, people in self._past for pose in people.values()]
         ups = np.stack([pose.up for pose in poses if pose.up is not None] or [np.full(3, np.nan)])
-        joints = np.stack([pose.joints for pose in poses])
+        joints = np.stack([pose.joints for pose in poses]).astype(np.float32)
         lifter_up = LifterUp.of(ups if len(ups) == len(joints) else None, joints)
         up = estimate_up(places, lifter_up).up
         touch = [touch_heights(joints, times, up) for times, joints, _, _ in tracks]
         return up, common_floor(touch, [score for *_, score in tracks])[1]
 
-    def _track(self, number: int) -> tuple[Doubles, Doubles, Doubles | None, float]:
+    def _track(self, number: int) -> tuple[Doubles, Doubles, Floats | None, float]:
         """Return times (T,), joints (T, 17, 3), contacts (T, 17) and the ankles' mean score of a person."""
         own = [(time, people[number]) for time, people in self._past if number in people]
         poses: Sequence[Pose] = [pose for _, pose in own]
@@ -100,6 +100,6 @@ class Level:
         return (
             np.array([time for time, _ in own]),
             np.stack([pose.joints for pose in poses]),
-            np.stack(contacts).astype(np.float64) if len(contacts) == len(poses) else None,
+            np.stack(contacts) if len(contacts) == len(poses) else None,
             float(np.mean([pose.keypoints[ANKLES, 2] for pose in poses])),
         )

@@ -63,8 +63,9 @@ class Pose:
 class Person:
     """One tracked person: keypoints of the last seconds, bone lengths, filters."""
 
-    # By `python -m benchmarks.live videos/sample.mp4 --every-frame`: P-MPJPE 38 mm and 5.4 m/s2 from the pelvis
-    # without filters (offline 3.2), 40 mm and 4.1 with these, 44 mm and 3.3 with LIMBS = (1.5, 1.0).
+    # By `python -m benchmarks.live videos/sample.mp4 --every-frame`: P-MPJPE 38 mm and 5.4 m/s2 of joints
+    # from the pelvis without filters (offline 3.2), 40 and 4.1 with these, 44 and 3.3 with (1.5, 1.0).
+    # Of the pelvis itself 22 m/s2 without, 4.8 with these, 1.5 offline.
     LIMBS = (3.0, 4.0)  # hertz, hertz a metre/second: joints from the pelvis
     RAY = (1.5, 30.0)  # hertz, hertz a unit/second: the pelvis across the picture, of distance 1
     DISTANCE = (0.3, 0.5)  # hertz, hertz a unit/second: logarithm of the pelvis' distance
@@ -108,9 +109,8 @@ class Person:
         centre = (lift.size[0] / 2, lift.size[1] / 2)
         now = observe(keypoints[None], lifted.joints[-1:], np.array([time]), centre, lift.focal)
         self._placed = [each for each in self._placed if each.times[0] > time - PLACE_TIME] + [now]
-        recent = Observations(
-            *(np.concatenate(part) for part in zip(*map(_parts, self._placed), strict=True))
-        )
+        values = zip(*(vars(each).values() for each in self._placed), strict=True)
+        recent = Observations(*(np.concatenate(part) for part in values))
         joints = initial_joints(recent, lengths)[-1]
         root = joints[0]
         limbs = self._limbs(joints - root, time)
@@ -129,10 +129,6 @@ class Person:
             self._lengths = self._lengths + share * (lengths - self._lengths)
         self._measured = time
         return self._lengths
-
-
-def _parts(seen: Observations) -> tuple[Doubles, ...]:
-    return tuple(vars(seen).values())
 
 
 def _last(values: Floats | None) -> Floats | None:

@@ -10,6 +10,7 @@ from common.errors import UserError
 from demo.live.level import Ground, Level
 from demo.live.people import Lift, Person
 from demo.models import Models
+from demo.motion.lifting import USUAL
 from demo.motion.world import joint_status
 from demo.render.frame import PersonPose
 from demo.tracking.online import PoseTracker
@@ -65,11 +66,21 @@ class LivePipeline:
 
     def __init__(self, models: Models, size: tuple[int, int], fps: float, focal: float | None = None) -> None:
         check_lifter(models.spec)
-        self._size = size
+        self._models, self._size = models, size
         self._tracker = PoseTracker(models.detector, models.pose, fps)
         self._lift = Lift(models.lifter, models.spec, models.device, size, focal or ASSUMED_FOCAL * max(size))
         self._people: dict[int, Person] = {}
         self._level = Level()
+
+    def warm_up(self) -> None:
+        """Run the networks once: they are compiled for a size at their first picture, for seconds."""
+        width, height = self._size
+        black = np.zeros((height, width, 3), np.uint8)
+        whole = np.array([[0, 0, width, height]], np.float32)
+        self._models.detector.detect([black])
+        self._models.pose.candidates([(black, whole)])
+        steps = np.arange(self._lift.spec.frames) / USUAL
+        self._lift.window(np.zeros((len(steps), 17, 3), np.float32), steps)
 
     def step(self, frame: Frame) -> LiveFrame:
         """Return the people of the next frame."""

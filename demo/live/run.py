@@ -50,8 +50,9 @@ class Figures:
     def line(self, dropped: int) -> str:
         """Return the figures in words."""
         return (
-            f"{len(self.latencies)} frames, {self.rate:.1f} a second, latency {self.percentile(50) * 1e3:.0f} ms "
-            f"(95 %: {self.percentile(95) * 1e3:.0f} ms), {dropped} frames dropped"
+            f"{len(self.latencies)} frames, {self.rate:.1f} a second, "
+            f"latency {self.percentile(50) * 1e3:.0f} ms (95 %: {self.percentile(95) * 1e3:.0f} ms), "
+            f"{dropped} frames dropped"
         )
 
 
@@ -82,7 +83,8 @@ def run(
                 return False
             live = pipeline.step(arrival.frame)
             figures.add(arrival, live, clock.now())
-            if not all([output.show(live) for output in outputs]):
+            going_on = [output.show(live) for output in outputs]
+            if not all(going_on):
                 return False
     except KeyboardInterrupt:
         return False

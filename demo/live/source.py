@@ -133,18 +133,26 @@ def _watch(name: str, images: Iterator[Image], clock: Clock, rate: Fraction) -> 
 
 
 def _open_camera(number: int) -> cv2.VideoCapture:
-    level = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
-    if level is not None:
-        cv2.setLogLevel(0)  # OpenCV prints warnings of its own
-    camera = cv2.VideoCapture(number)
-    if level is not None:
-        cv2.setLogLevel(level)
+    with _quiet_opencv():
+        camera = cv2.VideoCapture(number)
     if not camera.isOpened():
         raise InputMissing(
             f"--source {number}: there is no such camera, or it is in use, or this program may not see it"
         )
     camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # older frames are of no use
     return camera
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV from printing warnings of its own."""
+    logs = cv2.utils.logging
+    before = logs.getLogLevel()
+    logs.setLogLevel(logs.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logs.setLogLevel(before)
 
 
 def _camera_rate(camera: cv2.VideoCapture) -> Fraction:

@@ -105,7 +105,7 @@ class VmcSender:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except OSError as error:
             raise UserError(f"--osc {host}:{port}: {error.strerror or error}") from error
-        family, _, _, _, self._address = found[0]
+        family, self._address = found[0][0], found[0][4]
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._person = -1
 
