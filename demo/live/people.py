@@ -93,7 +93,7 @@ class Person:
             return None
         self._times.append(time)
         self._keypoints.append(known[0])
-        while self._times[0] < time - self._span:
+        while len(self._times) > 1 and self._times[1] <= time - self._span:  # the window begins between two
             del self._times[0], self._keypoints[0]
         times, past = np.array(self._times), np.stack(self._keypoints)
         first = find_segments(np.ones(len(times), bool), times)[-1][0] if len(times) > 1 else 0
