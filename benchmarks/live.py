@@ -128,6 +128,9 @@ def acceleration(joints: Floats, times: Doubles) -> float:
 def _report(clip: Path, figures: Figures, dropped: int, pairs: list[_Pair]) -> None:
     console = Console()
     console.print(f"{clip.name}: {figures.line(dropped)}")
+    fifth = max(len(figures.latencies) // 5, 1)
+    first, last = np.median(figures.latencies[:fifth]), np.median(figures.latencies[-fifth:])
+    console.print(f"median latency of the first fifth {1e3 * first:.0f} ms, of the last {1e3 * last:.0f} ms")
     table = Table("person", "frames", "MPJPE mm", "P-MPJPE mm", "acceleration live", "offline, m/s2")
     for number, pair in enumerate(pairs, 1):
         live, offline = pair.camera
