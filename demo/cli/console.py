@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from common.weights import WeightInfo
     from demo.batch.folders import ClipList, Job
     from demo.batch.report import Row
-    from demo.batch.run import PlannedClip
+    from demo.batch.run import PlannedClip, Watcher
     from demo.models import ResolvedModels
     from demo.results.job import ClipReport
 
@@ -51,9 +51,12 @@ class Console:
         self._out = rich.console.Console(highlight=False)
         self._quiet, self._verbose = quiet, verbose
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-        handler = RichHandler(console=self._err)
+        handler = self._log_handler()
         handler.setFormatter(_PrintableFormatter("%(message)s"))
         logging.basicConfig(level=level, handlers=[handler])
+
+    def _log_handler(self) -> logging.Handler:
+        return RichHandler(console=self._err)
 
     def note(self, line: str, style: str | None = None) -> None:
         """Print one line on standard error; a name in it cannot control the terminal."""
@@ -76,7 +79,12 @@ class Console:
             yield
 
     @contextmanager
-    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+    def errors(self) -> Iterator[None]:
+        """Report the errors of a run; here the command line prints them."""
+        yield
+
+    @contextmanager
+    def progress(self, clip: Path) -> Iterator[Callable[[str, int, int], None]]:
         """Show bars for the stages of a clip; yields the function that updates them."""
         bars = Progress(
             SpinnerColumn(),
@@ -150,7 +158,7 @@ class Console:
             self.detail(f"left out: {each.path}: {each.why}")
 
     @contextmanager
-    def batch(self, plan: Sequence[PlannedClip]) -> Iterator[BatchBars]:
+    def batch(self, plan: Sequence[PlannedClip]) -> Iterator[Watcher]:
         """Show bars for the whole run and for the clips in progress."""
         bars = Progress(
             SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),

@@ -6,12 +6,13 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from common.command_line import run as run_commands
 from demo.cli import export as export_command
+from demo.cli import live as live_command
 from demo.settings import LONGEST, VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "videos" / "sample.mp4"
 _FIELDS = flag_fields()
+ProgressStyle = Literal["auto", "json"]
 
 app = typer.Typer(
     add_completion=False,
@@ -124,6 +126,9 @@ def run(
     export: str = option_for("export"),
     offline: bool = option_for("offline"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that are there already."),
+    progress: ProgressStyle = typer.Option(
+        "auto", help="auto: bars on a terminal, else lines; json: one event a line on standard error."
+    ),
     verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Print more; -vv for all."),
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Print errors only."),
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
@@ -142,27 +147,31 @@ def run(
         raise typer.BadParameter("--timeout: is not a number")
     settings = _settings({name: value for name, value in locals().items() if name in _FIELDS})
     from common.scratch import use_scratch
-    from demo.cli.console import Console
+    from demo.cli.progress import open_console
 
-    console = Console(quiet=quiet, verbose=verbose)
+    console = open_console(progress, quiet, verbose)
     use_scratch()
     if views:
         if video != [SAMPLE] or cluster is not None:
             raise typer.BadParameter("--views goes without --video and --cluster")
-        run_one(views, output or Path("outputs/views"), settings, overwrite, console)
+        with console.errors():
+            run_one(views, output or Path("outputs/views"), settings, overwrite, console)
         return
     from demo.batch.folders import is_one_file
 
     if is_one_file(video) and cluster is None:
-        run_one(video, output or Path("outputs") / (video[0].stem or "clip"), settings, overwrite, console)
+        folder = output or Path("outputs") / (video[0].stem or "clip")
+        with console.errors():
+            run_one(video, folder, settings, overwrite, console)
         return
     from demo.batch.folders import find_clips
     from demo.batch.run import RetryPolicy
 
-    output = output or Path("outputs")
-    clips = find_clips(video, output, recursive, include, exclude)
-    retry = RetryPolicy(timeout, retries)
-    raise typer.Exit(run_many(clips, output, settings, overwrite, retry, jobs, cluster, console))
+    output, retry = output or Path("outputs"), RetryPolicy(timeout, retries)
+    with console.errors():
+        clips = find_clips(video, output, recursive, include, exclude)
+        status = run_many(clips, output, settings, overwrite, retry, jobs, cluster, console)
+    raise typer.Exit(status)
 
 
 def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool, console: Console) -> None:
@@ -184,7 +193,7 @@ def run_one(clips: list[Path], folder: Path, settings: Settings, overwrite: bool
         resolved = resolve_models(settings, len(clips))
     console.resolved(resolved)
     models = ModelLoader(resolved, settings, lambda: console.working("loading the networks"))
-    with console.progress() as progress:
+    with console.progress(clips[0]) as progress:
         report = process(clips, folder, settings, models, progress, overwrite)
     console.finished(report)
     if report.damage:
@@ -239,6 +248,7 @@ def run_many(
 
 
 export_command.register(app)
+live_command.register(app)
 
 
 @app.command()
