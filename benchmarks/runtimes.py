@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from common.weights import FOLDER
 
 _CROPS = 8  # of one person, in a batch

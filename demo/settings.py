@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from demo.version import VERSION as VERSION
 
 LONGEST = 1e7  # seconds that a flag may name: 115 days, far above every clip and every wait

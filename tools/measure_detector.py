@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DataError
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from demo.detection.detector import load_detector
 from demo.types import Detections, Floats
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.command_line import run
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from common.weights import resolve
 from demo.pose.estimator import load_pose
 from tools import measure_detector, measure_pose

@@ -125,6 +125,18 @@ RECIPES = {
                 "--steps 1700 --batch 64 --frames 81 --learning-rate 6e-4 --seed 2 "
                 "--init {out}/b/wild.safetensors",
             ),
+            _lifter(
+                "d",
+                "wild",
+                "--steps 7300 --batch 64 --frames 27 --learning-rate 5e-4 --seed 11 --set depth=6 "
+                "--set encoder_depth=3 --set contacts=True --init {out}/c/wild.safetensors",
+            ),
+            _lifter(
+                "e",
+                "wild",
+                "--steps 1300 --batch 24 --frames 81 --learning-rate 3e-4 --seed 12 "
+                "--init {out}/d/wild.safetensors",
+            ),
         ),
     ),
     "martinez": Recipe(("mocap",), (_lifter("a", "martinez", "--steps 2500 --batch 128 --frames 27"),)),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from importlib.util import find_spec
-from typing import Literal
 
 from common.errors import MissingExtra, UserError
 from common.runtimes.exports import Export, difference, find_export
+from common.runtimes.names import RuntimeName
 from common.runtimes.network import Network, Runtime, Source
-
-RuntimeName = Literal["auto", "torch", "onnxruntime", "openvino"]
 
 # On a CPU, the fastest first: `python -m benchmarks.runtimes`, docs/speed.md.
 _FASTEST_FIRST = ("openvino", "onnxruntime")

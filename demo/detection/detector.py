@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from common.errors import InputMissing
-from common.runtimes.choose import RuntimeName, open_network
+from common.runtimes.choose import open_network
+from common.runtimes.names import RuntimeName
 from common.runtimes.network import PICTURE, Compiled, Loaded, Network, Outputs, Source
 from demo.boxes import iou
 from demo.detection.yolo import Letterbox, as_input, decode, raw_outputs

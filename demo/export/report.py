@@ -35,7 +35,7 @@ def export_report(result: Result, path: Path) -> list[Path]:
         title=name, style=(page / "report.css").read_text(encoding="utf-8"), body="\n".join(sections)
     )
     with replace_file(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")  # of names that are not UTF-8
     return [target]
 
 

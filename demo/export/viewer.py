@@ -69,7 +69,7 @@ def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[
         script=scene + script,
     )
     with replace_file(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")  # of names that are not UTF-8
     return written
 
 

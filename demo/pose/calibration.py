@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from common.files import sha256
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from common.weights import calibrations
 from demo.pose.estimator import KeypointEstimator, load_pose
 from demo.types import Floats, Image

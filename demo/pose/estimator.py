@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputMissing
-from common.runtimes.choose import RuntimeName
+from common.runtimes.names import RuntimeName
 from demo.pose.heatmaps import Decoding, decode_candidates
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17

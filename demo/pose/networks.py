@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from common.errors import MissingExtra, WeightsError
-from common.runtimes.choose import RuntimeName, cpu_threads, open_network
+from common.runtimes.choose import cpu_threads, open_network
+from common.runtimes.names import RuntimeName
 from common.runtimes.network import PICTURE, Loaded, Outputs, Runtime, Source
 from demo.pose.estimator import PoseEstimator, crop, crop_windows, normalise
 from demo.pose.heatmaps import decode

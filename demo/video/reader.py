@@ -28,13 +28,13 @@ from av.video.stream import VideoStream
 from common.errors import DamagedVideo, NotAVideo, NoVideoStream, UserError
 from common.text import printable
 from demo.types import ClipInfo, Frame, Image
+from demo.video.clock import Clock
 from demo.video.containers import is_cut_short, open_media, unreadable
 from demo.video.hdr import TRANSFERS, ToneMap
 
 _MAX_PIXELS = 2**28  # 16384 x 16384: above every camera, below the sizes of a corrupt header
 _TRUSTED_MATRICES = {0, 1, 4, 5, 6, 7, 9, 10}  # AVColorSpace values that swscale converts correctly
 _GIVE_UP_AFTER = 32  # read errors in a row
-_LONGEST_PAUSE = 1800  # seconds between two frames; more is a corrupt clock, and mp4 cannot store it
 _FASTEST_RATE = 100_000  # frames a second; more is a corrupt header
 _SLOWEST_CLOCK = 60  # seconds a tick; more is a corrupt header
 _ONE_BEHIND = {"mpeg1video", "mpeg2video"}  # decoders that hold one frame back
@@ -51,7 +51,7 @@ def probe(path: Path) -> ClipInfo:
     path = Path(path)
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return _probe(path, None)  # which says what is wrong
     return _probe(path, (state.st_size, state.st_mtime_ns, state.st_ino))
 
@@ -139,7 +139,7 @@ class VideoReader:
         end = float("inf") if self.end is None else self.end - 1e-6
         if start > 1.0:
             self._seek(start)
-        clock = _Clock(self._origin, self.info)
+        clock = Clock(self._origin, self.info)
         index = 0
         for raw in self._raw:
             pts = clock.stamp(raw.pts)
@@ -263,31 +263,6 @@ class VideoReader:
         if not self.start and frames < self.info.frame_count:
             return f"breaks off after {frames} of {self.info.frame_count} frames"
         return f"is cut short: {frames} frame{'s' * (frames != 1)} could be read"
-
-
-class _Clock:
-    """Converts a stream's raw time stamps to strictly increasing ones that start at 0."""
-
-    def __init__(self, origin: int, info: ClipInfo) -> None:
-        self._origin = origin
-        self._last: int | None = None
-        self._step = max(1, round(1 / (info.fps * info.time_base)))
-        self._second = max(1, int(1 / info.time_base))
-        self._longest = max(1, int(_LONGEST_PAUSE / info.time_base))
-
-    def stamp(self, raw: int | None) -> int:
-        """Return the pts of the next frame, repaired if missing, not increasing or implausible."""
-        if self._last is None:
-            self._last = 0 if raw is None else max(0, raw - self._origin)
-            return self._last
-        expected = self._last + self._step
-        pts = expected if raw is None else raw - self._origin
-        if raw is not None and (pts <= self._last - self._second or pts > self._last + self._longest):
-            # The clock was reset (joined recordings): continue from here.
-            self._origin = raw - expected
-            pts = expected
-        self._last = max(pts, self._last + 1)
-        return self._last
 
 
 def _pick_stream(container: InputContainer, path: Path) -> VideoStream:

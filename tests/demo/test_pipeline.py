@@ -68,8 +68,8 @@ def test_progress_names_every_stage_and_counts_its_frames(networks, resolved, tm
         progress=lambda *event: seen.append(event),
     )
     last = {stage: (done, total) for stage, done, total in seen}
-    assert last == {"analyse": (20, 20), "lift": (1, 1), "render": (20, 20)}
-    assert list(last) == ["analyse", "lift", "render"]
+    assert last == {"analyse": (20, 20), "lift": (1, 1), "render": (20, 20), "export": (1, 1)}
+    assert list(last) == ["analyse", "lift", "render", "export"]
 
 
 def test_time_stamps_of_a_variable_rate_clip_survive(process, tmp_path):
@@ -151,7 +151,14 @@ def test_without_rendering_there_is_no_video(process, tmp_path):
         ".clip.analysis.npz",
         "clip.json",
         "clip.npz",
+        "clip_viewer.html",
     ]
+
+
+def test_without_the_viewer_there_is_no_page(process, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", person_frames(8))
+    done = process(clip, SETTINGS.but(render=False, viewer=False))
+    assert sorted(path.name for path in done.files) == ["clip.json", "clip.npz"]
 
 
 def test_somebody_not_in_the_clip_is_told_with_who_is(process, tmp_path):

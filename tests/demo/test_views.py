@@ -84,7 +84,7 @@ def test_four_clips_give_one_motion_on_the_floor(process, clips):
     done = process(clips)
     assert (done.people, done.frames, done.damage) == (1, FRAMES, None)
     names = sorted(path.name for path in done.paths.folder.iterdir() if path.name[0] != ".")
-    assert names == ["views.json", "views.npz", "views_3d.mp4"]
+    assert names == ["views.json", "views.npz", "views_3d.mp4", "views_viewer.html"]
     result = read_result(done.paths.result)
     assert result.joints_world.shape == (1, FRAMES, 17, 3)
     assert (result.status == Status.MEASURED).all()

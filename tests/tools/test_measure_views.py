@@ -79,13 +79,12 @@ def rolled(shared, tmp_path_factory):
 
 def test_the_rolled_camera_of_the_real_scene(rolled):
     assert rolled.frames == 100
-    assert rolled.p_mpjpe < 65  # 55.4 mm measured
-    assert rolled.p_pck > 90  # 96.9 %
+    assert rolled.p_mpjpe < 50  # 40.6 mm measured
+    assert rolled.p_pck > 95  # 99.5 %
 
 
-@pytest.mark.xfail(strict=True, reason="11.5 degrees measured: the up of the lifter is 11.6 off")
 def test_the_floor_of_the_rolled_camera_is_level(rolled):
-    assert rolled.tilt < 10
+    assert rolled.tilt < 10  # 6.5 degrees measured
 
 
 def test_four_cameras_of_the_real_scene_beat_every_single_one(shared, tmp_path):
