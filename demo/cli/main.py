@@ -12,6 +12,7 @@ import typer
 
 from common.command_line import run as run_commands
 from demo.cli import export as export_command
+from demo.cli import web as web_command
 from demo.settings import LONGEST, VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def run_many(
 
 
 export_command.register(app)
+web_command.register(app)
 
 
 @app.command()
