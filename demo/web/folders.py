@@ -107,8 +107,8 @@ class ServerFolders:
         if size > self.largest:
             upload.unlink()
             raise UserError(
-                f"{name}: has {size / MEGABYTE:.0f} MB, and at most {self.largest / MEGABYTE:g} MB are allowed "
-                "(--max-size of the server)"
+                f"{name}: has {size / MEGABYTE:.1f} MB, and at most {self.largest / MEGABYTE:g} MB are "
+                "allowed (--max-size of the server)"
             )
         if size == 0:
             upload.unlink()

@@ -46,8 +46,8 @@ def build_page(queue: ClipQueue, largest: int, keep_hours: float) -> gr.Blocks:
     }
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(
-            f"# {TITLE}\nDrop videos of people, at most {largest / MEGABYTE:g} MB each. Results stay here for "
-            f"{keep_hours:g} h, or until the server ends."
+            f"# {TITLE}\nDrop videos of people, at most {largest / MEGABYTE:g} MB each. Results stay here "
+            f"for {keep_hours:g} h, or until the server ends."
         )
         upload = gr.File(label="Clips", file_count="multiple", height=140)
         refused = gr.HTML()
@@ -84,8 +84,10 @@ def build_page(queue: ClipQueue, largest: int, keep_hours: float) -> gr.Blocks:
                 return gr.Radio(choices=[], value=None, visible=False), "", gr.Button(visible=False), "", ""
             line = texts.state_html(clip, queue.progress(clip.number), queue.ahead(clip.number))
             key = f"{clip.number} {clip.state}"
+            # The choice is set only where it is another: the user may make one at this moment.
+            select = {"value": clip.number} if clip.number != number else {}
             return (
-                gr.Radio(choices=choices, value=clip.number, visible=True),
+                gr.Radio(choices=choices, visible=True, **select),
                 line,
                 gr.Button(visible=clip.active),
                 # The viewer begins anew whenever it is written again.

@@ -6,7 +6,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import MissingExtra, UserError
@@ -39,7 +39,7 @@ class ServerOptions:
     login: tuple[str, str] | None = None
     largest: int = 500 * MEGABYTE
     keep_hours: float = 24.0
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
         """Check that only this machine is served without a password.
@@ -149,7 +149,7 @@ def build_application(queue: ClipQueue, folders: ServerFolders, options: ServerO
         css=STYLE,
         show_error=False,
     )
-    return Guard(application, options.login)  # type: ignore[arg-type]
+    return Guard(application, options.login)
 
 
 def _listen(host: str, port: int) -> socket.socket:
