@@ -16,12 +16,12 @@ from demo.web.jobs import Clip, ClipQueue
 TITLE = "Motion from Video"
 TICK = 1.0  # seconds between two looks at the queue
 STYLE = """
-.gradio-container {max-width: 1100px !important; margin: auto !important}
+.gradio-container {width: 100% !important; max-width: 1200px !important; margin: auto !important}
 .state {margin: .3em 0; overflow-wrap: anywhere}
 .wrong {border-left: 4px solid #c0392b; padding-left: .6em}
 .bar {height: 10px; border-radius: 5px; background: var(--border-color-primary); overflow: hidden}
 .bar div {height: 100%; background: var(--primary-600); transition: width .8s linear}
-.viewer {width: 100%; height: min(80vh, 720px); border: 1px solid var(--border-color-primary)}
+.viewer {width: 100%; height: min(92vh, 860px); border: 1px solid var(--border-color-primary)}
 .files {columns: 2 20em; padding-left: 1.2em; overflow-wrap: anywhere}
 .files span {opacity: .7}
 .all {font-weight: bold}
