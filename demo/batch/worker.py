@@ -137,6 +137,8 @@ class Worker:
         if (process := self._process) is not None:
             process.kill()
             process.wait()
+            # The pipe stays open as long as a process lives that the child was just starting.
+            self._messages.put(None)
             remove_scratch(process.pid)
 
     def _send(self, what: object) -> None:

@@ -76,8 +76,8 @@ def test_finished_results_are_served_and_nothing_else(workers, browser):
     reply = browser.get(f"/results/{clip.number}/a%20%231.npz")
     assert (reply.status_code, reply.text) == (200, "content")
     assert browser.get(f"/results/{clip.number}/a%20%231.zip").content[:2] == b"PK"
-    wanted = ("../clip/a%20%231.mp4", "..%2fclip%2fa%20%231.mp4", "%2e%2e/clip", "%2fetc%2fpasswd", ".half.part",
-              "a%20%231.mp4", "", "..", "..%5cclip")  # fmt: skip
+    wanted = ("../clip/a%20%231.mp4", "..%2fclip%2fa%20%231.mp4", "%2e%2e/clip", "%2fetc%2fpasswd",
+              ".half.part", "a%20%231.mp4", "", "..", "..%5cclip")  # fmt: skip
     for name in wanted:
         assert browser.get(f"/results/{clip.number}/{name}").status_code == 404, name
     for number in ("", ".", "..", "%2e%2e", "jobs", "0" * 32):
