@@ -77,6 +77,8 @@ class ProgressMeter:
         A stage of which no message came keeps its part.
         """
         known = [stage for stage in self._parts if stage in self._begun]
+        if not known:
+            return dict(self._parts)
         ends = [self._begun[stage] for stage in known[1:]] + [self._clock()]
         took = {s: max(end - self._begun[s], 0.0) for s, end in zip(known, ends, strict=True)}
         whole = sum(took.values())
