@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
+# Two processes with one thread each are quicker than one with two: most tests are too small for threads.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: demo test test-long check docs mmpose clean
 
@@ -16,10 +18,10 @@ demo: $(VENV)/ready
 	$(BIN)/python app.py --overwrite --export report,bvh,glb,csv,angles $(DEMO_FLAGS)
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest
+	$(TEST)
 
 test-long: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -m long
+	$(TEST) -m long
 
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check

@@ -1,4 +1,4 @@
-"""The report of a run: one row for each clip, written to report.json and report.csv."""
+"""The report of a run: one row for each clip in report.json and report.csv, a page in overview.html."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from common.errors import OutputError
-from common.files import exists, is_folder, replace_file, write_json
+from common.files import exists, is_file, is_folder, replace_file, write_json
 from common.text import printable
 from demo.batch.folders import Job, SkippedPath
 from demo.batch.worker import TaskResult
-from demo.results.outputs import InUse
+from demo.export import overview
+from demo.results.claims import read_summary
+from demo.results.outputs import ClipPaths, InUse
 
-JSON_NAME, CSV_NAME = "report.json", "report.csv"
+JSON_NAME, CSV_NAME, OVERVIEW_NAME = "report.json", "report.csv", "overview.html"
 RowStatus = Literal["done", "damaged", "failed", "in use"]
 
 
@@ -83,7 +85,7 @@ def claim_reports(folder: Path, overwrite: bool) -> None:
     if exists(folder) and not is_folder(folder):
         raise OutputError(f"{printable(folder)} is a file: --output is the folder for the results")
     written_by_us = _is_report(folder / JSON_NAME)
-    for path in (folder / JSON_NAME, folder / CSV_NAME):
+    for path in (folder / JSON_NAME, folder / CSV_NAME, folder / OVERVIEW_NAME):
         if is_folder(path):
             raise OutputError(f"{printable(path)}: a folder has this name; use another --output")
         if exists(path) and not (overwrite or written_by_us or _is_table(path)):
@@ -114,6 +116,26 @@ def _is_table(path: Path) -> bool:
             return file.readline(1000).strip() == ",".join(_COLUMNS)
     except OSError:
         return False
+
+
+def write_overview(folder: Path, rows: Sequence[Row]) -> None:
+    """Write overview.html: a picture, a verdict and links for every clip.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    clips = []
+    for row in rows:
+        paths = ClipPaths.of(row.job.clip, row.job.folder)
+        summary = read_summary(paths.summary) or {"files": {}}
+        outputs = tuple(row.job.folder / name for name in summary["files"])
+        found = None if row.people is None else f"{row.people} {'person' if row.people == 1 else 'people'}"
+        verdict = "; ".join(filter(None, (found, row.why, *row.notes)))
+        picture = paths.video if is_file(paths.video) else row.job.clip
+        clips.append(
+            overview.OverviewClip(printable(row.job.clip.name), row.status, verdict, outputs, picture)
+        )
+    overview.write_overview(folder / OVERVIEW_NAME, clips)
 
 
 def write_reports(folder: Path, rows: Sequence[Row], left_out: Sequence[SkippedPath]) -> None:

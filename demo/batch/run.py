@@ -21,7 +21,7 @@ from typing import Protocol
 from common.errors import DownloadError, MissingExtra, UserError, WeightsError
 from common.text import printable
 from demo.batch.folders import ClipList, Job
-from demo.batch.report import Row, write_reports
+from demo.batch.report import Row, write_overview, write_reports
 from demo.batch.worker import ClipTask, RunConfig, Worker
 from demo.models import FALLBACK_NOTES
 from demo.types import Progress
@@ -126,6 +126,7 @@ def run(
     finally:
         if rows:
             write_reports(output, in_order(), clips.left_out)
+    write_overview(output, in_order())
     return in_order()
 
 

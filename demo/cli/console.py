@@ -173,7 +173,7 @@ class Console:
         if not self._quiet:
             self._out.print(table)
             summary = ", ".join(f"{count} {status}" for status, count in totals.items() if count)
-            self.say(f"{summary or 'nothing'}: {output / 'report.json'}")
+            self.say(f"{summary or 'nothing'}: {output / 'overview.html'}")
 
     def weights(self, known: Sequence[WeightInfo]) -> None:
         """Print the table of `python app.py weights`."""

@@ -16,10 +16,10 @@ from common.errors import NotAVideo, OutputError, UserError, WeightsError, Wrong
 from demo import pipeline
 from demo.batch.folders import find_clips
 from demo.cli.console import Console
-from demo.detection.detector import check_checkpoint
+from demo.detection.ultralytics_files import check_checkpoint
 from demo.models import ModelLoader
-from demo.pose.estimator import OnnxNetwork
 from demo.pose.hrnet import HRNetConfig, build, load_hrnet, save_hrnet
+from demo.pose.networks import OnnxNetwork
 from demo.settings import Settings
 from demo.video.reader import VideoReader, probe
 from tests.demo.test_pipeline import person_frames

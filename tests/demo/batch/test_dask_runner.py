@@ -26,6 +26,7 @@ def dask_workers_at_work(program):
     return sorted(found)
 
 
+@pytest.mark.long
 def test_a_cluster_gives_the_same_results_though_workers_are_killed_and_stopped(
     corpus, small_weights, tmp_path
 ):

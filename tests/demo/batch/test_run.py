@@ -5,9 +5,11 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,6 +61,14 @@ def test_a_folder_gives_the_right_report(corpus):
     assert [row["clip"] for row in rows] == [clip["clip"] for clip in report["clips"]]
     assert [row["status"] for row in rows] == [clip["status"] for clip in report["clips"]]
     assert "made00.mp4" in done.stdout
+    page = (folder / "out" / "overview.html").read_text()
+    links = re.findall(r'href="([^"]+)"', page)
+    assert len(links) == sum(
+        len(json.loads(s.read_text())["files"]) for s in (folder / "out").glob("*/*.json")
+    )
+    for link in links:
+        assert (folder / "out" / unquote(link)).is_file()
+    assert page.count("<h3>") == corpus.count
     assert list(temporary(folder).iterdir()) == []
 
 

@@ -249,6 +249,23 @@ def test_a_box_that_shows_the_person_in_front_is_moved_to_where_the_other_was():
         assert lefts[1] >= 259
 
 
+def test_a_box_is_not_moved_to_the_keypoints_of_another_person():
+    """The detector cuts off the legs; in a whole box the network finds the person in front."""
+
+    class FrontOnly(World):
+        def pose(self, image, box):
+            if image.shape[:2] == SIZE[::-1] and box[3] > 320:
+                box = np.array([210, 140, 290, 360])
+            return super().pose(image, box)
+
+    found = [(200, 0.9), (235, 140, 315, 301, 0.6)]
+    world = FrontOnly([{"front": 200, "behind": 225}] * 6, [found] * 6)
+    world.clear = {"front": 0.9}
+    for frame in follow(world):
+        assert ids(frame) == [1, 2]
+        np.testing.assert_allclose(frame.boxes[frame.ids == 2, :2], [[235, 140]], atol=5)
+
+
 def test_a_crop_finds_a_person_lost_by_keypoints():
     world = walker(25, 0.4, lambda t: t < 0.1, speed=0)
     world.people[3:] = [{}] * 7
