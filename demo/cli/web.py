@@ -61,8 +61,8 @@ def serve_page(
         host, port, parse_login(auth), round(max_size * MEGABYTE), keep, RetryPolicy(timeout)
     )
     console = Console(verbose=verbose)
-    require_gradio()
     use_scratch()
+    require_gradio()  # which makes a folder for temporary files
     with console.working("loading the program"):
         from demo.export import parse_formats
         from demo.models import resolve_models

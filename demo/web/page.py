@@ -78,8 +78,9 @@ def build_page(queue: ClipQueue, largest: int, keep_hours: float) -> gr.Blocks:
         def refresh(known: list[str], number: str | None, before: str) -> tuple[Any, ...]:
             choices = _choices(queue, known)
             clip = queue.get(number) if number and number in _known(queue, known) else None
-            if clip is None and choices:
-                clip = queue.get(choices[-1][1])
+            if clip is None and choices:  # none is chosen yet, or it was removed
+                clips = [queue.get(each) for _, each in choices]
+                clip = next((each for each in clips if each and each.active), clips[-1])
             if clip is None:
                 return gr.Radio(choices=[], value=None, visible=False), "", gr.Button(visible=False), "", ""
             line = texts.state_html(clip, queue.progress(clip.number), queue.ahead(clip.number))

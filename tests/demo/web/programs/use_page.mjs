@@ -33,6 +33,8 @@ found.refused = await one.locator("[role=alert]").allTextContents();
 await picture(one, "wrong");
 
 await send(one, short, long);
+await one.locator("label", { hasText: "long" }).waitFor({ timeout: 60000 });
+await choose(one, "short");
 while (!(await one.locator("iframe").count())) {
   found.progress.push(await state(one));
   if (found.progress.length === 20) await picture(one, "running");
