@@ -13,6 +13,7 @@ import typer
 from common.command_line import run as run_commands
 from demo.cli import export as export_command
 from demo.cli import live as live_command
+from demo.cli import web as web_command
 from demo.settings import LONGEST, VERSION, Settings, flag_fields
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ def run_many(
 
 export_command.register(app)
 live_command.register(app)
+web_command.register(app)
 
 
 @app.command()
