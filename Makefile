@@ -36,7 +36,7 @@ $(VENV)/ready: requirements.txt
 	$(BIN)/pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt requirements-export.txt
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-cluster.txt requirements-datasets.txt requirements-docs.txt requirements-export.txt requirements-web.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.motion.ground import CLEARANCE
-from demo.results.result import Result, read_result
+from demo.results.result import Result, camera_of, read_result
 from demo.types import SEEN_SCORE, Doubles, Status
 from lifter.skeletons import H36M_17, LIMBS_COCO, LIMBS_H36M
 
@@ -55,8 +55,8 @@ def reprojection_error(result: Result, person: int) -> float:
 
     NaN for a result of several views.
     """
-    camera = result.meta["camera"]
-    if camera.get("virtual"):
+    camera = camera_of(result, person)
+    if camera is None:
         return np.nan
     rotation, offset = np.array(camera["world_from_camera"]), np.array(camera["camera_position"])
     joints = (result.joints_world[person] - offset) @ rotation

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.export.source import joint_status, known_frames
-from demo.results.result import Result
+from demo.results.result import Result, camera_of
 from demo.types import SEEN_SCORE, JointStatus, Status
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 
@@ -58,7 +58,7 @@ def person_quality(result: Result, person: int) -> Quality:
 
 
 def _reprojection(result: Result, person: int) -> tuple[float, float] | None:
-    projected = project(result, result.joints_world[person][:, LIMBS_H36M])
+    projected = project(result, result.joints_world[person][:, LIMBS_H36M], person)
     if projected is None:
         return None
     seen = result.keypoints_2d[person][:, LIMBS_COCO]
@@ -71,10 +71,10 @@ def _reprojection(result: Result, person: int) -> tuple[float, float] | None:
     return float(np.median(distance[usable])), float(np.median(share[usable]))
 
 
-def project(result: Result, points: NDArray[np.floating]) -> NDArray[np.float64] | None:
-    """Project world points (..., 3) to pixels (..., 2). Return None if the result has no camera."""
-    camera = result.meta.get("camera")
-    if not isinstance(camera, dict) or camera.get("camera_position") is None:
+def project(result: Result, points: NDArray[np.floating], person: int = 0) -> NDArray[np.float64] | None:
+    """Project world points (..., 3) of a person's shot to pixels (..., 2); None without a camera."""
+    camera = camera_of(result, person)
+    if camera is None:
         return None
     rotation, position = np.array(camera["world_from_camera"]), np.array(camera["camera_position"])
     local = (points - position) @ rotation

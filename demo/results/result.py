@@ -175,6 +175,15 @@ def read_result(path: Path | str) -> Result:
     return found
 
 
+def camera_of(result: Result, person: int) -> dict[str, Any] | None:
+    """Return the camera of the shot a person is in, by the person's position; None if the result has none."""
+    camera = result.meta.get("camera")
+    shots, posed = result.meta.get("shots"), np.isfinite(result.joints_world[person, :, 0, 0])
+    if shots and result.shot is not None and posed.any():
+        camera = shots[int(result.shot[posed.argmax()])]["camera"]
+    return camera if isinstance(camera, dict) and camera.get("camera_position") is not None else None
+
+
 def read_meta(path: Path) -> dict[str, Any] | None:
     """Return the meta of a result file, None where there is no result of this program."""
     try:
