@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import openvino
 
 from common.runtimes.network import Compiled, Floats, Outputs
 
 _DEVICE = "CPU"
+_TELEMETRY = "openvino_telemetry"
+
+
+def _import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which forks a process to report every import to its makers."""
+    modules: dict[str, Any] = sys.modules
+    modules[_TELEMETRY] = None  # `import` then finds no such package
+    try:
+        import openvino
+    finally:
+        del modules[_TELEMETRY]
+    return openvino
+
+
+openvino = _import_openvino()
 
 
 class OpenVinoRuntime:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from common.runtimes import choose, exports
 from common.runtimes.choose import cpu_threads, open_network, require
 from common.runtimes.network import Loaded, Source
 
+ROOT = Path(__file__).resolve().parents[3]
 EXPORTED = ("onnxruntime", "openvino")
 
 
@@ -169,3 +172,16 @@ def test_threads_follow_the_environment(monkeypatch):
     assert cpu_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert cpu_threads() >= 1
+
+
+def test_openvino_reports_nothing_to_its_makers():
+    """Its telemetry forks a process at every import, which would also hold a killed worker's pipes."""
+    program = (
+        "import sys, common.runtimes.openvino_runtime as r; import openvino; "
+        "from openvino.tools import ovc; "
+        "assert r.openvino is openvino; "
+        "print(ovc.telemetry_utils.tm.__name__, 'openvino_telemetry' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]

@@ -120,7 +120,7 @@ def test_two_runs_at_once_share_the_work(corpus, small_weights, tmp_path):
     assert [process.returncode for process in runs] == [0, 0], outputs
     expected = hashes(folder / "out")
     found = hashes(tmp_path / "out")
-    assert len(found) == 5 * 4
+    assert len(found) == 5 * 5
     assert found.items() <= expected.items()
 
 
