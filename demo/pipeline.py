@@ -154,9 +154,10 @@ def _formats(settings: Settings) -> tuple[str, ...]:
     Raises:
         UserError: a name is unknown.
     """
-    return tuple(
-        dict.fromkeys((*("viewer",) * settings.export.viewer, *parse_formats(settings.export.formats)))
-    )
+    wanted = parse_formats(settings.export.formats)
+    if settings.export.viewer and "viewer" not in wanted:
+        return ("viewer", *wanted)
+    return wanted
 
 
 def render(
@@ -283,7 +284,7 @@ def _lift_views(
     """
     for info, analysis in zip(infos, analyses, strict=True):
         if not len(analysis.tracks):
-            raise UserError(f"{info.path}: nobody was found in it; --views needs the person in every clip")
+            raise UserError(f"{info.path}: no person was detected; --views needs the person in every clip")
     people = [analysis.tracks for analysis in analyses]
     wanted = "all" if settings.person in ("main", "largest") else settings.person
     people[0] = select_person(people[0], wanted, analyses[0].shots, infos[0].size)

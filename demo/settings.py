@@ -16,6 +16,14 @@ from demo.version import VERSION as VERSION
 
 LONGEST = 1e7  # seconds that a flag may name: 115 days, far above every clip and every wait
 
+# The stages that report progress, in their order, and what to show for them.
+STAGE_LABELS = {
+    "analyse": "finding people",
+    "lift": "lifting to 3D",
+    "render": "rendering",
+    "export": "exporting",
+}
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
@@ -78,7 +86,7 @@ class RenderSettings(_Group):
 
     enabled: bool = Field(True, alias="render", description="Render the side-by-side video.")
     height: int | None = Field(None, ge=64, le=4320, description="Height of the rendered video, pixels.")
-    bystanders: bool = Field(True, description="Draw people whom the clip is not about, faint.")
+    bystanders: bool = Field(True, description="Draw bystanders, faint.")
     orbit: float = Field(0.0, ge=-3600, le=3600, description="Turn the 3D view, degrees a second.")
 
 

@@ -104,10 +104,10 @@ def conditions(name: str, result: Result) -> list[tuple[str, str, str]]:
             legs = f"{np.median(knees[straight]):.0f} deg" if straight.any() else "-"
             return [("people", people, "1"), ("standing legs", legs, "at least 165")]
         case "two_shots":
-            leaps = [
+            steps = [
                 np.nanmax(np.linalg.norm(np.diff(each, axis=0), axis=-1)) for each in result.joints_world
             ]
-            return [("longest leap between frames", f"{max(leaps):.2f} m", "at most 0.50 within a shot")]
+            return [("longest step between frames", f"{max(steps):.2f} m", "at most 0.50 within a shot")]
         case "upside":
             up = np.median(world[:, 10, 2] - world[:, (3, 6), 2].mean(1))
             return [("head over the ankles", f"{up:.2f} m", "upright")]

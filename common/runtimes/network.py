@@ -1,4 +1,4 @@
-"""What a stage says about its network, and what it gets to call."""
+"""The description of a network by its stage, and the interface to run it."""
 
 from __future__ import annotations
 

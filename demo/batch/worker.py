@@ -135,9 +135,8 @@ class Worker:
         """Kill the child. May be called while another thread waits in `run`."""
         self.closed = True
         if (process := self._process) is not None:
-            _kill(process)
+            process.kill()
             process.wait()
-            self._messages.put(None)
             remove_scratch(process.pid)
 
     def _send(self, what: object) -> None:
@@ -158,18 +157,14 @@ class Worker:
         process = None
         try:
             process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=environment,
-                process_group=0 if os.name == "posix" else None,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
             assert process.stdout is not None
             self._messages = SimpleQueue()
             threading.Thread(target=_receive, args=(process.stdout, self._messages), daemon=True).start()
         except (OSError, RuntimeError, MemoryError) as error:  # no processes, file handles or threads left
             if process is not None:
-                _kill(process)
+                process.kill()
             reason = getattr(error, "strerror", None) or error
             raise _NotStarted(f"a worker process cannot be started ({reason})") from error
         return process
@@ -189,21 +184,13 @@ class Worker:
         try:
             process.wait(grace)
         except subprocess.TimeoutExpired:
-            _kill(process)
+            process.kill()
         if process.stdin is not None:
             with suppress(OSError):
                 process.stdin.close()
         status = process.wait()
         remove_scratch(process.pid)
         return status
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child and the processes it started: one that it was just starting would hold its pipes open."""
-    if os.name == "posix" and process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
 
 
 def _receive(stream: IO[bytes], messages: SimpleQueue[Any]) -> None:
@@ -219,4 +206,4 @@ def _receive(stream: IO[bytes], messages: SimpleQueue[Any]) -> None:
 
 
 class _NotStarted(Exception):
-    """The child cannot be started; the message says why."""
+    """The child cannot be started; the message holds the reason."""

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.text import printable
+from demo.settings import STAGE_LABELS
 
 if TYPE_CHECKING:
     from common.weights import WeightInfo
@@ -40,7 +41,6 @@ SHARES = {
     "render": (0.65, 0.35),
 }  # (start, length) of each stage as a share of a clip's time
 COLOURS = {"done": "green", "damaged": "yellow", "failed": "red", "in use": "yellow"}
-LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
 
 class Console:
@@ -101,7 +101,7 @@ class Console:
 
             def report(stage: str, done: int, total: int) -> None:
                 if stage not in tasks:
-                    tasks[stage] = bars.add_task(LABELS.get(stage, stage))
+                    tasks[stage] = bars.add_task(STAGE_LABELS.get(stage, stage))
                 bars.update(tasks[stage], completed=done, total=max(total, done) or None)
 
             yield report
@@ -220,7 +220,7 @@ class BatchBars:
             self._tasks[job] = self._bars.add_task("", total=1.0)
         begin, length = SHARES.get(stage, (0.0, 0.0))
         self._shares[job] = begin + length * min(done / total if total else 0.0, 1.0)
-        label = f"{printable(job.clip.name)}: {LABELS.get(stage, stage)}"
+        label = f"{printable(job.clip.name)}: {STAGE_LABELS.get(stage, stage)}"
         self._bars.update(self._tasks[job], completed=self._shares[job], description=label)
         self._move()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from demo.cli.options import settings_of
+
 if TYPE_CHECKING:
     from demo.cli.console import Console
     from demo.live.outputs import Picture
@@ -45,18 +47,11 @@ def run_live(
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Print errors only."),
 ) -> None:
     """Show people's 3D motion while it happens. q in the window, or Ctrl-C, ends it."""
-    from pydantic import ValidationError
-
     from demo.cli.console import Console
-    from demo.settings import Settings
 
-    try:
-        settings = Settings.of(
-            quality=quality, lifter=lifter, device=device, runtime=runtime, focal=focal, offline=offline
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise typer.BadParameter(f"--{first['loc'][-1]}: {first['msg']}") from error
+    settings = settings_of(
+        quality=quality, lifter=lifter, device=device, runtime=runtime, focal=focal, offline=offline
+    )
     console = Console(quiet=quiet, verbose=verbose)
     with console.working("loading the program"):
         from demo.live.outputs import Lines, Picture, Recorder

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -14,7 +14,8 @@ from common.command_line import run as run_commands
 from demo.cli import export as export_command
 from demo.cli import live as live_command
 from demo.cli import web as web_command
-from demo.settings import LONGEST, VERSION, Settings, flag_fields
+from demo.cli.options import FIELDS, option_for, settings_of
+from demo.settings import LONGEST, VERSION, Settings
 
 if TYPE_CHECKING:
     from demo.batch.folders import ClipList
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "videos" / "sample.mp4"
-_FIELDS = flag_fields()
 ProgressStyle = Literal["auto", "json"]
 
 app = typer.Typer(
@@ -67,12 +67,6 @@ def _commands() -> set[str]:
     return {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     }
-
-
-def option_for(name: str, *flags: str) -> Any:
-    """Return a flag with the default and the description of its settings field."""
-    field = _FIELDS[name]
-    return typer.Option(field.default, *flags, help=field.description)
 
 
 @app.callback(invoke_without_command=True)
@@ -146,7 +140,7 @@ def run(
         return
     if timeout is not None and timeout != timeout:  # NaN passes every range
         raise typer.BadParameter("--timeout: is not a number")
-    settings = _settings({name: value for name, value in locals().items() if name in _FIELDS})
+    settings = settings_of(**{name: value for name, value in locals().items() if name in FIELDS})
     from common.scratch import use_scratch
     from demo.cli.progress import open_console
 
@@ -260,14 +254,3 @@ def weights() -> None:
     from demo.cli.console import Console
 
     Console().weights(list_weights())
-
-
-def _settings(flags: dict[str, Any]) -> Settings:
-    from pydantic import ValidationError
-
-    try:
-        return Settings.of(**flags)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][-1]).replace("_", "-")
-        raise typer.BadParameter(f"{flag}: {first['msg']}") from error

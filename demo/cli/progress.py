@@ -15,7 +15,8 @@ import typer
 
 from common.errors import UserError
 from common.text import printable
-from demo.cli.console import LABELS, Console
+from demo.cli.console import Console
+from demo.settings import STAGE_LABELS
 
 if TYPE_CHECKING:
     from demo.batch.folders import ClipList, Job
@@ -218,5 +219,5 @@ class _LogEvents(logging.Handler):
 
 def _words(stage: str, done: int, total: int) -> str:
     """Return the progress of a stage in words."""
-    label = LABELS.get(stage, stage)
+    label = STAGE_LABELS.get(stage, stage)
     return f"{label}, {done} of {total} ({100 * done // total} %)" if total else f"{label}, {done}"

@@ -6,9 +6,8 @@ import math
 
 import typer
 
-from demo.settings import LONGEST, Settings, flag_fields
-
-_FIELDS = flag_fields()
+from demo.cli.options import FIELDS, option_for, settings_of
+from demo.settings import LONGEST
 
 
 def register(app: typer.Typer) -> None:
@@ -27,18 +26,16 @@ def serve_page(
     timeout: float | None = typer.Option(
         None, min=0.001, max=LONGEST, help="Seconds a clip may take.", show_default="no limit"
     ),
-    quality: str = typer.Option("auto", help=_FIELDS["quality"].description),
-    detector: str = typer.Option("auto", help=_FIELDS["detector"].description),
-    pose: str = typer.Option("auto", help=_FIELDS["pose"].description),
-    lifter: str = typer.Option("auto", help=_FIELDS["lifter"].description),
-    device: str = typer.Option("auto", help=_FIELDS["device"].description),
-    export: str = typer.Option("report,bvh,glb,csv", help=_FIELDS["export"].description),
-    offline: bool = typer.Option(False, "--offline", help=_FIELDS["offline"].description),
+    quality: str = option_for("quality"),
+    detector: str = option_for("detector"),
+    pose: str = option_for("pose"),
+    lifter: str = option_for("lifter"),
+    device: str = option_for("device"),
+    export: str = typer.Option("report,bvh,glb,csv", help=FIELDS["export"].description),
+    offline: bool = option_for("offline", "--offline"),
     verbose: int = typer.Option(0, "-v", "--verbose", count=True, help="Print more; -vv for all."),
 ) -> None:
     """Open a web page for clips: progress, viewer, downloads. One clip is processed at a time."""
-    from pydantic import ValidationError
-
     from common.scratch import use_scratch
     from demo.batch.run import RetryPolicy
     from demo.batch.worker import RunConfig
@@ -49,14 +46,10 @@ def serve_page(
     for flag, number in {"--max-size": max_size, "--keep": keep, "--timeout": timeout or 0.0}.items():
         if math.isnan(number):  # passes every range
             raise typer.BadParameter(f"{flag}: is not a number")
-    try:
-        settings = Settings.of(
-            quality=quality, detector=detector, pose=pose, lifter=lifter, device=device, export=export,
-            offline=offline,
-        )  # fmt: skip
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise typer.BadParameter(f"--{first['loc'][-1]}: {first['msg']}") from error
+    settings = settings_of(
+        quality=quality, detector=detector, pose=pose, lifter=lifter, device=device, export=export,
+        offline=offline,
+    )  # fmt: skip
     options = ServerOptions(
         host, port, parse_login(auth), round(max_size * MEGABYTE), keep, RetryPolicy(timeout)
     )

@@ -1,7 +1,7 @@
 """Export of results to other programs: one module a format, each with an `Exporter` of a `Result`.
 
 `export` writes several formats of one clip. `EXPORTERS` lists all formats; their modules are imported on use.
-To add a format, write a function like those in `EXPORTERS` and add its line.
+To add a format, write an `Exporter` and add its line to `_FORMATS`.
 """
 
 from __future__ import annotations
@@ -33,34 +33,24 @@ def _lazy(module: str, function: str) -> Exporter:
     return write
 
 
+# Module, function, and what the names of a format's files add to the clip's, as shell patterns.
+_FORMATS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "bvh": ("bvh", "export_bvh", ("_person*.bvh", "_motion.json")),
+    "glb": ("glb", "export_glb", (".glb",)),
+    "fbx": ("fbx", "export_fbx", (".fbx",)),
+    "trc": ("trc", "export_trc", ("_person*.trc", "_person*_opensim_*.xml", "_opensim_markers.xml")),
+    "c3d": ("c3d", "export_c3d", (".c3d",)),
+    "csv": ("tables", "export_csv", ("_joints.csv", "_wide.csv")),
+    "parquet": ("tables", "export_parquet", (".parquet",)),
+    "xlsx": ("tables", "export_xlsx", (".xlsx",)),
+    "angles": ("tables", "export_angles", ("_angles.csv",)),
+    "report": ("report", "export_report", ("_report.html",)),
+    "viewer": ("viewer", "export_viewer", ("_viewer.html", "_viewer.mp4")),
+}
 EXPORTERS: Mapping[str, Exporter] = {
-    "bvh": _lazy("bvh", "export_bvh"),
-    "glb": _lazy("glb", "export_glb"),
-    "fbx": _lazy("fbx", "export_fbx"),
-    "trc": _lazy("trc", "export_trc"),
-    "c3d": _lazy("c3d", "export_c3d"),
-    "csv": _lazy("tables", "export_csv"),
-    "parquet": _lazy("tables", "export_parquet"),
-    "xlsx": _lazy("tables", "export_xlsx"),
-    "angles": _lazy("tables", "export_angles"),
-    "report": _lazy("report", "export_report"),
-    "viewer": _lazy("viewer", "export_viewer"),
+    name: _lazy(module, function) for name, (module, function, _) in _FORMATS.items()
 }
-SUFFIXES = {"angles": "csv", "report": "html", "viewer": "html"}  # that differ from the format's name
-# What the names of a format's files add to the clip's, as shell patterns.
-ENDINGS = {
-    "bvh": ("_person*.bvh", "_motion.json"),
-    "glb": (".glb",),
-    "fbx": (".fbx",),
-    "trc": ("_person*.trc", "_person*_opensim_*.xml", "_opensim_markers.xml"),
-    "c3d": (".c3d",),
-    "csv": ("_joints.csv", "_wide.csv"),
-    "parquet": (".parquet",),
-    "xlsx": (".xlsx",),
-    "angles": ("_angles.csv",),
-    "report": ("_report.html",),
-    "viewer": ("_viewer.html", "_viewer.mp4"),
-}
+ENDINGS: Mapping[str, tuple[str, ...]] = {name: added for name, (_, _, added) in _FORMATS.items()}
 SHOW_THE_CLIP = ("viewer",)  # formats that embed the clip's video, if it is given
 
 
@@ -103,7 +93,7 @@ def export(
     """
     written: list[Path] = []
     for name in formats:
-        path = folder / f"{stem}.{SUFFIXES.get(name, name)}"
+        path = folder / f"{stem}.{ENDINGS[name][0].rpartition('.')[2]}"
         if name in SHOW_THE_CLIP and clip is not None:
             from demo.export.viewer import export_viewer
 

@@ -23,8 +23,9 @@ from common.files import replace_file
 from demo.export.clip_video import encode_small
 from demo.export.source import joint_status, people_with_motion
 from demo.motion.angles import ANGLES, joint_angles
-from demo.render.frame import BODY, FACE, INTERPOLATED_STRENGTH, SHINS, SOLE
-from demo.render.panel import LEFT, LIMBS, RIGHT, TURN, Color, View, grid_step, person_color
+from demo.render.browser import describe_body, rgb
+from demo.render.frame import BODY, FACE, INFERRED_STRENGTH, INTERPOLATED_STRENGTH
+from demo.render.panel import TURN, View, grid_step, person_color
 from demo.results.result import Result
 from demo.types import JointStatus, Status
 
@@ -34,9 +35,8 @@ MISSING = -32768  # of int16: no value
 FULL = 32000  # largest int16 used for a value
 MILLIMETRE, QUARTER_PIXEL, TENTH_DEGREE = 0.001, 0.25, 0.1  # smallest units
 LARGEST_EMBEDDED = 16_000_000  # bytes of video; browsers read larger pages slowly
-MAIN_PEOPLE = 0.5  # the view is fitted to people with this share of the longest person's frames
+MAIN_PEOPLE = 0.5  # of results before 0.3: share of the longest person's frames that main people have
 VIEW_FRAMES = 1000  # frames that the view is fitted to
-INFERRED_STRENGTH = 0.4
 
 
 def export_viewer(result: Result, path: Path, clip: Path | None = None) -> list[Path]:
@@ -86,7 +86,7 @@ def describe_clip(result: Result) -> dict[str, Any]:
     view = _fit_view(result)
     return {
         "facts": f"{count}, {len(result.times)} frames, {seconds:.1f} s",
-        "people": [{"id": number, "color": _rgb(person_color(number))} for number in ids],
+        "people": [{"id": number, "color": rgb(person_color(number))} for number in ids],
         "times": _base64((result.times - (result.times[:1] if len(result.times) else 0)).astype("<f8")),
         "world": _base64(world),
         "unit": unit,
@@ -104,13 +104,8 @@ def describe_clip(result: Result) -> dict[str, Any]:
         "measured": [each == Status.MEASURED for each in Status],
         "angles": _base64(angles),
         "angle_names": [angle.label for angle in ANGLES],
-        "limbs": [
-            [limb.start, limb.end, int(limb.side), limb.start_radius, limb.end_radius] for limb in LIMBS
-        ],
+        **describe_body(),
         "bones2d": [[start, end, int(side)] for start, end, side in (*BODY, *FACE)],
-        "shins": SHINS,
-        "sole": SOLE,
-        "sides": [[0, 0, 0], _rgb(RIGHT), _rgb(LEFT)],
         "width": result.meta.get("width", 16),
         "height": result.meta.get("height", 9),
         "film": _filming_camera(result.meta),
@@ -132,7 +127,7 @@ def _fit_view(result: Result) -> View:
     known = np.isfinite(result.joints_world).any((-1, -2)).sum(1)
     if not known.any():
         return View()
-    main = known >= MAIN_PEOPLE * known.max()
+    main = known >= MAIN_PEOPLE * known.max() if result.main is None else result.main
     world = result.joints_world[main][:, :: max(1, len(result.times) // VIEW_FRAMES)]
     camera = _filming_camera(result.meta)
     forward = None if camera is None else [row[2] for row in camera["rotation"]]
@@ -167,8 +162,3 @@ def _quantise(values: NDArray[np.floating], unit: float) -> tuple[NDArray[np.int
 
 def _base64(values: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
-
-
-def _rgb(color: Color) -> list[int]:
-    blue, green, red = color
-    return [round(red), round(green), round(blue)]

@@ -20,15 +20,15 @@ import numpy as np
 
 from common.errors import UserError
 from demo.live.pipeline import LiveFrame
-from demo.render.frame import INTERPOLATED_STRENGTH, SHINS, SOLE
-from demo.render.panel import LEFT, LIMBS, RIGHT, Color, person_color
+from demo.render.browser import describe_body, rgb
+from demo.render.frame import INFERRED_STRENGTH, INTERPOLATED_STRENGTH
+from demo.render.panel import person_color
 from demo.types import Image, JointStatus, Status
 
 HOST = "127.0.0.1"
 PICTURE_HEIGHT = 480  # pixels
 QUALITY = 75  # of JPEGs
 IDLE = 1.0  # seconds after which a connection looks whether the run has ended
-INFERRED_STRENGTH = 0.4  # as in the viewer
 BOUNDARY = "frame"
 
 
@@ -36,19 +36,9 @@ def page() -> bytes:
     """Return the page, complete in itself: the viewer's renderer with a script that listens."""
     scene = (files("demo.export") / "page" / "scene.js").read_text(encoding="utf-8")
     own = files("demo.live") / "page"
-    figures = {
-        "limbs": [
-            [limb.start, limb.end, int(limb.side), limb.start_radius, limb.end_radius] for limb in LIMBS
-        ],
-        "shins": SHINS,
-        "sole": SOLE,
-        "sides": [[0, 0, 0], _rgb(RIGHT), _rgb(LEFT)],
-    }
-    return (
-        Template((own / "live.html").read_text(encoding="utf-8"))
-        .substitute(data=json.dumps(figures), script=scene + (own / "live.js").read_text(encoding="utf-8"))
-        .encode()
-    )
+    script = scene + (own / "live.js").read_text(encoding="utf-8")
+    template = Template((own / "live.html").read_text(encoding="utf-8"))
+    return template.substitute(data=json.dumps(describe_body()), script=script).encode()
 
 
 def describe(live: LiveFrame) -> str:
@@ -62,7 +52,7 @@ def describe(live: LiveFrame) -> str:
         people.append(
             {
                 "id": drawn.person_id,
-                "color": _rgb(person_color(drawn.person_id)),
+                "color": rgb(person_color(drawn.person_id)),
                 "joints": np.round(pose.world.astype(np.float64), 3).tolist(),
                 "strength": (fade * seen).round(2).tolist(),
             }
@@ -199,7 +189,3 @@ def _small(image: Image) -> Image:
     height, width = image.shape[:2]
     scale = min(PICTURE_HEIGHT / height, 1.0)
     return np.asarray(cv2.resize(image, (round(width * scale), round(height * scale))), np.uint8)
-
-
-def _rgb(color: Color) -> list[int]:
-    return [round(value) for value in reversed(color)]

@@ -17,12 +17,12 @@ from demo.motion.ground import (
     touch_heights,
     unit,
 )
+from demo.motion.world import COCO_ANKLES
 from demo.types import Doubles, Floats
 
 SPAN = 8.0  # seconds of poses that the estimate is from
 EVERY = 1.0  # seconds between two estimates
 SETTLE = 1.0  # seconds in which the shown level covers 1 - 1/e of the way to the estimate
-ANKLES = (15, 16)  # of COCO-17
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Level:
         self.ground: Ground | None = None
 
     def add(self, people: dict[int, Pose], time: float) -> Ground | None:
-        """Add a frame's poses by id; return the ground, None before anybody is seen."""
+        """Add a frame's poses by id; return the ground, None before the first pose."""
         elapsed = time - self._past[-1][0] if self._past else 0.0
         self._past = [each for each in self._past if each[0] > time - SPAN] + [(time, people)]
         if people and time - self._estimated >= EVERY:
@@ -101,5 +101,5 @@ class Level:
             np.array([time for time, _ in own]),
             np.stack([pose.joints for pose in poses]),
             np.stack(contacts) if len(contacts) == len(poses) else None,
-            float(np.mean([pose.keypoints[ANKLES, 2] for pose in poses])),
+            float(np.mean([pose.keypoints[COCO_ANKLES, 2] for pose in poses])),
         )

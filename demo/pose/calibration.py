@@ -1,6 +1,6 @@
 """Keypoint scores as probabilities, so that one threshold means the same with every network.
 
-A heatmap network's score is the height of its peak, which says different things with different networks. The
+A heatmap network's score is the height of its peak, whose meaning differs from network to network. The
 calibrated score is the probability that the joint is within 0.1 of the box's longer side (PCK@0.1):
 
     p = sigmoid(intercept + slope * logit(height))

@@ -1,7 +1,7 @@
 """Keypoints of people who lie or hang upside down.
 
-Keypoint networks learn from people most of whom are upright, and misplace a third of the joints of a person
-upside down. People far from upright, or recognised badly, are also estimated on crops rotated by 90, 180 and
+Keypoint networks are trained on mostly upright people and misplace a third of the joints of a person upside
+down. Boxes of people far from upright, or with low scores, are also estimated on crops rotated by 90, 180 and
 270 degrees. A rotated crop's keypoints are used where more joints are expected to be right: the sum of their
 calibrated scores is that number.
 """

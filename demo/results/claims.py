@@ -1,7 +1,7 @@
 """Which files a run may replace: its own. Files of the user's are replaced with `--overwrite` only.
 
-A file is ours if the summary beside it lists it, or if the result file beside it says that its run was to
-write it: a killed run has left no summary.
+A file is ours if the summary beside it lists it, or if the result file beside it lists it among the planned
+outputs of its run: a killed run has left no summary.
 """
 
 from __future__ import annotations

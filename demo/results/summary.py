@@ -93,7 +93,7 @@ def check_finite(motion: Motion) -> None:
 
 def clip_notes(motion: Motion, analysis: Analysis, models: ModelLoader) -> list[str]:
     """Return the notes for the user on the result of one clip."""
-    notes = [] if len(motion) else ["nobody was found in the picture, so there is no skeleton"]
+    notes = [] if len(motion) else ["no person was detected, so there is no skeleton"]
     for number, status in zip(motion.ids.tolist(), motion.status, strict=True):
         known = int(np.isin(status, SHOWN).sum())
         if known < len(status):

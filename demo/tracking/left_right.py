@@ -1,6 +1,6 @@
 """Left and right of one person, and which of a pair is hidden, decided over a whole clip.
 
-A keypoint network finds a foot more easily than it tells its side. Two errors follow, and two Viterbi passes
+A keypoint network locates a foot more reliably than its side. Two errors follow, and two Viterbi passes
 (1967) over all frames correct them, for each pair of joints from the shoulders down:
 
 1. Both joints of a pair are found on the same one. The second peaks of the heatmaps often hold the missing

@@ -52,7 +52,7 @@ def probe(path: Path) -> ClipInfo:
     try:
         state = path.stat()
     except (OSError, ValueError):
-        return _probe(path, None)  # which says what is wrong
+        return _probe(path, None)  # raises the error that fits
     return _probe(path, (state.st_size, state.st_mtime_ns, state.st_ino))
 
 

@@ -91,7 +91,7 @@ def build_page(queue: ClipQueue, largest: int, keep_hours: float) -> gr.Blocks:
                 gr.Radio(choices=choices, visible=True, **select),
                 line,
                 gr.Button(visible=clip.active),
-                # The viewer begins anew whenever it is written again.
+                # Writing the viewer again restarts it.
                 gr.skip() if key == before else texts.result_html(clip),
                 key,
             )

@@ -1,4 +1,4 @@
-"""What the page says: plain text and HTML, with every name escaped."""
+"""The texts of the page: plain text and HTML, with every name escaped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import html
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from demo.settings import STAGE_LABELS
 from demo.web.folders import MEGABYTE
 from demo.web.jobs import Clip
 from demo.web.progress import Progress
-
-LABELS = {"analyse": "finding people", "lift": "lifting to 3D", "render": "rendering", "export": "exporting"}
 
 
 def label(clip: Clip, progress: Progress) -> str:
@@ -51,7 +50,7 @@ def progress_text(progress: Progress) -> str:
     """Return stage, frames, percent and remaining time as one line."""
     if not progress.stage:
         return "loading the networks"
-    parts = [LABELS.get(progress.stage, progress.stage)]
+    parts = [STAGE_LABELS.get(progress.stage, progress.stage)]
     if progress.total > 1:
         parts.append(f"frame {progress.done} of {progress.total}")
     elif progress.done > 1:

@@ -84,7 +84,7 @@ def test_nobody_in_the_picture_still_gives_a_video_and_a_note(process, tmp_path)
     clip = make_clip(tmp_path / "empty.mp4", person_frames(12, present=lambda index: False))
     done = process(clip)
     assert done.people == 0
-    assert "nobody was found" in done.notes[0]
+    assert "no person was detected" in done.notes[0]
     assert probe(done.paths.video).frame_count == 12
     assert read_result(done.paths.result).joints_world.shape == (0, 12, 17, 3)
 

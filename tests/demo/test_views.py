@@ -206,7 +206,7 @@ def test_lengths_may_differ_by_two_percent_or_three_frames(clips):
 
 def test_a_clip_without_the_person_is_named(process, clips, tmp_path):
     clips[2] = make_clip(tmp_path / "empty.mp4", block(SIZES[2], present=lambda index: False))
-    with pytest.raises(UserError, match=r"empty\.mp4: nobody was found"):
+    with pytest.raises(UserError, match=r"empty\.mp4: no person was detected"):
         process(clips)
     with pytest.raises(UserError, match=r"--person 7"):
         process(clips[:2] + clips[:2], SETTINGS.but(person="7"))
