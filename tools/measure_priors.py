@@ -1,4 +1,4 @@
-"""The numbers that the fit takes from motion capture: bone lengths, accelerations, how limbs bend.
+"""The numbers that the fit takes from motion capture: bone lengths and accelerations.
 
 python -m tools.measure_priors ../shared/mocap
 """
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from demo.motion.body import BEND_ROWS, BONE_GROUPS, ROWS, SIGMAS
+from demo.motion.body import BONE_GROUPS
 from lifter.datasets.mocap.folders import load_motion
 from lifter.skeletons import H36M_17
 
 Doubles = NDArray[np.float64]
 CAPTURED = ("cmu", "hdm05")  # sets of captured people with one definition of joints
-SCALES = np.arange(0.01, 0.2, 0.005)  # metres
 
 
 def bone_lengths(joints: Doubles) -> Doubles:
@@ -32,18 +31,8 @@ def bone_lengths(joints: Doubles) -> Doubles:
     return np.array(means)
 
 
-def student_scale(bends: Doubles, freedom: float) -> float:
-    """Return the maximum-likelihood scale, metres, of a two-dimensional Student's t for bends (N,)."""
-
-    def likelihood(scale: float) -> float:
-        tail = (1 + bends**2 / (freedom * scale**2)) ** (-(freedom + 2) / 2)
-        return float(np.log(bends / scale**2 * tail + 1e-12).mean())
-
-    return float(max(SCALES, key=likelihood))
-
-
 def main(data: Path) -> None:
-    """Print bone lengths and their spread, root mean square accelerations, and the bends of limbs."""
+    """Print bone lengths, their spread, and root mean square accelerations."""
     takes = load_motion(data, "train") + load_motion(data, "val")
     captured = [take for take in takes if take.data_set in CAPTURED]
     lengths = np.log([bone_lengths(take.joints.astype(np.float64)) for take in captured])
@@ -61,12 +50,6 @@ def main(data: Path) -> None:
     for name, square in zip(H36M_17.joints, np.concatenate(squares).mean(0), strict=True):
         accelerations.add_row(name, f"{np.sqrt(square):.1f}")
     console.print(accelerations)
-    bends = np.concatenate(
-        [np.linalg.norm(ROWS[BEND_ROWS] @ take.joints[::10].astype(np.float64), axis=-1) for take in takes]
-    )
-    for name, columns in (("knee", (0, 1)), ("elbow", (2, 3))):
-        scale = student_scale(bends[:, columns].ravel(), SIGMAS.bend_freedom)
-        console.print(f"{name}: t of {SIGMAS.bend_freedom:g} degrees of freedom, {scale:.3f} m")
 
 
 if __name__ == "__main__":

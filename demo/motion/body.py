@@ -49,33 +49,30 @@ class Sigmas:
 
     keypoint: metres at the person's depth, of a keypoint of score 1; divided by the score.
     hip, head: as keypoint, for landmarks that are not the joints themselves.
-    direction: radians between the lifter's bone and the true one.
+    direction: radians between the lifter's bone and the true one. There is no other prior on how limbs bend:
+    the lifter has learnt it, and it would count twice.
     length: metres that a bone may change within a stretch.
     stature: log standard deviation of body size. Adults: 1.70 m +- 0.10 m (NCD-RisC, eLife 2016).
     acceleration: of each joint, as a multiple of `ACCELERATION`; Gaussian, so that no outlier is followed.
-    knee, elbow: metres of a limb's bend, Student's t of `bend_freedom` degrees, by maximum likelihood on the
-    motion capture. behind: metres that a knee is behind the line from hip to ankle.
+    behind: metres that a knee is behind the line from hip to ankle.
     slip: metres a second of a joint that bears on the ground. floor: metres off its height above it.
 
-    keypoint and the three times are set so that 38 clips of simulated detections on held-out motion come out
-    best (P-MPJPE, knee and elbow angles); `tools/measure_priors.py` prints the rest.
+    keypoint, direction and the three times are set so that simulated detections of validation motion come out
+    best, in P-MPJPE and knee angles (`tools/measure_fit.py`); `tools/measure_priors.py` prints the rest.
     """
 
     keypoint: float = 0.02
     hip: float = 0.04
     head: float = 0.08
-    direction: float = 0.25
+    direction: float = 0.15
     length: float = 0.005
     stature: float = 0.06
     acceleration: float = 1.0
-    knee: float = 0.065
-    elbow: float = 0.065
-    behind: float = 0.02
+    behind: float = 0.01
     slip: float = 0.1
     floor: float = 0.03
     # Degrees of freedom of the t distributions: small ones leave room for gross errors.
     keypoint_freedom: float = 3.0
-    bend_freedom: float = 2.0
     direction_freedom: float = 5.0
     # Seconds within which errors are correlated, so that a higher frame rate adds no information.
     keypoint_time: float = 0.15
@@ -90,29 +87,25 @@ BONES = H36M_17.bones
 GROUP = np.array(
     [next(g for g, names in enumerate(BONE_GROUPS) if H36M_17.joints[c] in names) for _, c in BONES]
 )
-BENDS = (("knee", "hip", "ankle", (1, 2)), ("elbow", "shoulder", "wrist", (8, 9)))
 
 
 def _rows() -> Doubles:
-    """Return rows (F, 17) such that ROWS @ joints are all joints, all bones and the bends.
+    """Return rows (F, 17) such that ROWS @ joints are all joints, all bones and the bends of both knees.
 
-    A bone is child minus parent. A bend is a knee or elbow minus its place on a straight limb.
+    A bone is child minus parent. A bend is a knee minus its place on a straight leg.
     """
-    rows = np.zeros((len(BONES) + 4, JOINTS))
+    rows = np.zeros((len(BONES) + 2, JOINTS))
     for number, (parent, child) in enumerate(BONES):
         rows[number, (parent, child)] = -1, 1
-    number = len(BONES)
-    for middle, above, below, (upper, lower) in BENDS:
-        share = BONE_MEAN[lower] / (BONE_MEAN[upper] + BONE_MEAN[lower])
-        for side in ("left", "right"):
-            at = [H36M_17.joints.index(f"{side}_{name}") for name in (middle, above, below)]
-            rows[number, at] = 1, -share, share - 1
-            number += 1
+    thigh, shank = BONE_MEAN[1:3]
+    share = shank / (thigh + shank)
+    for number, side in enumerate(("left", "right"), start=len(BONES)):
+        at = [H36M_17.joints.index(f"{side}_{name}") for name in ("knee", "hip", "ankle")]
+        rows[number, at] = 1, -share, share - 1
     return np.concatenate((np.eye(JOINTS), rows))
 
 
 ROWS = _rows()
 OUTER = (ROWS[:, :, None] * ROWS[:, None, :]).reshape(len(ROWS), -1)
 BONE_ROWS = slice(JOINTS, JOINTS + len(BONES))  # features that are bones
-BEND_ROWS = slice(JOINTS + len(BONES), None)  # features that are bends: left and right knee, then elbow
-KNEE_ROWS = slice(BEND_ROWS.start, BEND_ROWS.start + 2)
+KNEE_ROWS = slice(JOINTS + len(BONES), None)  # features that are bends of the left and right knee

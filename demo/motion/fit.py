@@ -5,14 +5,13 @@ keypoints. Here the joints of all frames, in camera axes and metres, and ten bon
 by robust least squares: maximum a posteriori under `body.Sigmas`.
 
 Bone lengths too short cannot explain a bone that the picture shows long, and lengths too long must be
-foreshortened in every frame; limbs are straight where no observation bends them. So the frames that show a
-bone longest decide its length.
+foreshortened in every frame. So the frames that show a bone longest decide its length.
 
 Every residual but the acceleration is a function of one linear feature of a frame's joints (`body.ROWS`): a
-joint, a bone, or a bend. So a frame's normal matrix is a sum of outer products of constant rows with 3 x 3
-weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a Gauss-Newton
-step costs time and memory linear in the frames. Lengths border the band and are eliminated by their Schur
-complement. Robust losses are Student's t, by reweighting.
+joint, a bone, or the bend of a knee. So a frame's normal matrix is a sum of outer products of constant rows
+with 3 x 3 weights, and only accelerations and contacts couple frames: the whole matrix is banded, and a
+Gauss-Newton step costs time and memory linear in the frames. Lengths border the band and are eliminated by
+their Schur complement. Robust losses are Student's t, by reweighting.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from threadpoolctl import ThreadpoolController
 
 from demo.motion.body import (
     ACCELERATION,
-    BEND_ROWS,
     BONE_MEAN,
     BONE_ROWS,
     BONE_SPREAD,
@@ -239,12 +237,6 @@ class _Problem:
             w = seen.contacts * pose / s.floor**2 * 4 / (3 + (off / s.floor) ** 2)
             weight[:, :JOINTS] += w[..., None, None] * np.outer(up, up)
             pull[:, :JOINTS] += (w * off)[..., None] * up
-        # Bends: Student's t about a straight limb.
-        bend = features[:, BEND_ROWS]
-        sigma = np.array((s.knee, s.knee, s.elbow, s.elbow))
-        w = pose * (s.bend_freedom + 2) / (s.bend_freedom * sigma**2 + (bend**2).sum(-1))
-        weight[:, BEND_ROWS] += w[..., None, None] * eye
-        pull[:, BEND_ROWS] += w[..., None] * bend
         self._knee_limits(x, features[:, KNEE_ROWS], pose, weight, pull)
         # Bones: their length, and the lifter's direction.
         bone = features[:, BONE_ROWS]

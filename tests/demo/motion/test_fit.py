@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.motion.body import BEND_ROWS, BONE_MEAN, BONES, GROUP, ROWS, SIGMAS
+from demo.motion.body import BONE_MEAN, BONES, GROUP, KNEE_ROWS, ROWS, SIGMAS
 from demo.motion.fit import CHUNK, Floor, fit_person
 from demo.motion.ground import CLEARANCE
 from demo.motion.observations import observe
@@ -52,13 +52,12 @@ def knees(joints):
     return np.stack([angles(joints, *leg) for leg in LEGS], -1)
 
 
-def test_straight_legs_come_out_straight_though_the_lifter_bends_them():
+@pytest.mark.parametrize("metres", [0.0, 0.06, 0.11])
+def test_knees_stay_as_the_lifter_bends_them_where_the_picture_does_not_tell(metres):
     seen, keypoints = filmed(standing(), LEVEL, FRONT)
-    predicted = bent(seen)
-    assert np.median(knees(predicted)) < 150
+    predicted = bent(seen, metres)
     joints = fitted(seen, keypoints, predicted=predicted).joints
-    assert np.median(knees(seen)) > 179
-    assert np.median(knees(joints)) > 160
+    assert np.median(knees(joints)) == pytest.approx(np.median(knees(predicted)), abs=3)
 
 
 def test_a_squat_stays_a_squat():
@@ -74,7 +73,7 @@ def test_a_squat_stays_a_squat():
     for rotation, position in ((LEVEL, FRONT), side()):
         seen, keypoints = filmed(world, rotation, position)
         joints = fitted(seen, keypoints).joints
-        assert np.median(knees(joints)) == pytest.approx(np.median(knees(seen)), abs=8)
+        assert np.median(knees(joints)) == pytest.approx(np.median(knees(seen)), abs=3)
 
 
 def test_exact_input_comes_back_and_bones_keep_their_length():
@@ -135,7 +134,7 @@ def test_knees_do_not_bend_backwards():
     behind = bent(seen, -0.11)
     joints = fitted(seen, keypoints, predicted=behind).joints
     free = fitted(seen, keypoints, predicted=behind, sigmas=replace(SIGMAS, behind=10.0)).joints
-    middle = ROWS[BEND_ROWS][:2]
+    middle = ROWS[KNEE_ROWS]
     assert np.median((middle @ joints)[..., 2]) < 0.01  # metres away from the camera
     assert np.median((middle @ free)[..., 2]) > 0.02
 
@@ -206,7 +205,7 @@ def test_rows_are_joints_bones_and_bends():
     np.testing.assert_array_equal(features[:17], straight[0])
     knee = H36M_17.joints.index("right_knee")
     np.testing.assert_allclose(features[17 + knee - 1], straight[0, knee] - straight[0, knee - 1])
-    assert np.abs(features[BEND_ROWS]).max() < 0.03
+    assert np.abs(features[KNEE_ROWS]).max() < 0.03
 
 
 def scenario(sigmas):
@@ -216,6 +215,7 @@ def scenario(sigmas):
     keypoints = keypoints.copy()
     keypoints[..., :2] += 12 * rng.normal(size=keypoints[..., :2].shape)
     keypoints[20:24, 10, :2] += 150
+    keypoints[40:50, 9, 1] += 90
     keypoints[:, (11, 12), 1] += 20
     keypoints[:, :5, 0] += 60
     predicted = seen + 0.05 * rng.normal(size=(1, 17, 3)) + 0.02 * rng.normal(size=seen.shape)
@@ -238,11 +238,11 @@ def usual():
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_every_sigma_matters(usual, name, factor):
     other = scenario(replace(SIGMAS, **{name: factor * getattr(SIGMAS, name)}))
-    assert np.linalg.norm(other - usual, axis=-1).max() > 0.002
+    assert np.linalg.norm(other - usual, axis=-1).max() > 0.0015
 
 
 def test_sigmas_are_what_was_chosen(usual):
     """Halving or doubling any sigma moves one of these joints by over 1.5 mm."""
-    chosen = [usual[14, 3], usual[59, 12], usual[23, 2]]
-    wanted = ((0.8314, 1.0620, 3.8856), (-0.0096, 0.0543, 3.6915), (0.4338, 0.7520, 3.8705))
+    chosen = [usual[0, 0], usual[8, 2], usual[43, 13]]
+    wanted = ((0.8131, 0.3659, 3.7297), (0.6677, 0.7625, 3.7695), (-0.0751, 0.2939, 3.6064))
     assert np.linalg.norm(np.subtract(chosen, wanted), axis=-1).max() < 0.001
