@@ -48,6 +48,11 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the pipe's reader has closed: no message can be written
         _drop_output()
         sys.exit(CLOSED_PIPE)
+    except SystemExit as ending:  # click ends with status 1 where a command writes to a closed pipe
+        if not isinstance(ending.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        sys.exit(CLOSED_PIPE)
     except OSError as error:
         if error.filename is not None:  # not of the output: an error that no stage expected
             log.info("unexpected error", exc_info=error)

@@ -84,3 +84,23 @@ def test_output_that_cannot_be_encoded_or_written():
         full = program(redirect="> /dev/full")
         assert (full.returncode, full.stderr.count(b"\n")) == (8, 1)
         assert b"No space left" in full.stderr
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", [("weights",), ("--help",), ("--version",)])
+def test_a_closed_pipe_ends_a_command_in_silence(words, buffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "app.py", *words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
