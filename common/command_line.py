@@ -61,6 +61,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _end(f"Error: the output cannot be written ({error.strerror or error})", OutputError.status)
     except Exception as error:
         log.info("unexpected error", exc_info=error)
+        if _is_short_of_memory(error):
+            _end(f"Error: there is too little memory ({printable(error) or 'none left'})", UserError.status)
         _end(_unexpected(error), UNEXPECTED)
     if status == STOPPED:  # newer versions of typer catch Ctrl-C themselves
         _end("Stopped.", STOPPED)
@@ -78,6 +80,14 @@ def _refuse(error: Any) -> None:
         typer.echo(error.format_message(), err=True)
         sys.exit(WRONG_USAGE)
     _end(f"Error: {printable(error.format_message())} (--help lists the options)", WRONG_USAGE)
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out: also where a library could not be mapped into it."""
+    unmapped = ("failed to map segment", "cannot allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, ImportError) and any(words in str(error).lower() for words in unmapped)
+    )
 
 
 def _unexpected(error: Exception) -> str:

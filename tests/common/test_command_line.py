@@ -23,6 +23,7 @@ def command(kind: str = "", number: int = 1) -> None:
         "interrupt": KeyboardInterrupt(),
         "warning": DeprecationWarning("old"),
         "memory": MemoryError(),
+        "unmapped": ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         "recursion": RecursionError("deep"),
         "system": OSError(5, "Input/output error", "clip.mp4"),
         "abort": typer.Abort(),
@@ -40,7 +41,8 @@ def command(kind: str = "", number: int = 1) -> None:
         (["--kind", "interrupt"], 130, "Stopped."),
         (["--kind", "abort"], 130, "Stopped."),
         (["--kind", "warning"], 70, "unexpected DeprecationWarning"),
-        (["--kind", "memory"], 70, "unexpected MemoryError"),
+        (["--kind", "memory"], 1, "too little memory"),
+        (["--kind", "unmapped"], 1, "too little memory"),
         (["--kind", "recursion"], 70, "unexpected RecursionError"),
         (["--kind", "system"], 70, "clip.mp4"),
         (["--number", "x\x1b[2J"], 2, "Error: Invalid value for '--number'"),
@@ -104,3 +106,30 @@ def test_a_closed_pipe_ends_a_command_in_silence(words, buffered):
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("megabytes", [300, 1200, 2800])
+def test_too_little_memory_is_one_line(megabytes):
+    """The whole program under a limit of its address space: nothing is processed, and nothing is dumped."""
+    resource = pytest.importorskip("resource")
+    limit = megabytes * 2**20
+    done = subprocess.run(
+        [
+            sys.executable,
+            "app.py",
+            "videos/sample.mp4",
+            "--quality",
+            "shipped",
+            "--offline",
+            "--output",
+            os.devnull,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2, done.stderr
