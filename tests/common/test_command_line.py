@@ -133,3 +133,28 @@ def test_too_little_memory_is_one_line(megabytes):
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 2, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM")
+def test_the_end_by_the_system_cleans_up_like_ctrl_c(tmp_path):
+    code = (
+        "import time, typer; from common.command_line import run; from common.scratch import use_scratch\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "def wait():\n    use_scratch()\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "run(app)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Stopped.\n")
+    assert list(tmp_path.iterdir()) == []

@@ -124,21 +124,6 @@ def test_two_runs_at_once_share_the_work(corpus, small_weights, tmp_path):
     assert found.items() <= expected.items()
 
 
-@pytest.mark.long
-def test_twenty_runs_at_once_on_one_folder(corpus, small_weights, tmp_path):
-    folder = corpus.folder
-    (tmp_path / "clips").mkdir()
-    for name in ("made00.mp4", "made01.mp4", "made02.mp4"):
-        (tmp_path / "clips" / name).symlink_to(folder / "clips" / name)
-    runs = [start(tmp_path, small_weights) for _ in range(20)]
-    outputs = [process.communicate(timeout=280) for process in runs]
-    assert [process.returncode for process in runs] == [0] * 20, outputs
-    found = hashes(tmp_path / "out")
-    assert len(found) == 3 * 5
-    assert found.items() <= hashes(folder / "out").items()
-    assert list(temporary(tmp_path).iterdir()) == []
-
-
 class Scripted:
     """A worker that returns the given results."""
 
