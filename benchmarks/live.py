@@ -1,4 +1,4 @@
-"""Speed and precision of a live run on a clip that plays in real time, against the offline result of it.
+"""Speed, precision and ids of a live run on a clip that plays in real time, against the offline result of it.
 
 python -m benchmarks.live CLIP [--quality shipped] [--seconds 300] [--every-frame]
 """
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.live_ids import PersonIds, compare_ids
 from demo.live.pipeline import LiveFrame, LivePipeline
 from demo.live.run import Figures, one_thread, run
 from demo.live.source import Arrival, Newest, WallClock, pace
@@ -53,11 +54,13 @@ class _Pair:
 def main(
     clip: Path,
     quality: Annotated[str, typer.Option()] = "auto",
+    detector: Annotated[str, typer.Option()] = "auto",
+    pose: Annotated[str, typer.Option()] = "auto",
     seconds: Annotated[float | None, typer.Option(help="Repeat the clip for so long.")] = None,
     every_frame: Annotated[bool, typer.Option(help="Drop no frame, whatever the latency.")] = False,
 ) -> None:
-    """Print frames a second, latency and dropped frames, and the distance from the offline result."""
-    settings = Settings.of(quality=quality, render=False, viewer=False)
+    """Print frames a second, latency and dropped frames, and the differences from the offline result."""
+    settings = Settings.of(quality=quality, detector=detector, pose=pose, render=False, viewer=False)
     loader = load_models(settings)
     info, clock, kept, figures = probe(clip), WallClock(), _Kept(), Figures()
     with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +80,7 @@ def main(
                 dropped = newest.dropped
     first = [live for live in kept.frames if live.frame.index < len(offline.times)]
     _report(clip, figures, dropped, _pairs(first, offline))
+    _report_ids(compare_ids(first, offline), {pose.drawn.person_id for live in first for pose in live.people})
 
 
 def _frames(clip: Path, seconds: float) -> Iterator[Frame]:
@@ -105,10 +109,13 @@ def _pairs(frames: list[LiveFrame], offline: Result) -> list[_Pair]:
             gap = np.linalg.norm(offline.keypoints_2d[:, index, :, :2] - points[:, :2], axis=-1)
             far = np.median(np.nan_to_num(gap, nan=np.inf), axis=1)
             far[~np.isfinite(offline.joints_world[:, index]).all((1, 2))] = np.inf
-            if np.isfinite(far).any():
-                found.setdefault(int(far.argmin()), []).append((index, pose.camera, pose.world))
+            own = found.setdefault(int(far.argmin()), [])
+            if np.isfinite(far).any() and not (own and own[-1][0] == index):
+                own.append((index, pose.camera, pose.world))
     pairs = []
     for person, own in found.items():
+        if not own:
+            continue
         at = [index for index, _, _ in own]
         camera = np.stack([camera for _, camera, _ in own]), offline.joints_camera[person, at]
         world = np.stack([world for _, _, world in own]), offline.joints_world[person, at]
@@ -138,6 +145,17 @@ def _report(clip: Path, figures: Figures, dropped: int, pairs: list[_Pair]) -> N
         shaking = [f"{acceleration(joints, pair.times):.1f}" for joints in pair.world]
         table.add_row(str(number), str(len(pair.times)), *errors, *shaking)
     console.print(table)
+
+
+def _report_ids(rows: list[PersonIds], numbers: set[int]) -> None:
+    table = Table("person", "main", "frames", "found live", "under one id", "changes of id")
+    for row in rows:
+        found = f"{100 * row.found / max(row.frames, 1):.1f} %"
+        same = f"{100 * row.same / max(row.found, 1):.1f} %"
+        table.add_row(
+            str(row.person), "yes" if row.main else "", str(row.frames), found, same, str(row.changes)
+        )
+    Console().print(f"ids offline: {len(rows)}, live: {len(numbers)}", table, sep="\n")
 
 
 def _without_image(frame: Frame) -> Frame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,6 +34,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
     Args:
         flags: the arguments; those of the process when not given.
     """
+    with suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
@@ -48,6 +51,11 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the pipe's reader has closed: no message can be written
         _drop_output()
         sys.exit(CLOSED_PIPE)
+    except SystemExit as ending:  # click ends with status 1 where a command writes to a closed pipe
+        if not isinstance(ending.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        sys.exit(CLOSED_PIPE)
     except OSError as error:
         if error.filename is not None:  # not of the output: an error that no stage expected
             log.info("unexpected error", exc_info=error)
@@ -56,6 +64,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _end(f"Error: the output cannot be written ({error.strerror or error})", OutputError.status)
     except Exception as error:
         log.info("unexpected error", exc_info=error)
+        if _is_short_of_memory(error):
+            _end(f"Error: there is too little memory ({printable(error) or 'none left'})", UserError.status)
         _end(_unexpected(error), UNEXPECTED)
     if status == STOPPED:  # newer versions of typer catch Ctrl-C themselves
         _end("Stopped.", STOPPED)
@@ -73,6 +83,14 @@ def _refuse(error: Any) -> None:
         typer.echo(error.format_message(), err=True)
         sys.exit(WRONG_USAGE)
     _end(f"Error: {printable(error.format_message())} (--help lists the options)", WRONG_USAGE)
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out: also where a library could not be mapped into it."""
+    unmapped = ("failed to map segment", "cannot allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, ImportError) and any(words in str(error).lower() for words in unmapped)
+    )
 
 
 def _unexpected(error: Exception) -> str:

@@ -100,6 +100,15 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def file_state(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with a file's content: size, time of change, inode; None if there is no file."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a regular file's content as 64 lower-case hex digits.
 

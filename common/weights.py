@@ -112,12 +112,20 @@ def verify(path: Path, info: WeightInfo) -> None:
     Raises:
         WeightsError: it differs.
     """
+    if difference := _difference(path, info):
+        raise WeightsError(f"{path}: {difference}; delete it and fetch it again")
+
+
+def _difference(path: Path, info: WeightInfo) -> str | None:
+    """Return how a file differs from the sha256 in the manifest, or None."""
     expected = info.sha256 or info.sha256_prefix
-    if expected and not (actual := sha256(path)).startswith(expected):
-        raise WeightsError(
-            f"{path}: damaged or not the file meant: its sha256 starts with {actual[: len(expected)]}, "
-            f"that of {info.name} with {expected}; delete it and fetch it again"
-        )
+    actual = sha256(path) if expected else ""
+    if actual.startswith(expected):
+        return None
+    return (
+        f"damaged or not the file meant: its sha256 starts with {actual[: len(expected)]}, "
+        f"that of {info.name} with {expected}"
+    )
 
 
 def manifest(path: Path | None = None) -> dict[str, WeightInfo]:
@@ -176,6 +184,7 @@ def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
         raise DownloadError(f"{info.file} ({info.name}) is not on this machine and {why}: {where}")
     folder = cache_folder()
     failures: list[str] = []
+    wrong = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # A folder of its own: several processes may fetch the same file at the same time.
@@ -183,13 +192,14 @@ def _download(info: WeightInfo, offline: bool, progress: bool) -> Path:
             part = Path(scratch) / info.file
             for url in info.urls:
                 failure = _fetch(url, part, info, progress)
-                if failure is None:
-                    verify(part, info)
+                if failure is None and (difference := _difference(part, info)) is None:
                     return part.replace(folder / info.file)
-                failures.append(failure)
+                wrong = wrong or failure is None
+                failures.append(failure or f"{_host(url)}: {difference}")
     except OSError as error:
         raise OutputError(f"{folder}: cannot write {info.file} there: {error.strerror or error}") from error
-    raise DownloadError(f"{info.file} ({info.name}) cannot be downloaded ({'; '.join(failures)}): {where}")
+    kind = WeightsError if wrong else DownloadError
+    raise kind(f"{info.file} ({info.name}) cannot be downloaded ({'; '.join(failures)}): {where}")
 
 
 def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None:
@@ -198,7 +208,7 @@ def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None
     from requests.exceptions import ConnectionError as NoConnection
     from requests.exceptions import HTTPError, RequestException
 
-    host = url.split("/")[2] if url.count("/") > 2 else url
+    host = _host(url)
     bar = _Bar(info.file) if progress else None
     try:
         pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 18, timeout=30)(url, str(part), None)
@@ -213,6 +223,10 @@ def _fetch(url: str, part: Path, info: WeightInfo, progress: bool) -> str | None
         if bar:
             bar.finish()
     return None
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2] if url.count("/") > 2 else url
 
 
 class _Bar:

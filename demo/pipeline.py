@@ -225,6 +225,7 @@ def _analyse_all(
                 progress(stage, before + done, sum(expected))
 
             found = analyse(info, settings, models, advance)
+            job.check_clips()
             write_analysis(cache, found, key)
         analyses.append(found)
     lengths = [len(analysis.times) for analysis in analyses]

@@ -22,14 +22,17 @@ def export_result(
     ),
     video: Path | None = typer.Option(None, help="The clip, for the viewer.", show_default="none"),
     output: Path | None = typer.Option(None, help="Folder.", show_default="that of the result"),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files that no run has written."),
     verbose: bool = typer.Option(
         False, "-v", "--verbose", help="Print how gaps and time stamps were handled."
     ),
 ) -> None:
     """Write a result for Blender, OpenSim, tables, or a browser."""
     from common.command_line import echo
-    from demo.export import export, parse_formats
+    from demo.export import endings, export, parse_formats
     from demo.export.source import resample, select_people
+    from demo.results.claims import claim_outputs
+    from demo.results.outputs import ClipPaths
     from demo.results.result import read_result
 
     if verbose:
@@ -40,5 +43,9 @@ def export_result(
         motion = select_people(motion, person)
     if fps is not None:
         motion = resample(motion, fps)
-    for path in export(motion, output or result.parent, result.stem, formats, video):
+    folder = output or result.parent
+    if folder.is_dir():
+        paths = ClipPaths.of(result, folder)
+        claim_outputs(paths, paths.export_patterns(endings(formats)), overwrite)
+    for path in export(motion, folder, result.stem, formats, video):
         echo(path)

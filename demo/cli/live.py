@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from demo.cli.options import settings_of
+from demo.cli.options import option_for, settings_of
 
 if TYPE_CHECKING:
     from demo.cli.console import Console
@@ -36,6 +36,8 @@ def run_live(
     record: Path | None = typer.Option(None, help="Write a side-by-side video.", show_default="none"),
     seconds: float | None = typer.Option(None, min=0.1, max=1e7, help="Stop then.", show_default="no limit"),
     quality: str = typer.Option("auto", help="auto, shipped, standard or best, as of clips."),
+    detector: str = option_for("detector"),
+    pose: str = option_for("pose"),
     lifter: str = typer.Option("auto", help="2D to 3D; one of whole windows."),
     device: str = typer.Option("auto", help="auto, cpu, cuda (or cuda:1), mps."),
     runtime: str = typer.Option("auto", help="auto, torch, onnxruntime or openvino."),
@@ -50,7 +52,14 @@ def run_live(
     from demo.cli.console import Console
 
     settings = settings_of(
-        quality=quality, lifter=lifter, device=device, runtime=runtime, focal=focal, offline=offline
+        quality=quality,
+        detector=detector,
+        pose=pose,
+        lifter=lifter,
+        device=device,
+        runtime=runtime,
+        focal=focal,
+        offline=offline,
     )
     console = Console(quiet=quiet, verbose=verbose)
     with console.working("loading the program"):

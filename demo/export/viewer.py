@@ -21,13 +21,19 @@ from numpy.typing import NDArray
 
 from common.files import replace_file
 from demo.export.clip_video import encode_small
-from demo.export.source import joint_status, people_with_motion
+from demo.export.source import joint_status, people_with_motion, shots
 from demo.motion.angles import ANGLES, joint_angles
 from demo.render.browser import describe_body, rgb
-from demo.render.frame import BODY, FACE, INFERRED_STRENGTH, INTERPOLATED_STRENGTH
+from demo.render.frame import (
+    BODY,
+    BYSTANDER_STRENGTH,
+    FACE,
+    INFERRED_STRENGTH,
+    INTERPOLATED_STRENGTH,
+)
 from demo.render.panel import TURN, View, grid_step, person_color
 from demo.results.result import Result
-from demo.types import JointStatus, Status
+from demo.types import Bools, JointStatus, Status
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +89,13 @@ def describe_clip(result: Result) -> dict[str, Any]:
     ids = result.person_ids[people].tolist()
     seconds = float(result.times[-1] - result.times[0]) if len(result.times) else 0.0
     count = f"{len(ids)} {'person' if len(ids) == 1 else 'people'}"
-    view = _fit_view(result)
+    main = _main_people(result)[people].tolist()
     return {
         "facts": f"{count}, {len(result.times)} frames, {seconds:.1f} s",
-        "people": [{"id": number, "color": rgb(person_color(number))} for number in ids],
+        "people": [
+            {"id": number, "color": rgb(person_color(number)), "main": own}
+            for number, own in zip(ids, main, strict=True)
+        ],
         "times": _base64((result.times - (result.times[:1] if len(result.times) else 0)).astype("<f8")),
         "world": _base64(world),
         "unit": unit,
@@ -101,6 +110,7 @@ def describe_clip(result: Result) -> dict[str, Any]:
         "person_strength": [
             {"MEASURED": 1.0, "INTERPOLATED": INTERPOLATED_STRENGTH}.get(each.name, 0.0) for each in Status
         ],
+        "bystander_strength": BYSTANDER_STRENGTH,
         "measured": [each == Status.MEASURED for each in Status],
         "angles": _base64(angles),
         "angle_names": [angle.label for angle in ANGLES],
@@ -108,35 +118,50 @@ def describe_clip(result: Result) -> dict[str, Any]:
         "bones2d": [[start, end, int(side)] for start, end, side in (*BODY, *FACE)],
         "width": result.meta.get("width", 16),
         "height": result.meta.get("height", 9),
-        "film": _filming_camera(result.meta),
+        "shot": shots(result).tolist(),
+        "shots": [_describe_shot(result, shot) for shot in range(int(shots(result).max(initial=0)) + 1)],
+        "turn": float(TURN),
+        "video": None,
+    }
+
+
+def _describe_shot(result: Result, shot: int) -> dict[str, Any]:
+    """Return the filming camera of a shot, the view that contains its main people, and its floor."""
+    camera = _filming_camera(result.meta, shot)
+    view = _fit_view(result, shot, None if camera is None else [row[2] for row in camera["rotation"]])
+    return {
+        "film": camera,
         "view": {
             "centre": list(view.centre),
             "azimuth": view.azimuth,
-            "turn": float(TURN),
             "elevation": view.elevation,
             "distance": view.distance,
             "focal": view.focal,
         },
         "floor": {"centre": list(view.centre[:2]), "radius": view.radius, "step": grid_step(view)},
-        "video": None,
     }
 
 
-def _fit_view(result: Result) -> View:
-    """Return the view that contains the main people of the whole clip."""
+def _fit_view(result: Result, shot: int, forward: list[float] | None) -> View:
+    """Return the view that contains the main people of a shot, from the side that `forward` looks from."""
+    inside = np.flatnonzero(shots(result) == shot)
+    world = result.joints_world[:, inside[:: max(1, len(inside) // VIEW_FRAMES)]]
+    main = world[_main_people(result)]
+    return View.fit(main if np.isfinite(main).any() else world, forward)
+
+
+def _main_people(result: Result) -> Bools:
+    """Return which people (P,) the clip is about; if it is unknown, those who are there for long."""
+    if result.main is not None and result.main.any():
+        return result.main
     known = np.isfinite(result.joints_world).any((-1, -2)).sum(1)
-    if not known.any():
-        return View()
-    main = known >= MAIN_PEOPLE * known.max() if result.main is None else result.main
-    world = result.joints_world[main][:, :: max(1, len(result.times) // VIEW_FRAMES)]
-    camera = _filming_camera(result.meta)
-    forward = None if camera is None else [row[2] for row in camera["rotation"]]
-    return View.fit(world.reshape(-1, 17, 3), forward)
+    return np.asarray(known >= MAIN_PEOPLE * known.max(initial=0))
 
 
-def _filming_camera(meta: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the camera in the world, or None if the result has none."""
-    camera = meta.get("camera")
+def _filming_camera(meta: dict[str, Any], shot: int) -> dict[str, Any] | None:
+    """Return the camera of a shot in the world, or None if the result has none."""
+    several = meta.get("shots") or []
+    camera = several[shot].get("camera") if shot < len(several) else meta.get("camera")
     names = ("world_from_camera", "camera_position", "focal_pixels")
     if not isinstance(camera, dict) or any(camera.get(name) is None for name in names):
         return None

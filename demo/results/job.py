@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import OutputError
-from common.files import sha256, write_json
+from common.errors import OutputError, UserError
+from common.files import file_state, sha256, write_json
+from common.text import printable
 from demo.models import ResolvedModels
 from demo.results.claims import claim_outputs, read_summary
 from demo.results.outputs import ClipPaths, fsync, lock_outputs
@@ -49,6 +50,7 @@ class ClipJob:
     """The outputs of one clip, or of several synchronised ones, and the keys of their inputs.
 
     Attributes:
+        clip_states: what changes when a clip is replaced or grows, see `common.files.file_state`.
         clip_hashes: SHA-256 of each clip.
         analysis_keys: the cache key of each clip's analysis.
         fingerprint: the key of all outputs.
@@ -56,6 +58,7 @@ class ClipJob:
 
     clips: tuple[Path, ...]
     paths: ClipPaths
+    clip_states: tuple[tuple[int, int, int] | None, ...]
     clip_hashes: tuple[str, ...]
     analysis_keys: tuple[str, ...]
     fingerprint: str
@@ -67,6 +70,7 @@ class ClipJob:
         Raises:
             InputMissing: a clip cannot be read.
         """
+        states = tuple(file_state(clip) for clip in clips)
         hashes = tuple(sha256(clip) for clip in clips)
         device = resolved.device.split(":")[0]
         networks = [resolved.detector.sha256, resolved.pose.sha256 or resolved.pose.name]
@@ -74,7 +78,7 @@ class ClipJob:
         keys = tuple(_key(VERSION, clip, device, networks, analysis) for clip in hashes)
         rest = settings.model_dump(mode="json", exclude={"analysis", "device", "offline", "quality"})
         paths = ClipPaths.of(clips[0] if len(clips) == 1 else VIEWS, folder)
-        return ClipJob(tuple(clips), paths, hashes, keys, _key(*keys, resolved.lifter.sha256, rest))
+        return ClipJob(tuple(clips), paths, states, hashes, keys, _key(*keys, resolved.lifter.sha256, rest))
 
     @property
     def name(self) -> Path:
@@ -116,12 +120,25 @@ class ClipJob:
         # The summary marks the outputs as complete: an old one must not stand beside new files.
         self.paths.summary.unlink(missing_ok=True)
 
+    def check_clips(self) -> None:
+        """Check that no clip has changed since it was hashed: results would be of two different clips.
+
+        Raises:
+            UserError: one has.
+        """
+        for clip, state in zip(self.clips, self.clip_states, strict=True):
+            if file_state(clip) != state:
+                raise UserError(
+                    f"{printable(clip)}: changed while it was read; run again when it is complete"
+                )
+
     def finish(self, summary: dict[str, Any], files: Sequence[Path]) -> ClipReport:
         """Write the summary last, once all files are on the disk: it marks them as complete.
 
         Raises:
-            OutputError: a file cannot be written.
+            OutputError: a file cannot be written. UserError: a clip changed meanwhile.
         """
+        self.check_clips()
         sizes = {path.name: path.stat().st_size for path in files}
         fsync(files)
         whole = {**summary, "files": sizes}

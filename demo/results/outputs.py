@@ -43,9 +43,12 @@ class ClipPaths:
         Args:
             exports: endings of the exported files, as `demo.export.endings` lists them.
         """
-        stem = glob.escape(self.summary.stem)
         names = [self.summary.name, self.result.name, *([self.video.name] if video else [])]
-        return [*map(glob.escape, names), *(stem + ending for ending in exports)]
+        return [*map(glob.escape, names), *self.export_patterns(exports)]
+
+    def export_patterns(self, exports: Sequence[str]) -> list[str]:
+        """Return shell patterns of the names of exported files with these endings."""
+        return [glob.escape(self.summary.stem) + ending for ending in exports]
 
     @staticmethod
     def of(clip: Path, folder: Path) -> ClipPaths:

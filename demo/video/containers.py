@@ -98,8 +98,17 @@ def _claimed_kind(head: bytes) -> str | None:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Return whether the file is shorter than its structure declares (MP4, AVI, Matroska/WebM, GIF)."""
-    size = path.stat().st_size
+    """Return whether the file is shorter than its structure declares (MP4, AVI, Matroska/WebM, GIF).
+
+    A file that was removed or became unreadable meanwhile counts as cut short.
+    """
+    try:
+        return _is_cut_short(path, path.stat().st_size)
+    except OSError:
+        return True
+
+
+def _is_cut_short(path: Path, size: int) -> bool:
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] in _MP4_BOXES:

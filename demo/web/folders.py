@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import stat
-import time
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +88,7 @@ class ServerFolders:
         self.uploads, self._jobs = root / "uploads", root / "jobs"
         for folder in (self.uploads, self._jobs):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._seen: dict[Path, float] = {}  # when an upload was first seen, on the caller's clock
 
     def adopt(self, upload: Path) -> tuple[str, ClipFolder]:
         """Move an uploaded file into a new folder.
@@ -125,12 +125,16 @@ class ServerFolders:
             raise OutputError(f"{name}: the server cannot store it ({error.strerror or error})") from error
         return number, folder
 
-    def remove_uploads(self, older: float) -> None:
-        """Remove uploads that no clip was made of and that are older than `older` seconds."""
-        limit = time.time() - older
-        for path in list(self.uploads.rglob("*")):
-            with suppress(OSError):
-                if _is_plain(path) and path.stat().st_mtime < limit:
+    def remove_uploads(self, older: float, now: float) -> None:
+        """Remove uploads that no clip was made of and that were first seen `older` seconds before `now`.
+
+        The times of files do not count: the system's clock may jump.
+        """
+        uploads = [path for path in self.uploads.rglob("*") if _is_plain(path)]
+        self._seen = {path: self._seen.get(path, now) for path in uploads}
+        for path, since in self._seen.items():
+            if now - since >= older:
+                with suppress(OSError):
                     path.unlink()
                     path.parent.rmdir()
 

@@ -157,7 +157,7 @@ class ClipQueue:
                 del self._clips[clip.number]
         for clip in old:
             clip.folder.remove()
-        self._folders.remove_uploads(self._keep)
+        self._folders.remove_uploads(self._keep, self._clock())
 
     def _check_room(self, name: str) -> None:
         with self._changed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import tempfile
 from collections.abc import Callable
@@ -93,8 +92,6 @@ def serve(config: RunConfig, options: ServerOptions, ready: Callable[[str], None
     require_gradio()
     import uvicorn
 
-    # The end by the system cleans up as Ctrl-C does: uvicorn passes the signal on when it has stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _listen(options.host, options.port) as listening:
         root = Path(tempfile.mkdtemp(prefix="web-"))
         folders = ServerFolders(root, options.largest)

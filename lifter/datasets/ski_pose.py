@@ -30,6 +30,7 @@ NAME = "labels.h5"
 PICTURE = 256  # pixels, width and height
 _COLUMNS = {"3D": 51, "2D": 34, "seq": 1, "cam": 1, "frame": 1, "subj": 1, "cam_intrinsic": 9}
 _NEED = "it must hold 3D (N, 51) metres, 2D (N, 34) from 0 to 1, seq, cam, frame, subj and cam_intrinsic"
+_MOST = 2**26  # numbers of a column, 512 MB: 1.3 million pictures, a hundred times the data set
 _SOURCE = (
     "ask for Ski-PosePTZ-Camera at EPFL's CVLab (cvlab.epfl.ch) and unpack it, train/ and test/ side by side"
 )
@@ -119,8 +120,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            columns = {key: np.asarray(file[key][()], np.float64) for key in _COLUMNS}
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+            columns = {key: _column(file[key]) for key in _COLUMNS}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason}); {_NEED}; {_SOURCE}") from error
     count = len(np.atleast_1d(columns["3D"]))
@@ -131,3 +132,16 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         if not np.isfinite(columns[key]).all():
             raise DataError(f"{path}: {key} holds what is no number; get the file again")
     return columns
+
+
+def _column(data: Any) -> NDArray[np.float64]:
+    """Read one HDF5 data set. A small file may claim any size, and may take its numbers from other files.
+
+    Raises:
+        ValueError: it claims more than `_MOST` numbers, or refers to another file.
+    """
+    if data.size > _MOST:
+        raise ValueError(f"{data.name} claims {data.size} numbers")
+    if data.external or data.is_virtual:
+        raise ValueError(f"{data.name} lies in another file")
+    return np.asarray(data[()], np.float64)

@@ -23,6 +23,7 @@ def command(kind: str = "", number: int = 1) -> None:
         "interrupt": KeyboardInterrupt(),
         "warning": DeprecationWarning("old"),
         "memory": MemoryError(),
+        "unmapped": ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         "recursion": RecursionError("deep"),
         "system": OSError(5, "Input/output error", "clip.mp4"),
         "abort": typer.Abort(),
@@ -40,7 +41,8 @@ def command(kind: str = "", number: int = 1) -> None:
         (["--kind", "interrupt"], 130, "Stopped."),
         (["--kind", "abort"], 130, "Stopped."),
         (["--kind", "warning"], 70, "unexpected DeprecationWarning"),
-        (["--kind", "memory"], 70, "unexpected MemoryError"),
+        (["--kind", "memory"], 1, "too little memory"),
+        (["--kind", "unmapped"], 1, "too little memory"),
         (["--kind", "recursion"], 70, "unexpected RecursionError"),
         (["--kind", "system"], 70, "clip.mp4"),
         (["--number", "x\x1b[2J"], 2, "Error: Invalid value for '--number'"),
@@ -84,3 +86,75 @@ def test_output_that_cannot_be_encoded_or_written():
         full = program(redirect="> /dev/full")
         assert (full.returncode, full.stderr.count(b"\n")) == (8, 1)
         assert b"No space left" in full.stderr
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", [("weights",), ("--help",), ("--version",)])
+def test_a_closed_pipe_ends_a_command_in_silence(words, buffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "app.py", *words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("megabytes", [300, 1200, 2800])
+def test_too_little_memory_is_one_line(megabytes):
+    """The whole program under a limit of its address space: nothing is processed, and nothing is dumped."""
+    resource = pytest.importorskip("resource")
+    limit = megabytes * 2**20
+    done = subprocess.run(
+        [
+            sys.executable,
+            "app.py",
+            "videos/sample.mp4",
+            "--quality",
+            "shipped",
+            "--offline",
+            "--output",
+            os.devnull,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM")
+def test_the_end_by_the_system_cleans_up_like_ctrl_c(tmp_path):
+    code = (
+        "import time, typer; from common.command_line import run; from common.scratch import use_scratch\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "def wait():\n    use_scratch()\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "run(app)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Stopped.\n")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import OutputError, UserError
+from common.errors import EmptyFile, InputMissing, NotAVideo, OutputError, UserError
 from demo import pipeline
 from demo.cli.main import expand_multi_values
 from demo.models import ModelLoader
@@ -23,7 +23,7 @@ from lifter.spec import Lifter, LifterOutput, LifterSpec
 from tests.demo.conftest import StandingPose
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS
-from tests.media import make_clip, tone
+from tests.media import make_clip, tone, truncate
 
 SETTINGS = Settings.of(height=128, device="cpu")
 SIZES = ((96, 128), (128, 96), (96, 96), (160, 96))  # (width, height)
@@ -279,3 +279,33 @@ def test_the_same_man_in_four_real_clips(shared, resolved, tmp_path):
     found = np.nanmedian((boxes[..., 0] + boxes[..., 2]) / 2, axis=1)
     man, woman = np.array((490, 530, 510, 460)), np.array((700, 200, 270, 810))
     assert (np.abs(found - man) < np.abs(found - woman)).tolist() in ([True] * 4, [False] * 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [(b"not a video", NotAVideo), (b"", EmptyFile), (None, InputMissing), ("half", UserError)],
+    ids=["text", "empty", "absent", "cut in half"],
+)
+def test_a_broken_view_is_named(process, clips, tmp_path, content, error):
+    broken = clips[2]
+    if content == "half":
+        whole = make_clip(tmp_path / "whole.mp4", block(SIZES[2]), movflags="faststart", options={"g": "1"})
+        truncate(whole, broken, 5)
+    elif content is None:
+        broken.unlink()
+    else:
+        broken.write_bytes(content)
+    with pytest.raises(error, match=r"cam3\.mp4"):
+        process(clips)
+    assert not list((tmp_path / "out").glob("views*"))
+
+
+def test_views_that_are_one_file_four_times(process, clips):
+    done = process([clips[0]] * 4)
+    assert (done.people, done.frames) == (1, FRAMES)
+
+
+def test_a_view_with_other_time_stamps_and_rate_is_refused(process, clips, tmp_path):
+    clips[1] = make_clip(tmp_path / "slow.mp4", block(SIZES[1]), rate=25)
+    with pytest.raises(UserError, match=r"different frame rates.*slow\.mp4 25"):
+        process(clips)

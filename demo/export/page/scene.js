@@ -1,7 +1,7 @@
 "use strict";
 // The 3D picture on a 2D canvas: perspective, depth sorting, capsules, a floor and shadows. World: metres, z up.
 
-const BACKDROP = "rgb(31,36,44)", LINE = [106, 118, 134], GLOW = "rgba(72,82,96,0.13)", NEAR = 0.1;
+const BACKDROP = [31, 36, 44], LINE = [106, 118, 134], GLOW = "rgba(72,82,96,0.13)", NEAR = 0.1;
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const rgb = (c, alpha = 1) => `rgba(${c[0] | 0},${c[1] | 0},${c[2] | 0},${alpha})`;
@@ -105,7 +105,7 @@ function drawShadow(context, camera, figure) {
   }
   context.save();
   context.filter = `blur(${Math.max(1, camera.focal / 160)}px)`;
-  context.fillStyle = "rgba(8,10,14,0.5)";
+  context.fillStyle = rgb([8, 10, 14], 0.5 * Math.max(...figure.strength));
   context.fill(path);
   context.restore();
 }
@@ -125,17 +125,17 @@ function drawFigures(context, camera, figures, rim) {
   }
   limbs.sort((one, other) => other.a[2] + other.b[2] - one.a[2] - one.b[2]);
   for (const { a, b, color, alpha, ra, rb } of limbs) {
-    context.globalAlpha = alpha;
-    const layers = [[ra + rim, rb + rim, mix(color, [0, 0, 0], 0.62), 0], [ra, rb, color, 0],
-      [ra * 0.42, rb * 0.42, mix(color, [255, 255, 255], 0.34), (ra + rb) / 2]];
-    for (const [r1, r2, tone, shine] of layers) {
+    // Faint limbs are mixed with the backdrop, as in the video: transparent ones would show what lies under them.
+    const tone = mix(BACKDROP, color, alpha);
+    const layers = [[ra + rim, rb + rim, mix(BACKDROP, mix(tone, [0, 0, 0], 0.62), alpha), 0], [ra, rb, tone, 0],
+      [ra * 0.42, rb * 0.42, mix(tone, [255, 255, 255], 0.34 * alpha), (ra + rb) / 2]];
+    for (const [r1, r2, fill, shine] of layers) {
       const path = new Path2D();
       addCapsule(path, a, b, r1, r2, -0.28 * shine, -0.34 * shine);
-      context.fillStyle = rgb(tone);
+      context.fillStyle = rgb(fill);
       context.fill(path);
     }
   }
-  context.globalAlpha = 1;
 }
 
 /** A person's number on a plate of the person's colour. */

@@ -7,15 +7,21 @@ const world = new Int16Array(bytes(CLIP.world).buffer), flat = new Int16Array(by
 const scores = bytes(CLIP.scores), states = bytes(CLIP.joint_status), status = bytes(CLIP.status);
 const angles = new Int16Array(bytes(CLIP.angles).buffer);
 const FRAMES = times.length, MISSING = -32768, STRENGTH = CLIP.strength;
-const state = { frame: 0, playing: false, since: 0, view: null, hidden: new Set(), angle: 0 };
+// look: turned by the user from the view of the shot, or null for the camera that filmed.
+const state = { frame: 0, playing: false, since: 0, look: null, hidden: new Set(), angle: 0 };
 const video = get("video"), last = FRAMES ? times[FRAMES - 1] : 0;
 const step = FRAMES > 1 ? last / (FRAMES - 1) : 1 / 30;
 let hasVideo = Boolean(CLIP.video);
 
 // ---- data ----
 
+/** How strongly a person is drawn: 0 absent, faint where interpolated, fainter if the clip is not about them. */
+function strengthOf(person, frame) {
+  return CLIP.person_strength[status[person * FRAMES + frame]] * (CLIP.people[person].main ? 1 : CLIP.bystander_strength);
+}
+
 function figureOf(person, frame) {
-  const row = person * FRAMES + frame, fade = CLIP.person_strength[status[row]];
+  const row = person * FRAMES + frame, fade = strengthOf(person, frame);
   if (!fade || state.hidden.has(person)) return null;
   const joints = [], strength = [];
   for (let j = 0; j < 17; j++) {
@@ -49,12 +55,24 @@ function fitCanvas(canvas) {
   return [canvas.getContext("2d"), width, height, ratio];
 }
 
+const FRONT = { turn: 0, elevation: CLIP.shots[0].view.elevation, zoom: 1, shift: [0, 0, 0] };
+const shotNow = () => CLIP.shots[CLIP.shot[state.frame] || 0];
+
+/** The view of the shot that is shown, turned, zoomed and shifted as the user wants it. */
+function orbitNow(look) {
+  const view = shotNow().view;
+  return { centre: view.centre.map((v, i) => v + look.shift[i]), azimuth: view.azimuth + look.turn,
+    elevation: look.elevation, distance: view.distance * look.zoom, focal: view.focal };
+}
+
 function drawRoom() {
   const [context, width, height, ratio] = fitCanvas(get("scene"));
-  const camera = state.view === null ? filmingCamera(CLIP.film, width, height) : orbitCamera(state.view, width, height);
-  context.fillStyle = BACKDROP;
+  const { film, floor } = shotNow();
+  const camera = state.look === null && film ? filmingCamera(film, width, height)
+    : orbitCamera(orbitNow(state.look || FRONT), width, height);
+  context.fillStyle = rgb(BACKDROP);
   context.fillRect(0, 0, width, height);
-  drawFloor(context, camera, CLIP.floor);
+  drawFloor(context, camera, floor);
   const figures = CLIP.people.map((_, person) => figureOf(person, state.frame)).filter(Boolean);
   figures.forEach((figure) => drawShadow(context, camera, figure));
   drawFigures(context, camera, figures, ratio * 1.2);
@@ -65,7 +83,7 @@ function drawRoom() {
   }
   context.font = `${12 * ratio}px system-ui, sans-serif`;
   context.textAlign = "left"; context.textBaseline = "alphabetic"; context.fillStyle = "#9aa4b0";
-  context.fillText(`grid ${CLIP.floor.step} m`, 10 * ratio, height - 10 * ratio);
+  context.fillText(`grid ${floor.step} m`, 10 * ratio, height - 10 * ratio);
   context.textAlign = "right";
   context.fillStyle = rgb(CLIP.sides[2]); context.fillText("left", width - 10 * ratio, height - 10 * ratio);
   context.fillStyle = rgb(CLIP.sides[1]); context.fillText("right", width - 42 * ratio, height - 10 * ratio);
@@ -79,7 +97,7 @@ function drawOverlay() {
   const [left, top] = [(width - scale * CLIP.width) / 2, (height - scale * CLIP.height) / 2];
   context.lineCap = "round";
   CLIP.people.forEach((who, person) => {
-    const row = person * FRAMES + state.frame, fade = CLIP.person_strength[status[row]];
+    const row = person * FRAMES + state.frame, fade = strengthOf(person, state.frame);
     if (!fade || state.hidden.has(person)) return;
     const points = [], strength = [];
     for (let j = 0; j < 17; j++) {
@@ -210,15 +228,15 @@ function startVideo() {
 // ---- controls ----
 
 function addButtons() {
-  const views = [["3/4", CLIP.view]];
-  if (CLIP.film) views.push(["camera", null]);
-  views.push(["side", { ...CLIP.view, azimuth: CLIP.view.azimuth - CLIP.view.turn + Math.PI / 2, elevation: 0.06 }]);
-  views.push(["top", { ...CLIP.view, elevation: 1.5, distance: CLIP.view.distance * 1.1 }]);
-  const buttons = views.map(([name, view], number) => {
+  const looks = [["3/4", FRONT]];
+  if (CLIP.shots.some((shot) => shot.film)) looks.push(["camera", null]);
+  looks.push(["side", { ...FRONT, turn: Math.PI / 2 - CLIP.turn, elevation: 0.06 }]);
+  looks.push(["top", { ...FRONT, elevation: 1.5, zoom: 1.1 }]);
+  const buttons = looks.map(([name, look], number) => {
     const button = document.createElement("button");
     button.textContent = name; button.title = `Key ${number + 1}`;
     button.onclick = () => {
-      state.view = view && { ...view, centre: [...view.centre] };
+      state.look = look && { ...look };
       buttons.forEach((other) => other.setAttribute("aria-pressed", other === button));
       redraw();
     };
@@ -257,18 +275,21 @@ function addButtons() {
 }
 
 function free() {  // from the filming camera to one that can be turned
-  if (state.view === null) { state.view = { ...CLIP.view, azimuth: CLIP.view.azimuth - CLIP.view.turn, centre: [...CLIP.view.centre] }; }
-  return state.view;
+  if (state.look === null) state.look = { ...FRONT, turn: -CLIP.turn };
+  return state.look;
 }
 
 function addMouse(buttons) {
   const scene = get("scene"), touches = new Map();
   const move = (dx, dy) => {
-    const view = free(), camera = orbitCamera(view, scene.clientWidth, scene.clientHeight);
+    const look = free(), view = orbitNow(look), camera = orbitCamera(view, scene.clientWidth, scene.clientHeight);
     const scale = view.distance / camera.focal;
-    view.centre = view.centre.map((v, i) => v - scale * (dx * camera.right[i] + dy * camera.down[i]));
+    look.shift = look.shift.map((v, i) => v - scale * (dx * camera.right[i] + dy * camera.down[i]));
   };
-  const zoom = (factor) => { const view = free(); view.distance = Math.max(0.8, Math.min(80, view.distance * factor)); };
+  const zoom = (factor) => {
+    const look = free(), fitted = shotNow().view.distance;
+    look.zoom = Math.max(0.8, Math.min(80, fitted * look.zoom * factor)) / fitted;
+  };
   scene.onpointerdown = (event) => { scene.setPointerCapture(event.pointerId); touches.set(event.pointerId, event); };
   scene.onpointerup = scene.onpointercancel = (event) => touches.delete(event.pointerId);
   scene.onpointermove = (event) => {
@@ -282,9 +303,9 @@ function addMouse(buttons) {
       move(dx / 2, dy / 2);
     } else if (event.shiftKey || event.buttons === 2) move(dx, dy);
     else {
-      const view = free();
-      view.azimuth -= dx * 0.008;
-      view.elevation = Math.max(-0.2, Math.min(1.55, view.elevation + dy * 0.006));
+      const look = free();
+      look.turn -= dx * 0.008;
+      look.elevation = Math.max(-0.2, Math.min(1.55, look.elevation + dy * 0.006));
     }
     touches.set(event.pointerId, event);
     redraw();

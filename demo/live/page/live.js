@@ -37,7 +37,7 @@ function draw() {
   const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   const context = canvas.getContext("2d"), camera = orbitCamera(view, width, height);
-  context.fillStyle = BACKDROP;
+  context.fillStyle = rgb(BACKDROP);
   context.fillRect(0, 0, width, height);
   drawFloor(context, camera, { centre: view.centre.slice(0, 2), radius: 4, step: 1 });
   const figures = latest.people.map(figureOf);

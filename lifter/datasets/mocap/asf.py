@@ -21,7 +21,16 @@ import numpy as np
 
 from common.errors import DataError
 from lifter.datasets.mocap.joint_names import ACCLAIM, leg_length, naming_of, plain, seventeen
-from lifter.datasets.mocap.kinematics import INCH, Capture, Doubles, metres_per_unit, read_text, turns, z_up
+from lifter.datasets.mocap.kinematics import (
+    INCH,
+    Capture,
+    Doubles,
+    finite,
+    metres_per_unit,
+    read_text,
+    turns,
+    z_up,
+)
 
 ROOT = "root"
 
@@ -60,7 +69,7 @@ def load_amc(path: Path, skeleton: Path, fps: float) -> Capture:
     kind = naming_of(points.keys(), (ACCLAIM,), where)
     unit = metres_per_unit(leg_length(points, kind), where, asf.metres)
     joints = seventeen({name: unit * end for name, end in points.items()}, kind)
-    return Capture(z_up(joints), fps, kind.name)
+    return Capture(finite(z_up(joints), str(path)), fps, kind.name)
 
 
 def parse_asf(text: str, where: str) -> Asf:
@@ -73,6 +82,8 @@ def parse_asf(text: str, where: str) -> Asf:
         places = np.array([about.get(key, ["0"] * 3) for key in ("position", "orientation")], float)
         root_axes = _axes("".join(about.get("axis", ["XYZ"])), places[1], radians)
         moves = tuple(word.lower() for word in about["order"])
+        if not set(moves) <= {"tx", "ty", "tz", "rx", "ry", "rz"}:
+            raise ValueError(f"its root moves by {' '.join(moves)}")
         bones = {ROOT: Bone(ROOT, "", np.zeros(3), root_axes, moves)}
         found = {bone.name: bone for bone in _bones(sections["bonedata"], radians)}
         for parent, *children in sections["hierarchy"]:
@@ -82,8 +93,15 @@ def parse_asf(text: str, where: str) -> Asf:
                 bone = found.pop(child)
                 bones[child] = Bone(child, bones[parent].name, bone.vector, bone.axes, bone.moves)
         metres = INCH / float(units.get("length", "1"))
-        if not all(np.isfinite(bone.vector).all() for bone in bones.values()) or len(bones) < 2:
+        if len(bones) < 2:
             raise ValueError("no bones in it")
+        shapes = {(*bone.vector.shape, *bone.axes.shape) for bone in bones.values()}
+        if shapes != {(3, 3, 3)} or places.shape != (2, 3):
+            raise ValueError("directions, axes or places that are not three numbers")
+        if not all(
+            np.isfinite(bone.vector).all() and np.isfinite(bone.axes).all() for bone in bones.values()
+        ):
+            raise ValueError("numbers that are none")
     except (ValueError, KeyError, IndexError, ZeroDivisionError) as error:
         raise DataError(f"{where}: no Acclaim skeleton, or damaged ({error}); get it again") from error
     return Asf(bones, places[0], metres, radians)

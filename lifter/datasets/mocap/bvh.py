@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from lifter.datasets.mocap.joint_names import (
 from lifter.datasets.mocap.kinematics import (
     Capture,
     Doubles,
+    finite,
     metres_per_unit,
     read_text,
     stands_along_z,
@@ -85,7 +87,7 @@ def load_bvh(path: Path) -> Capture:
     placed, rest = by_name(unit * points), by_name(rest_pose(bvh)[None])
     joints = seventeen(placed, kind)
     along_z = stands_along_z(ankles_to_neck(rest, kind)[0], ankles_to_neck(placed, kind))
-    return Capture(joints if along_z else z_up(joints), 1 / bvh.frame_time, kind.name)
+    return Capture(finite(joints if along_z else z_up(joints), where), 1 / bvh.frame_time, kind.name)
 
 
 def parse_bvh(text: str, where: str) -> Bvh:
@@ -184,7 +186,10 @@ def _hierarchy(words: Iterator[str]) -> tuple[Joint, ...]:
                 offset = (float(next(words)), float(next(words)), float(next(words)))
                 joints[open_joints[-1]] = replace(joints[open_joints[-1]], offset=offset)
             case "CHANNELS":
-                channels = tuple(next(words).lower() for _ in range(int(next(words))))
+                count = int(next(words))
+                channels = tuple(word.lower() for word in islice(words, count))
+                if len(channels) != count:
+                    raise ValueError(f"{len(channels)} of {count} channels")
                 if not set(channels) <= _CHANNELS:
                     raise ValueError(f"channels {' '.join(channels)}")
                 joints[open_joints[-1]] = replace(joints[open_joints[-1]], channels=channels)

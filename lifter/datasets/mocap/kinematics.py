@@ -83,6 +83,13 @@ def metres_per_unit(legs: float, where: str, declared: float | None = None) -> f
     return min(off, key=off.__getitem__)
 
 
+def finite(joints: Doubles, where: str) -> Doubles:
+    """Return joints. Raises DataError if one is not finite: numbers of a file may be finite and overflow."""
+    if not np.isfinite(joints).all():
+        raise DataError(f"{where}: joints that are not finite; get it again")
+    return joints
+
+
 def z_up(points: Doubles) -> Doubles:
     """Rotate points (..., 3) of a world with y up to z up: 90 degrees about x."""
     return np.stack((points[..., 0], -points[..., 2], points[..., 1]), -1)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.errors import MissingExtra, UserError
-from tests.demo.batch.clips import hashes, report_without_times, start
+from tests.demo.batch.clips import hashes, report_without_times, start, temporary
 
 pytestmark = pytest.mark.extra
 
@@ -49,6 +49,7 @@ def test_a_cluster_gives_the_same_results_though_workers_are_killed_and_stopped(
     assert "Traceback" not in output[1]
     assert hashes(out) == hashes(folder / "out")
     assert report_without_times(out) == report_without_times(folder / "out")
+    assert list(temporary(tmp_path).iterdir()) == []
 
 
 def test_an_address_without_a_scheduler_is_one_line(resolved, monkeypatch):

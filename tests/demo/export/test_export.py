@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from common.errors import MissingExtra, UserError
+from common.errors import MissingExtra, OutputError, UserError
 from demo.cli.export import register
 from demo.export import EXPORTERS, export, parse_formats
 from demo.results.result import read_result, write_result
@@ -92,6 +92,24 @@ def test_the_command_writes_one_person_at_another_rate(tmp_path, command):
     assert sorted(file.name for file in out.iterdir()) == ["clip_motion.json", "clip_person2.bvh"]
     assert "Frames: 61" in (out / "clip_person2.bvh").read_text()
     assert str(out / "clip_person2.bvh") in done.output
+
+
+def test_the_command_replaces_only_what_a_run_has_written(tmp_path, command):
+    result = late_and_gap()
+    result.meta["outputs"] = ["clip.npz", "clip.glb"]  # as the run planned them
+    write_result(tmp_path / "clip.npz", result)
+    own = tmp_path / "clip_joints.csv"
+    own.write_text("my table")
+    (tmp_path / "clip.glb").write_text("of the run")
+    refused = command(tmp_path / "clip.npz", "--to", "glb,csv")
+    assert isinstance(refused.exception, OutputError)
+    assert refused.exception.status == 8
+    assert "clip_joints.csv: is there already" in str(refused.exception)
+    assert (own.read_text(), (tmp_path / "clip.glb").read_text()) == ("my table", "of the run")
+    assert command(tmp_path / "clip.npz", "--to", "glb").exit_code == 0
+    assert (tmp_path / "clip.glb").read_bytes()[:4] == b"glTF"
+    assert command(tmp_path / "clip.npz", "--to", "csv", "--overwrite").exit_code == 0
+    assert own.read_text().startswith("person")
 
 
 def test_the_command_refuses_in_a_line(tmp_path, command):

@@ -73,6 +73,23 @@ def test_inferred_joints_are_faint(tmp_path):
     assert 0 < data["strength"][stored[3]] < 0.5
 
 
+def test_the_view_and_the_camera_are_those_of_the_shot(tmp_path):
+    joints = march(30)
+    joints[15:] += np.float32((40.0, 0.0, 0.0))
+    far = march(30) + np.float32((0.0, 20.0, 0.0))  # a bystander, whom the view need not contain
+    result = with_camera(
+        result_of([joints, far], shot=np.repeat((0, 1), 15).astype(np.int32), main=np.array((True, False)))
+    )
+    camera = result.meta["camera"]
+    result.meta["shots"] = [{"camera": camera}, {"camera": {**camera, "focal_pixels": 900.0}}]
+    data = data_of(export_viewer(result, tmp_path / "clip.html")[0])
+    assert [shot["film"]["focal"] for shot in data["shots"]] == [500.0, 900.0]
+    assert [shot["view"]["centre"][0] for shot in data["shots"]] == pytest.approx([0, 40], abs=0.2)
+    assert [shot["view"]["centre"][1] for shot in data["shots"]] == pytest.approx([0, 0], abs=0.5)
+    assert data["shot"] == [0] * 15 + [1] * 15
+    assert [person["main"] for person in data["people"]] == [True, False]
+
+
 @pytest.mark.parametrize("export", [export_viewer, export_report])
 def test_pages_point_nowhere_and_names_cannot_break_them(export, tmp_path):
     result = late_and_gap()

@@ -192,3 +192,37 @@ def test_the_viewer_opens_every_case_without_a_video(case, tmp_path, chromium):
     assert seen["messages"] == []
     assert seen["requests"] == [f"file://{page}"]
     assert seen["phone_width"] == 390
+
+
+def lit(picture):
+    """Where the 3D view is as colourful as a figure in full strength, and in which columns and rows."""
+    hue = cv2.cvtColor(cv2.imread(str(picture))[60:-40], cv2.COLOR_BGR2HSV)  # without buttons and captions
+    found = (hue[..., 1] > 120) & (hue[..., 2] > 200)
+    rows, columns = np.nonzero(found)
+    return np.array((columns.min(), columns.max())) / found.shape[1], np.ptp(rows)
+
+
+def test_each_shot_has_a_view_of_its_own(tmp_path, chromium):
+    """The second shot shows a person of twice the size, 40 m further: one view of both shows dots."""
+    joints = march(30)
+    joints[15:] = 2 * joints[15:] + np.float32((40.0, 0.0, 0.0))
+    result = result_of([joints], shot=np.repeat((0, 1), 15).astype(np.int32))
+    (page,) = export(result, tmp_path, "clip", ["viewer"])
+    assert chromium(page, tmp_path, (7, 22))["messages"] == []
+    for frame in (7, 22):
+        (left, right), high = lit(tmp_path / f"{frame}_3d.png")
+        assert abs((left + right) / 2 - 0.5) < 0.05
+        assert high > 150
+
+
+def test_bystanders_are_faint(tmp_path, chromium):
+    worlds = [march(9) - np.float32((0.8, 0, 0)), march(9) + np.float32((0.8, 0, 0))]
+    widths = {}
+    for name, second in (("main", True), ("bystander", False)):
+        result = result_of(worlds, main=np.array((True, second)))
+        (page,) = export(result, tmp_path, name, ["viewer"])
+        assert chromium(page, tmp_path, (4,))["frames"]["4"]["figures"] == 2
+        (left, right), _ = lit(tmp_path / "4_3d.png")
+        widths[name] = right - left
+    assert widths["main"] > 0.2  # two people in full colours beside each other
+    assert widths["bystander"] < 0.1  # one

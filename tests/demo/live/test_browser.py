@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import threading
 
 import cv2
@@ -88,3 +89,36 @@ def test_a_port_in_use(view):
     port = int(view.address.rstrip("/").rpartition(":")[2])
     with pytest.raises(UserError, match=f"--port {port}"):
         BrowserView(port)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"POST / HTTP/1.1", 501),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1", 414),
+        (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1", 404),
+        (b"GET //etc/passwd HTTP/1.1", 404),
+        (b"GET /poses?x=\x1b[2J HTTP/1.1", 404),
+    ],
+)
+def test_odd_requests_are_refused_and_the_run_goes_on(view, capfd, request_line, status):
+    port = int(view.address.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request_line + b"\r\nHost: 127.0.0.1\r\n\r\n")
+        assert str(status) in connection.makefile("rb").readline().decode("latin-1")
+    assert ask(view, "/").status == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_browsers_that_never_read_do_not_slow_the_run(view, live):
+    port = int(view.address.rstrip("/").rpartition(":")[2])
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(30)]
+    try:
+        for connection in silent:
+            connection.sendall(b"GET /picture HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        for _ in range(200):
+            assert view.show(live)
+        assert ask(view, "/").status == 200
+    finally:
+        for connection in silent:
+            connection.close()

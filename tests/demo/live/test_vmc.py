@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
-import struct
+import threading
 
 import numpy as np
 import pytest
+from pythonosc.dispatcher import Dispatcher
+from pythonosc.osc_bundle import OscBundle
+from pythonosc.osc_server import BlockingOSCUDPServer
+from pythonosc.parsing.osc_types import IMMEDIATELY
 from scipy.spatial.transform import Rotation
 
 from common.errors import UserError
@@ -16,32 +20,10 @@ from tests.demo.live.scenes import SIZE, frames, models
 
 
 def unpack(packet):
-    """Messages of a bundle as (address, values), by OSC 1.0."""
-    assert packet[:8] == b"#bundle\0"
-    assert packet[8:16] == b"\0\0\0\0\0\0\0\1"
-    at, messages = 16, []
-    while at < len(packet):
-        (size,) = struct.unpack_from(">i", packet, at)
-        part, at = packet[at + 4 : at + 4 + size], at + 4 + size
-        assert size % 4 == 0
-        address, part = _string(part)
-        tags, part = _string(part)
-        values = []
-        for tag in tags[1:]:
-            if tag == "s":
-                value, part = _string(part)
-            else:
-                (value,) = struct.unpack_from(f">{tag}", part)
-                part = part[4:]
-            values.append(value)
-        assert part == b""
-        messages.append((address, values))
-    return messages
-
-
-def _string(data):
-    text = data[: data.index(b"\0")]
-    return text.decode(), data[len(text) // 4 * 4 + 4 :]
+    """Messages of a bundle as (address, values), as python-osc reads them."""
+    bundle = OscBundle(packet)
+    assert bundle.timestamp == IMMEDIATELY
+    return [(message.address, message.params) for message in bundle]
 
 
 def test_the_specifications_examples():
@@ -107,3 +89,32 @@ def test_addresses():
             parse_address(wrong)
     with pytest.raises(UserError, match="--osc"):
         VmcSender("no.such.host.invalid", 39539)
+
+
+def test_a_receiver_of_another_program_reads_a_run():
+    """The server of python-osc gets every frame, in order, with rotations of unit length."""
+    got, done = [], threading.Event()
+    dispatcher = Dispatcher()
+    dispatcher.set_default_handler(lambda address, *values: got.append((address, values)))
+    dispatcher.map("/end", lambda _: done.set())
+    with BlockingOSCUDPServer(("127.0.0.1", 0), dispatcher) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            pipeline = LivePipeline(models([(0.1 * at, 0.1, 4.0) for at in range(10)]), SIZE, 30.0)
+            with VmcSender(*server.server_address) as sender:
+                shown = [sender.show(pipeline.step(frame)) for frame in frames(10)]
+                sender._socket.sendto(osc_message("/end"), server.server_address)
+            assert done.wait(10)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert all(shown)
+    times = [values[0] for address, values in got if address == "/VMC/Ext/T"]
+    assert times == sorted(times)
+    assert len(times) >= 8  # people are tracked from their second frame on
+    bones = [values for address, values in got if address == "/VMC/Ext/Bone/Pos"]
+    assert [values[0] for values in bones] == list(BONES) * len(times)
+    assert np.linalg.norm([values[4:] for values in bones], axis=1) == pytest.approx(1, abs=1e-5)
+    hips = np.array([values[1:4] for values in bones if values[0] == "Hips"])
+    assert (hips[-1] - hips[0])[0] < -0.3  # it walks to the right of the picture: the file's x, Unity's -x

@@ -1,7 +1,6 @@
 """Folders: names are harmless, only listed results are found, uploads alone are adopted."""
 
 import os
-import time
 
 import pytest
 from hypothesis import given
@@ -105,10 +104,11 @@ def test_empty_and_large_uploads_are_refused_and_removed(folders):
     folders.adopt(upload(folders, "x" * 10))
 
 
-def test_old_uploads_that_nobody_used_are_removed(folders):
+def test_old_uploads_that_nobody_used_are_removed_whatever_the_clock_says(folders):
     old = upload(folders)
-    os.utime(old, (time.time() - 100, time.time() - 100))
-    folders.remove_uploads(101)
+    os.utime(old, (0, 0))  # as after a jump of the system's clock
+    folders.remove_uploads(100, now=1000.0)
+    folders.remove_uploads(100, now=1099.0)
     assert old.exists()
-    folders.remove_uploads(99)
+    folders.remove_uploads(100, now=1100.0)
     assert not old.parent.exists()

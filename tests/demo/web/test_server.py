@@ -1,6 +1,8 @@
 """The server: flags in one line, and over HTTP nothing but the page and finished results."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -116,3 +118,48 @@ def test_the_page_names_no_foreign_address_for_fonts_or_scripts(browser):
         assert address not in page + theme
     assert "system-ui" in theme
     assert browser.get("/config").json()["analytics_enabled"] is False
+
+
+WICKED_NAMES = (
+    "../../evil.mp4", "..\\..\\evil.mp4", "/etc/evil.mp4", "a\x1b[2J\x07.mp4", "n" * 5000 + ".mp4",
+    "a\r\nb.mp4", "a\0b.mp4", "..", ".", "", ".hidden", "con|<>*?.mp4", "\u202egpj.mp4", "\udcff.mp4",
+    "e\u0301" * 200 + ".mp4",
+)  # fmt: skip
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("name", WICKED_NAMES, ids=range(len(WICKED_NAMES)))
+def test_names_of_uploads_lead_nowhere_and_control_nothing(workers, browser, name, tmp_path):
+    """Uploads are stored in their folder, or refused; the name of the clip is one harmless line."""
+    before = {path for path in tmp_path.rglob("*") if workers.folders.uploads not in path.parents}
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n'
+    body = head % name.encode("utf-8", "surrogateescape") + b"clip\r\n--x--\r\n"
+    reply = browser.post(
+        "/gradio_api/upload", content=body, headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+    assert reply.status_code < 500
+    after = {path for path in tmp_path.rglob("*") if workers.folders.uploads not in path.parents}
+    assert after == before
+    for path in reply.json() if reply.status_code == 200 else []:
+        assert workers.folders.uploads in Path(path).resolve().parents
+        clip = workers.queue.add(Path(path))
+        assert clip.folder.clip.resolve().parent == clip.folder.path.resolve() / "clip"
+        assert clip.folder.name.isprintable()
+        assert len(os.fsencode(clip.folder.name)) <= 100
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--x",
+        b"--x\r\n\r\n",
+        b"\0" * 500,
+        b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\n',
+    ],
+)
+def test_broken_uploads_are_refused(browser, body):
+    kind = "multipart/form-data; boundary=x"
+    assert browser.post("/gradio_api/upload", content=body, headers={"content-type": kind}).status_code < 500
+    assert browser.get("/").status_code == 200

@@ -1,6 +1,6 @@
 // `node open_viewer.mjs TOOLS CHROMIUM PAGE OUT FRAMES` opens a viewer with the network off and seeks to frames.
 // Prints JSON: console messages, requests, and for each frame the one that is shown and its joints on the screen;
-// saves the video's picture of each as OUT/<frame>.png without the skeletons over it.
+// saves the video's picture of each as OUT/<frame>.png without the skeletons over it, the 3D view as OUT/<frame>_3d.png.
 import { createRequire } from "module";
 import { pathToFileURL } from "url";
 
@@ -26,6 +26,7 @@ for (const frame of frames.split(",").map(Number)) {
     figures: CLIP.people.map((_, p) => figureOf(p, state.frame)).filter(Boolean).length,
   }));
   found.frames[frame] = shown;
+  await tab.locator("#scene").screenshot({ path: `${out}/${frame}_3d.png` });
   if (await tab.evaluate("hasVideo")) {
     const box = await tab.evaluate(() => {
       const area = video.getBoundingClientRect(), scale = Math.min(area.width / video.videoWidth, area.height / video.videoHeight);
