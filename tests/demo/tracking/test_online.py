@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
-from demo.tracking.online import PoseTracker, body_box
+from demo.tracking.online import PoseTracker
+from demo.tracking.track import Observation, body_box
 from demo.types import Detections, Frame
 from tests.demo.tracking.figures import FIGURE
 
@@ -125,6 +126,22 @@ def test_two_who_cross_keep_their_ids_at_any_frame_rate(fps):
         box = out[-1].boxes[out[-1].ids == {"a": 1, "b": 2}[name]][0]
         assert abs(box[[0, 2]].mean() - left - 50) < 10
     assert {number for frame in out for number in frame.ids.tolist()} == {1, 2}
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_runner_has_one_id_from_the_first_frame_at_any_frame_rate(fps):
+    """Two body lengths a second: at 5 frames a second a box does not touch the next one."""
+    assert [ids(people) for people in follow(walker(fps, 1.2, lambda t: True, speed=400), fps)] == [
+        [1]
+    ] * round(1.2 * fps)
+
+
+@pytest.mark.parametrize(("seen", "evidence"), [(6, 0.56), (17, 0.56), (3, 0.315)])
+def test_the_best_six_joints_are_the_evidence_of_a_person_who_enters_the_picture(seen, evidence):
+    joints = missing_keypoints(2)
+    joints[0, :, 2] = 0.1
+    joints[0, :seen, 2] = 0.8
+    assert Observation(np.zeros(4), 0.7, joints).evidence == pytest.approx(evidence)
 
 
 @pytest.mark.parametrize("fps", RATES)
