@@ -31,13 +31,13 @@ from demo.types import Detections, Doubles, Floats, Frame, Image
 
 # Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
 START = 0.35  # detector's score times the joints' mean probability, from which a detection begins a track
-FAINT = 0.1  # detections up to this score keep a track but show no place of their own
 MATCH = 0.3  # IoU or OKS from which a detection may be a track's
 SCORE_WEIGHT = 0.5  # of a detection's score beside the mean of IoU and OKS: of two alike the stronger wins
 SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half
 UNSEEN_HALF_LIFE = 0.6  # seconds that halve the probability of existence while the person is not seen at all
 FOLLOWED_HALF_LIFE = 1.5  # seconds that do while only keypoints or faint detections show the person
-PRESENT, GONE = 0.3, 0.1  # probability down to which a track is shown, and kept at all
+PRESENT = 0.3  # probability of existence down to which a track without any observation is shown
+GONE = 0.1  # down to which it is kept; a detection up to this score is faint: it shows no person by itself
 JOINT_HALF_LIFE = 0.4  # seconds that halve the score of a joint that is not seen any more
 CUT_OFF = 0.75  # part of the predicted area: a smaller detection within it may lack the legs
 INSIDE = 0.8  # part of that detection that lies within the predicted box
@@ -83,7 +83,7 @@ class PoseTracker:
         """Yield the people of each of some consecutive frames. The networks see the frames together."""
         wanted = [frame for frame in frames if frame.index % self._every == 0]
         detections = self._detector.detect([frame.image for frame in wanted])
-        clear = [found.boxes[found.scores > FAINT] for found in detections]
+        clear = [found.boxes[found.scores > GONE] for found in detections]
         poses = self._pose.candidates(list(zip([frame.image for frame in wanted], clear, strict=True)))
         found = {
             frame.index: _observations(detected, candidates)
@@ -330,7 +330,7 @@ def _observations(found: Detections, poses: Floats) -> list[Observation]:
     """Return a frame's detections; those that are not faint with their candidates (n, 2, 17, 3)."""
     estimated = iter(poses)
     return [
-        Observation(box, score, next(estimated) if score > FAINT else None)
+        Observation(box, score, next(estimated) if score > GONE else None)
         for box, score in zip(found.boxes.astype(np.float64), found.scores.tolist(), strict=True)
     ]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from demo.boxes import area
 from demo.pose.estimator import missing_keypoints
 from demo.tracking.association import FEWEST, likely
 from demo.types import Doubles, Floats
@@ -87,5 +86,4 @@ def body_box(joints: Floats, size: tuple[int, ...]) -> Doubles | None:
         return None
     span = np.tile(np.maximum(high - low, 1.0), 2)
     box = np.concatenate([low, high]) + MARGIN * span * np.array([-1, -1, 1, 1])
-    box = np.clip(box, 0, np.tile(np.asarray(size, np.float64), 2))
-    return box if area(box) >= 16 else None
+    return np.clip(box, 0, np.tile(np.asarray(size, np.float64), 2))
