@@ -30,7 +30,7 @@ from demo.tracking.track import Observation, Track, body_box
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
 # Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
-START = 0.35  # detector's score times the joints' mean probability, from which a detection begins a track
+START = 0.4  # evidence of a person from which a detection begins a track
 MATCH = 0.3  # IoU or OKS from which a detection may be a track's
 SCORE_WEIGHT = 0.5  # of a detection's score beside the mean of IoU and OKS: of two alike the stronger wins
 SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half

@@ -230,7 +230,7 @@ def jump(pixels: float, frames: int = 1, fps: float = 25.0, before: int = 10) ->
 
 @check("online.START")
 def _():
-    for score, begins in ((0.42, False), (0.46, True)):
+    for score, begins in ((0.48, False), (0.52, True)):
         test_online.test_only_strong_detections_begin_a_track(score, begins)
 
 

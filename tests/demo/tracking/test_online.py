@@ -177,9 +177,9 @@ def test_an_id_is_kept_for_nearly_two_seconds(fps, gap, number):
     assert ids(follow(world, fps)[-1]) == [number]
 
 
-@pytest.mark.parametrize(("score", "begins"), [(0.42, False), (0.46, True)])
+@pytest.mark.parametrize(("score", "begins"), [(0.48, False), (0.52, True)])
 def test_only_strong_detections_begin_a_track(score, begins):
-    """The score times that of the joints, 0.8, must reach 0.35."""
+    """The score times that of the joints, 0.8, must reach 0.4."""
     assert ids(follow(walker(25, 0.2, lambda t: True, score=score))[-1]) == [1] * begins
 
 
