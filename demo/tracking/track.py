@@ -14,7 +14,9 @@ from demo.types import Doubles, Floats
 UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
 INITIAL_SPEED = 2.0  # body lengths a second, a jog: what a person moves while the velocity is not known
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
-MARGIN = np.array([0.12, 0.15, 0.12, 0.1])  # of a body around its joints: left, top, right, bottom
+# Of a body around its joints, in parts of their extent: left, top, right, bottom. Medians of five collections
+# of labelled people, of which 6900 have 16 joints, are 0.08 to 0.16.
+MARGIN = np.array([0.12, 0.15, 0.12, 0.1])
 
 
 @dataclass
