@@ -18,7 +18,7 @@ BEST = 8  # joints that count for recognition: the others may be hidden
 DOUBTFUL = 0.9  # mean probability of these: below, the person may not be upright
 RECOGNISED = 0.94  # mean probability that a rotated crop must reach; the best of four of an empty box has .9
 GAIN = 1.0  # joints that a rotated crop must be expected to correct
-ROOM = 1.7  # side of a patch over the longer side of the box: the network's window of a turned box fits in
+ROOM = 1.7  # side of a patch over the box's longer side: a turned box's window of 3:4 takes PADDING * 4 / 3
 LONGEST_SIDE = 512  # pixels of a patch: more than any network reads
 BATCH = 16  # people whose patches are in memory together
 

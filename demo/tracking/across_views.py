@@ -21,6 +21,7 @@ from demo.types import SEEN_SCORE, Doubles, Floats, Tracks2D
 
 CANDIDATES = 8  # a view; they are sorted by prominence
 
+# Chosen on four views of one and of two people; not measured beyond these.
 NOISE = 0.02  # of a person's size: movement below it is the keypoints' own
 PROMINENCE = 0.3  # what being the most prominent in every view adds to a likeness, which is at most 1
 LIMBS = slice(5, 17)  # shoulders to ankles of COCO-17

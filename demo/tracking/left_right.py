@@ -47,8 +47,6 @@ PEAK_CORRELATION = 0.02  # seconds over which errors of the first pass are corre
 SIDE_CORRELATION = 1.5  # seconds over which swapped sides are
 TRUNK_HALF_LIFE = 0.15  # seconds from frame to frame that halve the cost of the motion of shoulders and hips
 LIMB_HALF_LIFE = 0.08  # seconds that do for elbows, wrists, knees and ankles
-_NO_CANDIDATE = 1e3
-_HALF_LIVES = np.array([TRUNK_HALF_LIFE, LIMB_HALF_LIFE, LIMB_HALF_LIFE] * 2)
 
 
 def fix_left_right(candidates: Floats, boxes: Floats, times: Doubles) -> Floats:
@@ -85,7 +83,7 @@ def _select_candidates(candidates: Floats, size: Floats, times: Doubles) -> Floa
         change += _motion_cost(side - middle, size)[:, choice][:, :, choice]
     cost = np.asarray(_independence(times, PEAK_CORRELATION) * cost, np.float32)
     for side, choice in ((left, _LEFT_CHOICE), (right, _RIGHT_CHOICE)):
-        cost[np.isnan(side[..., 0][:, choice]) & (choice == 1)[:, None]] = _NO_CANDIDATE
+        cost[np.isnan(side[..., 0][:, choice]) & (choice == 1)[:, None]] = np.inf
     best = _viterbi(cost, change)[:, None]
     for side, joints, choice in ((left, _LEFT, _LEFT_CHOICE), (right, _RIGHT, _RIGHT_CHOICE)):
         keypoints[:, joints] = np.take_along_axis(side, choice[best][..., None], axis=1)[:, 0]
@@ -108,7 +106,8 @@ def _assign_sides(keypoints: Floats, size: Floats, times: Doubles) -> Floats:
         moves = np.where(before | after, np.float32(HIDING_COST), motion[:, source][:, :, source])
         change += np.where(before & after, np.float32(0), moves)
     elapsed = np.maximum(np.diff(times), 0)[:, None]
-    change *= (0.5 ** (elapsed / _HALF_LIVES)).astype(np.float32)[:, None, None]
+    half_lives = np.array([TRUNK_HALF_LIFE, LIMB_HALF_LIFE, LIMB_HALF_LIFE] * 2)  # shoulders, ..., hips, ...
+    change *= (0.5 ** (elapsed / half_lives)).astype(np.float32)[:, None, None]
     best = _viterbi(cost, change)
     swapped = np.empty(keypoints.shape[:2], bool)
     swapped[:, _LEFT] = swapped[:, _RIGHT] = _SWAPPED[best] == 1

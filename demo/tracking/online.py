@@ -30,16 +30,14 @@ from demo.tracking.track import Observation, Track, body_box
 from demo.types import Detections, Doubles, Floats, Frame, Image
 
 # Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
-START = 0.35  # detector's score times the joints' mean probability, from which a detection begins a track
-FAINT = 0.1  # detections up to this score keep a track but show no place of their own
+START = 0.4  # evidence of a person from which a detection begins a track
 MATCH = 0.3  # IoU or OKS from which a detection may be a track's
 SCORE_WEIGHT = 0.5  # of a detection's score beside the mean of IoU and OKS: of two alike the stronger wins
 SAME = 0.4  # OKS from which joints are those of one person: mixtures of two reach about half
-UNPREDICTED = 0.5  # body lengths a second that a person moves beside the prediction
-VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
 UNSEEN_HALF_LIFE = 0.6  # seconds that halve the probability of existence while the person is not seen at all
 FOLLOWED_HALF_LIFE = 1.5  # seconds that do while only keypoints or faint detections show the person
-PRESENT, GONE = 0.3, 0.1  # probability down to which a track is shown, and kept at all
+PRESENT = 0.3  # probability of existence down to which a track without any observation is shown
+GONE = 0.1  # down to which it is kept; a detection up to this score is faint: it shows no person by itself
 JOINT_HALF_LIFE = 0.4  # seconds that halve the score of a joint that is not seen any more
 CUT_OFF = 0.75  # part of the predicted area: a smaller detection within it may lack the legs
 INSIDE = 0.8  # part of that detection that lies within the predicted box
@@ -85,7 +83,7 @@ class PoseTracker:
         """Yield the people of each of some consecutive frames. The networks see the frames together."""
         wanted = [frame for frame in frames if frame.index % self._every == 0]
         detections = self._detector.detect([frame.image for frame in wanted])
-        clear = [found.boxes[found.scores > FAINT] for found in detections]
+        clear = [found.boxes[found.scores > GONE] for found in detections]
         poses = self._pose.candidates(list(zip([frame.image for frame in wanted], clear, strict=True)))
         found = {
             frame.index: _observations(detected, candidates)
@@ -96,12 +94,11 @@ class PoseTracker:
 
     def _advance(self, frame: Frame, found: list[Observation] | None) -> FramePeople:
         self._time = frame.time if frame.time > self._time else self._time + self._step
-        size = frame.image.shape[1::-1]
         matched = self._match(found or [])
         clear = [(track, seen) for track, seen in matched if seen.candidates is not None]
         clear = self._repair(frame.image, clear)
         for track, seen in clear:
-            self._update(track, seen, size)
+            self._update(track, seen)
             track.score = float(seen.joints[:, 2].mean())
         missing = [track for track in self._tracks if all(track is not other for other, _ in clear)]
         faint = {track.number: seen.box for track, seen in matched if seen.candidates is None}
@@ -120,7 +117,7 @@ class PoseTracker:
         if not self._tracks or not found:
             return []
         boxes, joints = self._predict(self._tracks)
-        margin = UNPREDICTED * np.array([self._time - track.time for track in self._tracks])
+        margin = np.array([track.margin(self._time) for track in self._tracks])
         overlap = enlarged_iou(boxes, np.stack([seen.box for seen in found]), margin)
         alike = oks(joints, np.stack([seen.joints for seen in found]), boxes, margin)
         similarity = np.where(np.isnan(alike), overlap, (overlap + alike) / 2)
@@ -201,11 +198,11 @@ class PoseTracker:
                 and not _same([joints], others, body)
             ):
                 seen = Observation(body, score, candidates)
-                self._update(track, seen, size)
+                self._update(track, seen)
                 found.append((track, seen))
             elif track.number in faint:
                 seen = Observation(box, 0.0, candidates)
-                self._update(track, seen, size)
+                self._update(track, seen)
                 found.append((track, seen))
             else:
                 lost.append((track, Observation(track.predict(self._time)[0], 0.0, candidates)))
@@ -229,7 +226,7 @@ class PoseTracker:
         boxes = np.array([seen.box for _, seen in found]).reshape(-1, 4)
         for (track, seen), candidates in zip(found, self._estimate(image, boxes), strict=True):
             seen.candidates = candidates
-            self._update(track, seen, image.shape[1::-1])
+            self._update(track, seen)
         rest = [each for each in lost if all(each[0] is not track for track, _ in found)]
         return found, rest
 
@@ -277,18 +274,15 @@ class PoseTracker:
             log.debug("%.2f s: track %d begins at %s", self._time, track.number, seen.box.round().tolist())
         return begun
 
-    def _update(self, track: Track, seen: Observation, size: tuple[int, ...]) -> None:
+    def _update(self, track: Track, seen: Observation) -> None:
         """Move a track to where it is observed now."""
-        elapsed = self._time - track.time
         joints = self._carry(track, seen.joints)
         both = likely(track.joints) & likely(seen.joints)
         if both.sum() >= FEWEST:
             moved = np.median((seen.joints - track.joints)[both, :2], axis=0)
         else:
             moved = centre(seen.box) - centre(track.box)
-        weight = 1 - np.exp(-elapsed / VELOCITY_TIME)
-        track.velocity = track.velocity + weight * (moved / elapsed - track.velocity)
-        track.box, track.joints, track.time = seen.box, joints, self._time
+        track.move(seen.box, joints, moved, self._time)
 
     def _carry(self, track: Track, joints: Floats) -> Floats:
         """Replace joints (17, 3) that are not seen by the track's, moved along with those that are seen."""
@@ -302,7 +296,7 @@ class PoseTracker:
 
     def _near(self, track: Track, box: Doubles) -> bool:
         """Whether a box may be the track's, for its predicted box and the time since it was seen."""
-        margin = np.array([UNPREDICTED * (self._time - track.time)])
+        margin = np.array([track.margin(self._time)])
         return bool(enlarged_iou(track.predict(self._time)[0][None], box[None], margin)[0, 0] >= MATCH)
 
     def _gather(
@@ -336,7 +330,7 @@ def _observations(found: Detections, poses: Floats) -> list[Observation]:
     """Return a frame's detections; those that are not faint with their candidates (n, 2, 17, 3)."""
     estimated = iter(poses)
     return [
-        Observation(box, score, next(estimated) if score > FAINT else None)
+        Observation(box, score, next(estimated) if score > GONE else None)
         for box, score in zip(found.boxes.astype(np.float64), found.scores.tolist(), strict=True)
     ]
 

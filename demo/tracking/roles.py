@@ -8,6 +8,7 @@ from common.errors import WrongOption
 from demo.boxes import area, centre
 from demo.types import Bools, Doubles, Floats, Shots, Tracks2D
 
+# Chosen by eye, not measured.
 CENTRAL = 0.35  # of the picture's sides, sigma of the prior that main people are near its middle
 # Share of the most salient person's saliency from which on people are main people too. Saliency counts areas:
 # at the same place a person of 45 % of the height has .2.

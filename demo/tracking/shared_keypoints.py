@@ -13,6 +13,7 @@ from scipy.special import logit
 from demo.boxes import within
 from demo.types import Doubles, Floats
 
+# Chosen with `tools.measure_clips` on views of two people (docs/accuracy.md, tracking rules).
 OVERLAP = 0.3  # part of the smaller of two boxes: below, they do not share joints
 SAME_PLACE = 0.05  # of the longer side of the better one's box
 FEWEST_SHARED = 4  # joints: fewer may be hands that are shaken

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.boxes import area, centre, within
+from demo.tracking.roles import saliency
 from demo.types import Doubles, Floats, TrackedBox
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,17 @@ log = logging.getLogger(__name__)
 # Chosen with `tools.measure_tracking` (scenes before its first seed) and `tools.measure_clips`.
 BRIDGE = 0.5  # seconds up to which gaps get boxes by linear interpolation
 JOIN = 1.0  # seconds after its end in which another tracklet may continue one
-SHORTEST = 0.25  # seconds that a person must be in the picture, or an eighth of a shorter clip
-WEAKEST = 0.5  # score that a track must reach once, unless it lasts half of the clip
+SHORTEST = 0.25  # seconds that a person must be in the picture
+SHORTEST_PART = 0.125  # of a clip: long enough too
+WEAKEST = 0.5  # score that a track must reach once
+LASTING = 0.5  # of a clip: a track that lasts so long may be weaker
 END_TIME = 0.3  # seconds at either end over which a tracklet's velocity and size are measured
 MISS = 0.5  # of a box's longer side: a continuation lies nearer to the predicted place
 GROWTH = 1.8  # ratio of the square roots of areas: a continuation's is lower
 INSIDE = 0.75  # part of a second box of a person that lies inside the first one
 SHARED_EDGES = 2  # of a second box with the first one
 EDGE = 0.15  # of the box's side: edges that are nearer to each other are shared
-CENTRE = 0.35  # of the frame's sides: standard deviation of the weight of places around the middle
+BRIEF = 0.5  # of a person's frames: a second box of a person is there in no more of them
 
 
 @dataclass(frozen=True)
@@ -107,26 +110,27 @@ def merge_tracklets(
     """
     at = np.asarray(times, np.float64)
     step = float(np.median(np.diff(at))) if len(at) > 1 else 1.0
-    bridge = max(BRIDGE, 1.5 * detect_every * step)
-    people = _join(_drop_duplicates(_collect(frames), at, bridge), at)
+    people = _join(_drop_duplicates(_collect(frames), at, detect_every), at)
     length = len(at) * step
 
     def real(person: _Tracklet) -> bool:
         span = at[person.frames[-1]] - at[person.frames[0]] + step
-        strong = bool(person.scores.max() >= WEAKEST or span >= length / 2)
-        long = bool(span >= min(SHORTEST, length / 8) - 1e-9)
+        strong = bool(person.scores.max() >= WEAKEST or span >= LASTING * length)
+        long = bool(span >= min(SHORTEST, SHORTEST_PART * length) - 1e-9)
         if not (strong and long):
             log.debug("ids %s dropped: %s", person.ids, "too short" if strong else "never detected well")
         return strong and long
 
-    people = sorted(filter(real, people), key=lambda person: (-_saliency(person, size), person.ids))
+    def rank(person: _Tracklet) -> tuple[float, tuple[int, ...]]:
+        return -float(saliency(person.boxes[None], size)[0]), person.ids
+
+    people = sorted(filter(real, people), key=rank)
     tracks = []
     for number, person in enumerate(people, 1):
-        boxes = _interpolate(person, at, bridge)
+        boxes = _interpolate(person, at, detect_every)
         if len(at) - 1 - person.frames[-1] < detect_every:
-            boxes[person.frames[-1] + 1 :] = person.boxes[
-                -1
-            ]  # the detector does not run after the last frame
+            # the detector does not run after the last frame
+            boxes[person.frames[-1] + 1 :] = person.boxes[-1]
         scores, observed = np.zeros(len(at), np.float32), np.zeros(len(at), bool)
         scores[person.frames], observed[person.frames] = person.scores, True
         tracks.append(BoxTrack(number, boxes.astype(np.float32), scores, observed))
@@ -150,7 +154,7 @@ def _collect(frames: Sequence[Sequence[TrackedBox]]) -> list[_Tracklet]:
     return tracklets
 
 
-def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) -> list[_Tracklet]:
+def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, detect_every: int) -> list[_Tracklet]:
     """Drop second boxes of one person, as detectors give of a bent body, whole and without a leg.
 
     Such a tracklet is shorter than the person's own, lies inside it while both exist and shares edges.
@@ -160,9 +164,9 @@ def _drop_duplicates(tracklets: list[_Tracklet], times: Doubles, bridge: float) 
     people: list[_Tracklet] = []
     for tracklet in sorted(tracklets, key=lambda tracklet: -len(tracklet.frames)):
         for index, person in enumerate(people):
-            boxes = _interpolate(person, times, bridge)[tracklet.frames]
+            boxes = _interpolate(person, times, detect_every)[tracklet.frames]
             both = np.isfinite(boxes[:, 0])
-            if not 0 < both.sum() <= len(person.frames) / 2 or not _is_partial_box(
+            if not 0 < both.sum() <= BRIEF * len(person.frames) or not _is_partial_box(
                 boxes[both], tracklet.boxes[both]
             ):
                 continue
@@ -235,20 +239,12 @@ def _cost(first: _Tracklet, then: _Tracklet, times: Doubles) -> float:
     return miss + growth + gap / JOIN
 
 
-def _saliency(person: _Tracklet, size: tuple[int, int]) -> float:
-    """Return the sum of the boxes' areas over frames, weighted by their nearness to the middle."""
-    width, height = size
-    offset = centre(person.boxes) / (width, height) - 0.5
-    prior = np.exp(-0.5 * ((offset / CENTRE) ** 2).sum(-1))
-    return float((area(person.boxes) * prior).sum())
-
-
-def _interpolate(person: _Tracklet, times: Doubles, bridge: float) -> Doubles:
-    """Return a person's boxes (T, 4) over all frames: gaps up to `bridge` seconds filled, else NaN."""
+def _interpolate(person: _Tracklet, times: Doubles, detect_every: int) -> Doubles:
+    """Return a person's boxes (T, 4) over all frames: gaps up to `BRIDGE` filled, else NaN."""
     boxes = np.full((len(times), 4), np.nan)
     boxes[person.frames] = person.boxes
     for before, after in pairwise(person.frames):
-        if after - before > 1 and times[after] - times[before] <= bridge + 1e-9:
+        if after - before <= detect_every or times[after] - times[before] <= BRIDGE + 1e-9:
             inside = np.arange(before + 1, after)
             share = (times[inside] - times[before]) / (times[after] - times[before])
             boxes[inside] = boxes[before] + share[:, None] * (boxes[after] - boxes[before])
