@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from common.errors import OutputError, UserError
+from common.errors import MissingExtra, OutputError, UserError, needs_torch
 from common.text import printable
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,13 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _end(f"Error: the output cannot be written ({error.strerror or error})", OutputError.status)
     except Exception as error:
         log.info("unexpected error", exc_info=error)
-        _end(_unexpected(error), UNEXPECTED)
+        try:
+            with needs_torch("this command"):
+                raise error
+        except MissingExtra as explained:
+            _end(f"Error: {printable(explained)}", explained.status)
+        except Exception:
+            _end(_unexpected(error), UNEXPECTED)
     if status == STOPPED:  # newer versions of typer catch Ctrl-C themselves
         _end("Stopped.", STOPPED)
     sys.exit(status if isinstance(status, int) else 0)

@@ -258,7 +258,6 @@ def _lift_clip(
         models.lifter,
         models.spec,
         settings.flip,
-        models.device,
         settings.focal,
     )
     motion, scenes = place_shots(
@@ -297,7 +296,6 @@ def _lift_views(
         models.spec,
         settings.flip,
         settings.smooth,
-        models.device,
     )
     meta = {
         "views": [

@@ -18,7 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from common.errors import MissingExtra, WeightsError
 from common.files import replace_file
-from lifter.spec import Lifter, LifterSpec
+from lifter.network import Lifter
+from lifter.spec import LifterSpec
 
 INPUT = "keypoints"
 TOLERANCE = 1e-4  # metres, largest difference from PyTorch in float32
