@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from common.errors import MissingExtra, OutputError, UserError, needs_torch
+from common.errors import OutputError, UserError, needs_torch
 from common.text import printable
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
     try:
-        status = app(args=None if flags is None else list(flags), standalone_mode=False)
+        with needs_torch("this command"):
+            status = app(args=None if flags is None else list(flags), standalone_mode=False)
         sys.stdout.flush()  # at exit an error could not be reported
     except UserError as error:
         _end(f"Error: {printable(error)}", error.status)
@@ -56,13 +57,7 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         _end(f"Error: the output cannot be written ({error.strerror or error})", OutputError.status)
     except Exception as error:
         log.info("unexpected error", exc_info=error)
-        try:
-            with needs_torch("this command"):
-                raise error
-        except MissingExtra as explained:
-            _end(f"Error: {printable(explained)}", explained.status)
-        except Exception:
-            _end(_unexpected(error), UNEXPECTED)
+        _end(_unexpected(error), UNEXPECTED)
     if status == STOPPED:  # newer versions of typer catch Ctrl-C themselves
         _end("Stopped.", STOPPED)
     sys.exit(status if isinstance(status, int) else 0)

@@ -56,7 +56,8 @@ def load_lifter(
         UserError: see `common.runtimes.choose.open_exported`.
         WeightsError: see `lifter.checkpoints.files.load_checkpoint`.
     """
-    if find_shipped(path) and (network := open_exported(lifter_source(path), runtime, device)):
+    source = lifter_source(path)
+    if find_shipped(source) and (network := open_exported(source, runtime, device)):
         exported = ExportedLifter(network)
         if name in (None, exported.spec.name):
             return LoadedLifter(exported, exported.spec, network.summary())

@@ -13,7 +13,7 @@ import pytest
 from common.runtimes.exports import find_shipped
 from common.weights import FOLDER, manifest
 from demo.results.result import read_result
-from tools.make_graphs import SHIPPED
+from tools.make_graphs import SHIPPED, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "videos" / "sample.mp4"
@@ -34,7 +34,8 @@ sys.exit(status)
 def light(tmp_path_factory):
     """The Python of an environment made from requirements-light.txt."""
     for name in SHIPPED:
-        if find_shipped(FOLDER / manifest()[name].file) is None:
+        info = manifest()[name]
+        if find_shipped(SOURCES[info.kind](FOLDER / info.file)) is None:
             pytest.skip(f"{name} has no ONNX file: python -m tools.make_graphs")
     folder = tmp_path_factory.mktemp("light") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)

@@ -63,6 +63,8 @@ def open_exported(source: Source, runtime: RuntimeName, device: str) -> Network 
         try:
             file, problem = _try(source, name, device)
         except (UserError, RuntimeError, ImportError) as error:  # of the cache, or of the runtime itself
+            if isinstance(error, MissingExtra) and find_spec("torch") is None:
+                raise  # nothing else can run it
             problem = str(error)
         if not problem:
             return _network(file)

@@ -34,13 +34,12 @@ def folder() -> Path:
     return cache_folder().parent / "networks"
 
 
-def find_shipped(weights: Path) -> Path | None:
+def find_shipped(source: Source) -> Path | None:
     """Return the ONNX file beside weights, None unless it is the one that the manifest names for them."""
-    path = weights.with_suffix(".onnx")
+    path = source.weights.with_suffix(".onnx")
     if not path.is_file():
         return None
-    digest = sha256(weights)
-    wanted = next((info.graph_sha256 for info in manifest().values() if info.sha256 == digest), "")
+    wanted = next((info.graph_sha256 for info in manifest().values() if info.sha256 == source.digest), "")
     if not wanted:  # a file of the user's, or other weights than those that the graph was made from
         return None
     if sha256(path) != wanted:
@@ -56,7 +55,7 @@ def find_export(source: Source) -> Path:
         MissingExtra: PyTorch or onnx is needed and not installed.
         OutputError: the cache cannot be written.
     """
-    if shipped := find_shipped(source.weights):
+    if shipped := find_shipped(source):
         return shipped
     path = _cached(source, ".onnx")
     if not path.is_file():
@@ -104,7 +103,7 @@ def export(source: Source, loaded: Loaded, path: Path) -> None:
     outputs = TorchRuntime(module, "cpu").compile(example.shape[1:])(example)
     metadata = {
         "network": source.name,
-        "weights": sha256(source.weights),
+        "weights": source.digest,
         "meta": json.dumps(loaded.meta),
         "reference": json.dumps(source.answer(loaded.meta, outputs).tolist()),
     }
@@ -140,7 +139,7 @@ def measure_disagreement(source: Source, runtime: Runtime, metadata: Mapping[str
 
 
 def _cached(source: Source, suffix: str) -> Path:
-    return folder() / f"{source.name}-{sha256(source.weights)[:32]}{suffix}"
+    return folder() / f"{source.name}-{source.digest[:32]}{suffix}"
 
 
 def _read(record: Path) -> dict[str, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.files import sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +65,11 @@ class Source:
     answer: Callable[[Mapping[str, Any], Outputs], Floats]
     difference: Callable[[Floats, Floats], str]
     precision: Precision | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return sha256(self.weights)
 
 
 class Runtime(Protocol):

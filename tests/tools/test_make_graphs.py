@@ -90,11 +90,11 @@ def test_it_computes_with_the_weights_beside_it_and_without_pytorch(source, monk
 def test_a_damaged_file_and_one_of_other_weights_are_not_used(source, monkeypatch):
     path = make_graph(source)
     ship(source, path, monkeypatch)
-    assert exports.find_shipped(source.weights) == path
+    assert exports.find_shipped(source) == path
     path.write_bytes(path.read_bytes() + b"\n")
-    assert exports.find_shipped(source.weights) is None
+    assert exports.find_shipped(source) is None
     path.unlink()
-    assert exports.find_shipped(source.weights) is None
+    assert exports.find_shipped(source) is None
 
 
 def test_weights_in_single_precision_are_refused(source):
