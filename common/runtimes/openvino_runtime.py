@@ -66,7 +66,8 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": self._threads,
         }
-        if _can_write(cache := folder() / "openvino"):
+        cache = folder() / "openvino" / self.metadata.get("weights", "")[:32]
+        if _can_write(cache):
             options["CACHE_DIR"] = str(cache)
         return _Requests(self._core.compile_model(model, _DEVICE, options), self._threads)
 
