@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from common.errors import UserError, WeightsError
 from common.runtimes.network import Compiled, Floats, Outputs
+
+# Its official builds otherwise report every run to their makers, with a number of this machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # It has an exception for each of its status codes, without a common base.

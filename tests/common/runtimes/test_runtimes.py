@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -190,3 +191,12 @@ def test_openvino_reports_nothing_to_its_makers():
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]
+
+
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path):
+    """Its telemetry keeps a number of the machine and a data base in the user's cache."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-c", "import common.runtimes.onnx_runtime"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
