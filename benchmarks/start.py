@@ -71,10 +71,10 @@ def main(
     spans: list[list[tuple[float, float]]] = [[] for _ in ways]
     with tempfile.TemporaryDirectory() as folder:
         for index in range(rounds + 1):  # the first round warms caches
-            for found, (program, root) in zip(spans, ways, strict=True):
-                span = first_frame(program, root, clip, Path(folder))
+            for number, (program, root) in enumerate(ways):
+                span = first_frame(program, root, clip, Path(folder) / f"{index}-{number}")
                 if index:
-                    found.append(span)
+                    spans[number].append(span)
     table = Table("python", "checkout", "processor s", "wall s")
     for found, (program, root) in zip(spans, ways, strict=True):
         processor, wall = np.median(found, axis=0)
