@@ -22,9 +22,10 @@ from rich.table import Table
 
 from lifter.checkpoints.files import published
 from lifter.inference import lift_track, mirror_3d
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, entry
 from lifter.skeletons import SKELETONS
-from lifter.spec import Lifter, LifterSpec
+from lifter.spec import LifterSpec
 from lifter.windows import cut_windows
 
 
@@ -87,7 +88,7 @@ def main(
         track = rng.random((frames, *views, 17, spec.channels), dtype=np.float32) - 0.5
         with torch.inference_mode():  # warm-up
             model.lift(torch.zeros(1, spec.frames, *views, 17, spec.channels, device=device))
-        whole = seconds(lambda: lift_track(model, spec, track, device=device), device)  # noqa: B023
+        whole = seconds(lambda: lift_track(model, spec, track), device)  # noqa: B023
         middle = range(frames // 2, frames // 2 + loop_frames)
         loop = seconds(lambda: frame_by_frame(model, spec, track, middle, device), device)  # noqa: B023
         fast, slow = frames / whole, loop_frames / loop

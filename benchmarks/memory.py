@@ -99,7 +99,7 @@ def used_networks() -> tuple[Any, Any, Any]:
     from common.runtimes.torch_runtime import TorchRuntime
     from demo.detection.detector import PersonDetector
     from demo.detection.ultralytics_files import ultralytics_offline
-    from demo.detection.yolo import raw_outputs
+    from demo.detection.yolo import fold, raw_outputs
     from demo.models import BATCH
     from demo.pose.estimator import PoseEstimator
     from demo.pose.hrnet import W32, build
@@ -108,7 +108,7 @@ def used_networks() -> tuple[Any, Any, Any]:
 
     batch = [np.zeros((540, 960, 3), np.uint8)] * BATCH
     layers = ultralytics_offline().YOLO("yolo11n.yaml", task="detect").model
-    detector = PersonDetector(Network({}, TorchRuntime(raw_outputs(layers, 0), "cpu")))
+    detector = PersonDetector(Network({}, TorchRuntime(fold(raw_outputs(layers, 0)), "cpu")))
     detector.detect(batch)
     pose = PoseEstimator(HeatmapNetwork(TorchRuntime(build(W32), "cpu"), W32.input_size), W32.input_size)
     pose.estimate([(image, np.array([[0, 0, 960, 540]], np.float32)) for image in batch])

@@ -44,7 +44,7 @@ def main(
     rows.append(("analyse: decode, detect, track, keypoints", time.perf_counter() - start))
     start = time.perf_counter()
     tracks, times = analysis.tracks, analysis.times
-    poses = lift_tracks(tracks, times, info.size, models.lifter, models.spec, device=models.device)
+    poses = lift_tracks(tracks, times, info.size, models.lifter, models.spec)
     motion, scenes = place_shots(poses, times, analysis.shots, info.size)
     rows.append(("lift: 3D, smooth, level", time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.runtimes.torch_runtime import Precision, TorchRuntime
+from common.runtimes.network import Precision
+from common.runtimes.torch_runtime import TorchRuntime
 from demo.pose.estimator import PoseNetwork
 from demo.pose.heatmaps import decode_candidates
 from demo.pose.hrnet import W32, build, load_hrnet

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from common.errors import OutputError, UserError
+from common.errors import OutputError, UserError, needs_torch
 from common.text import printable
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def run(app: typer.Typer, flags: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
     try:
-        status = app(args=None if flags is None else list(flags), standalone_mode=False)
+        with needs_torch("this command"):
+            status = app(args=None if flags is None else list(flags), standalone_mode=False)
         sys.stdout.flush()  # at exit an error could not be reported
     except UserError as error:
         _end(f"Error: {printable(error)}", error.status)

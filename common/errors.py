@@ -4,6 +4,9 @@ Each message names what was wrong, in which file, and what to do. Only the comma
 `status` into the exit status of the process (2 is kept by the command line itself for wrong flags).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Base of all errors that are explained to the user in one line instead of a traceback."""
@@ -75,3 +78,20 @@ class DataError(UserError):
     """A data set file is missing, or does not follow its format."""
 
     status = 12
+
+
+@contextmanager
+def needs_torch(what: str) -> Iterator[None]:
+    """Explain what PyTorch or ultralytics is needed for, where the light installation lacks them.
+
+    Raises:
+        MissingExtra: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "torchvision", "ultralytics"):
+            raise
+        raise MissingExtra(
+            f"{what} needs {error.name}, which is not installed: pip install -r requirements.txt"
+        ) from error

@@ -40,6 +40,7 @@ class WeightInfo:
     notice: str = ""  # the limits of its licence, shown to the user
     sha256: str = ""  # 64 hex digits, "" when unknown
     sha256_prefix: str = ""  # the leading digits, where only these are published
+    graph_sha256: str = ""  # of the ONNX file beside it, "" without one (tools/make_graphs.py)
     size_bytes: int = 0  # shown to the user; approximate while sha256 is unknown, 0 when unknown
     found: Path | None = None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from common.errors import DownloadError, UserError, WeightsError
+from common.errors import DownloadError, UserError, WeightsError, needs_torch
 from common.files import expand_user, is_file, sha256
 from common.runtimes.choose import require
 from common.weights import is_path, manifest, resolve
@@ -17,7 +21,7 @@ from demo.settings import Settings
 if TYPE_CHECKING:  # resolving weights must be quick: the loaders are imported on use
     from demo.detection.detector import PersonDetector
     from demo.pose.estimator import KeypointEstimator
-    from lifter.spec import Lifter, LifterSpec
+    from lifter.spec import LifterSpec, WindowLifter
 
 # Detector and keypoint network of each quality; "auto" is "standard", or "shipped" without a download.
 NETWORKS = {
@@ -88,7 +92,7 @@ class Models:
 
     detector: PersonDetector
     pose: KeypointEstimator
-    lifter: Lifter
+    lifter: WindowLifter
     spec: LifterSpec
     device: str
     batch: int = BATCH
@@ -111,6 +115,8 @@ def resolve_models(settings: Settings, views: int = 1) -> ResolvedModels:
     chosen = analysis.detector != "auto" or analysis.pose != "auto"
     device = resolve_device(settings.device)
     require(analysis.runtime, device)
+    if settings.quality == "auto" and find_spec("torch") is None:
+        return _resolve(settings, "shipped", device, views, fallback="the others need PyTorch")
     try:
         return _resolve(settings, settings.quality, device, views)
     except DownloadError as error:
@@ -162,24 +168,45 @@ def resolve_device(name: str) -> str:
     Raises:
         UserError: this machine has no such device.
     """
+    if name == "cpu":
+        return name
+    accelerators = _accelerators()
+    if name == "auto":
+        return accelerators[0] if accelerators else "cpu"
+    if name not in accelerators:
+        known = ", ".join(["auto", "cpu", *accelerators])
+        raise UserError(f"--device {name}: not on this machine; choose one of: {known}")
+    return name
+
+
+def _accelerators() -> list[str]:
+    """Return the devices beside the CPU, the preferred one first. PyTorch is imported if there may be any."""
+    if find_spec("torch") is None or not _may_have_gpu():
+        return []
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    metal = torch.backends.mps.is_available()
-    known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(gpus))] if gpus else []), *["mps"] * metal]
-    if name == "auto":
-        return "cuda" if gpus else "mps" if metal else "cpu"
-    if name not in known:
-        raise UserError(f"--device {name}: not on this machine; choose one of: auto, {', '.join(known)}")
-    return name
+    cuda = ["cuda", *(f"cuda:{n}" for n in range(gpus))] if gpus else []
+    return [*cuda, *["mps"] * torch.backends.mps.is_available()]
+
+
+def _may_have_gpu() -> bool:
+    """Return whether the system has the driver of a GPU: asking PyTorch takes a second."""
+    if sys.platform == "darwin":
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()  # AMD's
+    return True
 
 
 def _refuse_without_weights(system: str) -> None:
     """Raise `WeightsError` for an unknown lifter, or one whose weights only the user can have."""
     if is_file(expand_user(system)) or is_path(system) or system in manifest():
         return
-    from lifter import registry
-
+    with needs_torch(f"--lifter {system}"):
+        from lifter import registry
     if system.partition(":")[0] not in registry.REGISTRY:
         known = ", ".join(info.name for info in manifest().values() if info.kind == "lifter")
         raise WeightsError(
@@ -215,20 +242,19 @@ def load_networks(resolved: ResolvedModels, settings: Settings, device: str, bat
     """Load all three networks onto a device.
 
     Raises:
-        WeightsError: a file does not fit its network. MissingExtra: an optional package is needed.
+        WeightsError: a file does not fit its network.
+        MissingExtra: PyTorch, or an optional package, is needed and not installed.
     """
     from demo.detection.detector import load_detector
     from demo.pose.calibration import load_calibrated_pose
-    from lifter.checkpoints.files import load_checkpoint
-    from lifter.registry import REGISTRY
+    from lifter.loading import load_lifter
 
     detector, lifter_file = resolved.detector.path, resolved.lifter.path
     assert detector is not None
     assert lifter_file is not None
-    name = resolved.lifter.name
-    system = name if name.partition(":")[0] in REGISTRY else None
-    lifter, entry, config = load_checkpoint(lifter_file, system)
     runtime = settings.analysis.runtime
+    name = resolved.lifter.name
+    lifted = load_lifter(lifter_file, None if is_path(name) else name, device, runtime)
     people = load_detector(detector, device, runtime=runtime, batch=batch)
     pose = load_calibrated_pose(
         resolved.pose.path or resolved.pose.name, device, settings.analysis.pose_flip, runtime
@@ -236,11 +262,15 @@ def load_networks(resolved: ResolvedModels, settings: Settings, device: str, bat
     return Models(
         detector=people,
         pose=pose,
-        lifter=lifter.to(device).eval(),
-        spec=entry.spec(config),
+        lifter=lifted.lifter,
+        spec=lifted.spec,
         device=device,
         batch=batch,
-        runtimes={"detector": people.network.summary(), "pose": dict(pose.runtime)},
+        runtimes={
+            "detector": people.network.summary(),
+            "pose": dict(pose.runtime),
+            "lifter": dict(lifted.runtime),
+        },
     )
 
 
@@ -276,6 +306,7 @@ class ModelLoader:
             device, batch = self._levels()[self.level]
             with self._working():
                 self._loaded = load_networks(self.resolved, self.settings, device, batch)
+            _free_memory()
         return self._loaded
 
     def set_level(self, level: int) -> bool:
@@ -334,10 +365,9 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _free_memory() -> None:
-    import gc
-
-    import torch
-
+    """Return unused memory to the system: opening the shipped networks leaves 80 MB of it behind."""
     gc.collect()
-    if torch.cuda.is_available():
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # glibc's
+        trim(0)
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
         torch.cuda.empty_cache()

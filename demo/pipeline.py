@@ -259,7 +259,6 @@ def _lift_clip(
         models.lifter,
         models.spec,
         settings.flip,
-        models.device,
         settings.focal,
     )
     motion, scenes = place_shots(
@@ -298,7 +297,6 @@ def _lift_views(
         models.spec,
         settings.flip,
         settings.smooth,
-        models.device,
     )
     meta = {
         "views": [

@@ -43,8 +43,8 @@ class AnalysisSettings(_Group):
     )
     runtime: RuntimeName = Field(
         "auto",
-        description="What runs detector and keypoint network: torch, onnxruntime, openvino; auto: the "
-        "fastest installed one that agrees with PyTorch.",
+        description="What runs the networks: torch, onnxruntime, openvino; auto: the fastest installed one "
+        "that agrees with PyTorch.",
     )
     pose_flip: bool = Field(
         False, description="Average 2D heatmaps with those of the mirrored crop (slower)."

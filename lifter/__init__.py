@@ -1,8 +1,9 @@
 """2D keypoints to 3D joints. Knows arrays of joints, no pixels and no video. Never imports `demo`.
 
 skeletons      joints, parents, left/right pairs; COCO -> H36M
-cameras        projection, screen units, rotations
-spec           `LifterSpec`, `LifterOutput`, `Lifter`     registry     all lifters by name
+cameras        projection, screen units, rotations        clip_camera  the same for a clip, in NumPy
+spec           `LifterSpec`, `LifterOutput`               network      `Lifter` as a PyTorch module
+loading        a lifter for inference, in any runtime     registry     all lifters by name
 models/        one file a paper                           checkpoints/ our files, the authors', ONNX, vectors
 inference      a whole track through a lifter             windows      cut, pad, blend
 normalisation  units of each lifter's input               metric       2.5D to metres

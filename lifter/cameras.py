@@ -6,26 +6,10 @@ Torch tensors throughout, any leading dimensions. Camera axes: x right, y down, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-ASSUMED_FOCAL = 0.9  # of the picture's longer side: a phone's main camera, for clips without a focal length
-
-
-@dataclass(frozen=True)
-class ClipCamera:
-    """The known parameters of a clip's camera. Lengths in screen units: half the picture's width is 1.
-
-    focal: 2 f / width, None if unknown. centre: the principal point. aspect: height / width.
-    fps: frames a second.
-    """
-
-    focal: float | None = None
-    centre: tuple[float, float] = (0.0, 0.0)
-    aspect: float = 1.0
-    fps: float = 50.0
+from lifter import clip_camera
 
 
 def normalize_screen(points: Tensor, width: float | Tensor, height: float | Tensor) -> Tensor:
@@ -105,29 +89,6 @@ def look_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 
 
 def perspective_crop(keypoints: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-    """Project keypoints to a virtual camera that is rotated towards the person.
-
-    The viewing direction depends on the position in the picture. With the person always on the optical axis
-    a lifter need not learn that dependence ("Perspective Crop Layers", Yu et al., CVPR 2021).
-
-    Args:
-        keypoints: (B, T, 17, C) screen-normalised x, y[, score]. Joints of score 0 do not count.
-        focal: (B,) focal lengths in screen units, 2 f / width.
-
-    Returns:
-        The keypoints of the virtual camera (B, T, 17, C), and for each window the rotation (B, 3, 3) from
-        camera axes to those of the virtual camera.
-    """
-    f = focal[:, None, None, None]
-    rays = torch.cat((keypoints[..., :2] / f, torch.ones_like(keypoints[..., :1])), -1)
-    weight = keypoints[..., 2:] if keypoints.shape[-1] > 2 else torch.ones_like(rays[..., :1])
-    middle = (weight * rays).sum((1, 2)) + rays.new_tensor((0.0, 0.0, 1e-6))
-    x, y, z = (middle / middle.norm(dim=-1, keepdim=True)).unbind(-1)
-    # The smallest rotation that takes (x, y, z) to the optical axis.
-    k = 1 / (1 + z)
-    rotation = torch.stack(
-        (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z), -1
-    ).unflatten(-1, (3, 3))
-    turned = torch.einsum("bij,btkj->btki", rotation, rays)
-    points = f * turned[..., :2] / turned[..., 2:].clamp(min=0.1)
-    return torch.cat((points, keypoints[..., 2:]), -1), rotation
+    """Rotate the camera towards the person: `lifter.clip_camera.perspective_crop` for tensors on the CPU."""
+    points, rotation = clip_camera.perspective_crop(keypoints.numpy(), focal.numpy())
+    return torch.from_numpy(points), torch.from_numpy(rotation)

@@ -6,11 +6,13 @@ windows in screen units. Both agree because every step is an affine combination 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lifter.skeletons import coco_to_h36m
 from lifter.spec import LifterSpec
+
+if TYPE_CHECKING:  # the application reads the constants, without PyTorch
+    from torch import Tensor
 
 SEEN = 0.05  # a joint with a lower score counts as missing
 LONGEST_GAP = 0.5  # seconds; a joint missing for longer is not interpolated between
@@ -30,6 +32,8 @@ def to_lifter_input(keypoints: Tensor, fps: Tensor, spec: LifterSpec) -> Tensor:
     Returns:
         (B, T, 17, C) joints and channels of the spec.
     """
+    import torch
+
     zeros = spec.channels == 3 and spec.missing == "zero"
     if zeros and spec.joints == "coco17":
         return keypoints
@@ -59,6 +63,8 @@ def _interpolated(keypoints: Tensor, known: Tensor, fps: Tensor) -> tuple[Tensor
     Returns:
         Keypoints (B, T, 17, 3), and whether the gap is short enough to interpolate (B, T, 17).
     """
+    import torch
+
     frames = known.shape[1]
     t = torch.arange(frames)[None, :, None]
     before = torch.where(known, t, -1).cummax(1).values

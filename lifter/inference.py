@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from lifter.cameras import ClipCamera, perspective_crop
+from lifter.clip_camera import ClipCamera, perspective_crop, rotate
 from lifter.metric import to_metres
 from lifter.normalisation import normalisation
 from lifter.skeletons import H36M_17, SKELETONS
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import Array, Floats, LifterOutput, LifterSpec, WindowLifter
 from lifter.windows import Blend, cut_windows, stretch, window_starts
 
-Floats = NDArray[np.float32]
-
 UNKNOWN_CAMERA = ClipCamera()
+HALF = np.float32(0.5)
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,11 @@ class LiftedSequence:
 
 
 def lift_track(
-    lifter: Lifter,
+    lifter: WindowLifter,
     spec: LifterSpec,
     keypoints: Floats,
     flip: bool = True,
     batch: int = 32,
-    device: str = "cpu",
     camera: ClipCamera = UNKNOWN_CAMERA,
     metric: bool = True,
 ) -> LiftedSequence:
@@ -73,7 +68,7 @@ def lift_track(
     stretched = spec.short == "stretch" and length < spec.frames
     if stretched:
         points = stretch(points, spec.frames)
-    lifted = _lift_windows(lifter, spec, points, flip, batch, device, camera.focal)
+    lifted = _lift_windows(lifter, spec, points, flip, batch, camera.focal)
     if stretched:
         lifted = lifted.stretched(length)
     if spec.units == "metres":
@@ -90,15 +85,8 @@ def in_metres(spec: LifterSpec, joints: Floats, keypoints: Floats, camera: ClipC
     return to_metres(joints, pelvis, camera.fps, camera.focal)
 
 
-@torch.inference_mode()
 def _lift_windows(
-    lifter: Lifter,
-    spec: LifterSpec,
-    points: Floats,
-    flip: bool,
-    batch: int,
-    device: str,
-    focal: float | None,
+    lifter: WindowLifter, spec: LifterSpec, points: Floats, flip: bool, batch: int, focal: float | None
 ) -> LiftedSequence:
     """Return the raw output of the lifter for a track (T, ...) that is normalised as its spec asks."""
     length = len(points)
@@ -114,72 +102,68 @@ def _lift_windows(
         part = slice(first, first + batch)
         # Cut batch by batch: all windows of a long clip at once would dominate the memory.
         windows = cut_windows(points, starts[part], frames).astype(np.float32)
-        x = torch.from_numpy(windows).to(device)
-        lifted = _lift_batch(lifter, spec, x, flip, focal if spec.perspective_crop else None)
+        lifted = _lift_batch(lifter, spec, windows, flip, focal if spec.perspective_crop else None)
         for name, answer in vars(lifted).items():
             if answer is not None:
                 if name not in blends:
                     blends[name] = Blend(length, answer.shape[1:])
-                blends[name].add(_array(answer), answered[part])
+                blends[name].add(answer, answered[part])
     tracks = {name: blend.track() for name, blend in blends.items()}
     return LiftedSequence(tracks["joints"], tracks.get("error"), tracks.get("up"), tracks.get("contacts"))
 
 
-def _lift_batch(lifter: Lifter, spec: LifterSpec, x: Tensor, flip: bool, focal: float | None) -> LifterOutput:
+def _lift_batch(
+    lifter: WindowLifter, spec: LifterSpec, x: Floats, flip: bool, focal: float | None
+) -> LifterOutput[Floats]:
     """Lift windows (B, F, ...), rotated towards the person and back if `focal` is given."""
     turn = None
     if focal is not None:
-        x, turn = perspective_crop(x, x.new_full((len(x),), focal))
-    lifted = lifter.lift(x)
+        x, turn = perspective_crop(x, np.full(len(x), focal, x.dtype))
+    lifted = lifter.predict(x)
     if flip:
         # A second call: a lifter may attend over its batch, which must not contain mirror images.
-        lifted = _average(lifted, lifter.lift(mirror_2d(x, spec)))
+        lifted = _average(lifted, lifter.predict(mirror_2d(x, spec)))
     return lifted if turn is None else _turn_back(lifted, turn)
 
 
-def mirror_2d(keypoints: Tensor, spec: LifterSpec) -> Tensor:
+def mirror_2d(keypoints: Array, spec: LifterSpec) -> Array:
     """Mirror windows of keypoints (B, F, [V,] 17, C) left to right.
 
     Mirroring reverses the order of the cameras around the person, so all views but the first are reversed.
     """
-    flipped = keypoints[..., list(SKELETONS[spec.joints].mirror), :].clone()
-    flipped[..., 0].neg_()
+    flipped = keypoints[..., list(SKELETONS[spec.joints].mirror), :]
+    flipped[..., 0] *= -1
     if spec.views > 1:
         flipped = flipped[:, :, [0, *range(spec.views - 1, 0, -1)]]
     return flipped
 
 
-def mirror_3d(joints: Tensor) -> Tensor:
+def mirror_3d(joints: Array) -> Array:
     """Mirror Human3.6M-17 joints (..., 17, 3): negate x, exchange left and right."""
-    flipped = joints[..., list(H36M_17.mirror), :].clone()
-    flipped[..., 0].neg_()
+    flipped = joints[..., list(H36M_17.mirror), :]
+    flipped[..., 0] *= -1
     return flipped
 
 
-def _turn_back(lifted: LifterOutput, turn: Tensor) -> LifterOutput:
+def _turn_back(lifted: LifterOutput[Floats], turn: Floats) -> LifterOutput[Floats]:
     """Rotate an output from the axes of the rotated camera, `turn` (B, 3, 3), to those of the real one."""
-    joints = torch.einsum("bji,btkj->btki", turn, lifted.joints)
-    up = None if lifted.up is None else torch.einsum("bji,btj->bti", turn, lifted.up)
-    return replace(lifted, joints=joints, up=up)
+    up = None if lifted.up is None else rotate(lifted.up, turn)
+    return replace(lifted, joints=rotate(lifted.joints, turn), up=up)
 
 
-def _average(plain: LifterOutput, mirrored: LifterOutput) -> LifterOutput:
+def _average(plain: LifterOutput[Floats], mirrored: LifterOutput[Floats]) -> LifterOutput[Floats]:
     """Average an output with the output for the mirrored input, mirrored back."""
-    joints = (plain.joints + mirror_3d(mirrored.joints)) / 2
+    joints = HALF * (plain.joints + mirror_3d(mirrored.joints))
     error = _average_joints(plain.error, mirrored.error)
     contacts = _average_joints(plain.contacts, mirrored.contacts)
     up = plain.up
     if up is not None and mirrored.up is not None:
-        up = (up + mirrored.up * up.new_tensor((-1.0, 1.0, 1.0))) / 2
+        up = HALF * (up + mirrored.up * np.array((-1, 1, 1), np.float32))
     return LifterOutput(joints, error, up, contacts)
 
 
-def _average_joints(plain: Tensor | None, mirrored: Tensor | None) -> Tensor | None:
+def _average_joints(plain: Floats | None, mirrored: Floats | None) -> Floats | None:
     """Average values for each joint (B, F, 17) with those of the mirrored input."""
     if plain is None or mirrored is None:
         return plain
-    return (plain + mirrored[..., list(H36M_17.mirror)]) / 2
-
-
-def _array(values: Tensor) -> Floats:
-    return values.float().cpu().numpy()
+    return HALF * (plain + mirrored[..., list(H36M_17.mirror)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.spec import LifterSpec
 
 Floats = NDArray[np.float32]

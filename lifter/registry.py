@@ -20,7 +20,7 @@ from lifter.models import (
     refinement,
     wild,
 )
-from lifter.spec import Lifter, ModelEntry
+from lifter.network import Lifter, ModelEntry
 
 __all__ = ["REGISTRY", "create", "entry", "resolve"]
 

@@ -1,18 +1,25 @@
 """The interface of every 2D-to-3D lifter, so that callers need not know which one they use.
 
-Tensors are (B, F, 17, C) for one view and (B, F, V, 17, C) for V views: batch, frames, joints in
+Arrays are (B, F, 17, C) for one view and (B, F, V, 17, C) for V views: batch, frames, joints in
 `lifter.skeletons` order, channels x, y[, score]. `lifter.inference` reads screen units (x in [-1, 1],
 aspect kept) and returns metres, whatever the units of the lifter itself.
+
+PyTorch is not imported here: `lifter.network` has the lifters as modules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float32]
+Array = TypeVar("Array", "Tensor", "Floats")
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class LifterSpec:
 
 
 @dataclass(frozen=True)
-class LifterOutput:
+class LifterOutput(Generic[Array]):
     """Output for a batch of windows; F is 1 for a lifter of the centre frame or of single frames.
 
     joints: (B, F, 17, 3) in the spec's space and units, with the root as in the authors' evaluation.
@@ -51,49 +58,15 @@ class LifterOutput:
     contacts: (B, F, 17) probability that a joint is in contact with the ground, or None.
     """
 
-    joints: Tensor
-    error: Tensor | None = None
-    up: Tensor | None = None
-    contacts: Tensor | None = None
+    joints: Array
+    error: Array | None = None
+    up: Array | None = None
+    contacts: Array | None = None
 
 
-class Lifter(nn.Module):
-    """Base of all lifters. `forward` has the signature of the authors' code, `lift` is the same for all."""
+class WindowLifter(Protocol):
+    """What inference needs of a lifter, in whatever runtime."""
 
-    def lift(self, x: Tensor) -> LifterOutput:
+    def predict(self, windows: Floats) -> LifterOutput[Floats]:
         """Lift 2D, normalised as in the spec: (B, F, 17, C), or (B, F, V, 17, C) for several views."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """A registered lifter: how to build it, its spec, source and licence."""
-
-    name: str
-    config_class: type
-    build: Callable[[Any], Lifter]
-    spec: Callable[[Any], LifterSpec]
-    paper: str
-    licence: str  # of the authors' code and weights
-    published: str  # the figures they report
-    # Published configurations, and our "small", by name; the first is the default for authors' files.
-    variants: Mapping[str, Any]
-    # Infer the configuration from a state dict; fields that shapes do not determine come from the second
-    # argument. Raises KeyError if the state dict is of another lifter.
-    infer: Callable[[Mapping[str, Tensor], Any], Any]
-    # Convert a state dict to the mapping that the authors' code saves and loads.
-    wrap: Callable[[Mapping[str, Tensor]], dict[str, Any]] = dict
-    # Rename weights from another publisher's keys to the authors'; return any other state dict unchanged.
-    # Raises WeightsError for files that hold another network.
-    rename: Callable[[dict[str, Tensor], Path], dict[str, Tensor]] = lambda state, path: state
-    # Complete an inferred configuration from the file name, for fields that shapes do not determine. Raises
-    # WeightsError if the name does not determine them either, or if the file cannot be used.
-    complete: Callable[[Any, Path], Any] = lambda config, path: config
-    # Build a larger network, of the given configuration, with the same output; None if not supported.
-    # Raises ValueError for a configuration that cannot be reached.
-    grow: Callable[[Any, Any], Lifter] | None = None
-
-
-def wrapped(key: str, prefix: str = "") -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:
-    """Return a `wrap` that puts the weights, their names prefixed, under one key."""
-    return lambda state: {key: {prefix + name: weight for name, weight in state.items()}}
+        ...

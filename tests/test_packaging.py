@@ -56,6 +56,18 @@ def test_dependencies_are_those_of_the_requirements_files(metadata):
         assert named == requirements(f"requirements-{extra}.txt")
 
 
+def test_the_light_requirements_are_a_part_of_all():
+    """The same packages in the same versions, and none of those that make an installation large."""
+    light, whole = (
+        {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
+        for name in ("requirements-light.txt", "requirements.txt")
+    )
+    assert light <= whole
+    left_out = {"onnx", "openvino", "torch", "torchvision", "ultralytics-opencv-headless"}
+    left_out |= {"matplotlib", "safetensors"}  # of the report, of training
+    assert requirements("requirements.txt") - requirements("requirements-light.txt") == left_out
+
+
 def test_console_script(metadata):
     text = (metadata / "entry_points.txt").read_text()
     assert re.search(r"^motion-from-video = demo\.cli\.main:main$", text, re.MULTILINE)

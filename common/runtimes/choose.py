@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from importlib.util import find_spec
 
-from common.errors import MissingExtra, UserError
-from common.runtimes.exports import Export, difference, find_export
+from common.errors import MissingExtra, UserError, needs_torch
+from common.runtimes.exports import disagreement, find_export
 from common.runtimes.names import RuntimeName
-from common.runtimes.network import Network, Runtime, Source
+from common.runtimes.network import Network, Source
+from common.runtimes.onnx_file import OnnxFile, open_file
 
 # On a CPU, the fastest first: `python -m benchmarks.runtimes`, docs/speed.md.
 _FASTEST_FIRST = ("openvino", "onnxruntime")
@@ -19,6 +21,25 @@ _log = logging.getLogger(__name__)
 def open_network(source: Source, runtime: RuntimeName, device: str) -> Network:
     """Open a network with a runtime.
 
+    Args:
+        device: as PyTorch names it.
+
+    Raises:
+        MissingExtra: PyTorch is needed and not installed; or see `open_exported`.
+        UserError: see `open_exported`.
+    """
+    if exported := open_exported(source, runtime, device):
+        return exported
+    with needs_torch(source.weights.name):
+        from common.runtimes.torch_runtime import TorchRuntime
+
+        loaded = source.load()
+        return Network(loaded.meta, TorchRuntime(loaded.fold(loaded.module), device))
+
+
+def open_exported(source: Source, runtime: RuntimeName, device: str) -> Network | None:
+    """Open a network as ONNX, in ONNX Runtime or OpenVINO; return None where PyTorch is to run it.
+
     `auto` is PyTorch on a GPU. On a CPU it is the fastest installed runtime that agrees with PyTorch about an
     example; the order is fixed, so that two runs never differ because of a busy machine.
 
@@ -26,30 +47,29 @@ def open_network(source: Source, runtime: RuntimeName, device: str) -> Network:
         device: as PyTorch names it.
 
     Raises:
-        MissingExtra: the runtime, or onnx for the export, is not installed.
+        MissingExtra: the runtime, or what the export needs, is not installed.
         UserError: the runtime does not compute on the device, or disagrees with PyTorch.
         OutputError: the cache cannot be written.
     """
     if runtime == "torch" or (runtime == "auto" and device != "cpu"):
-        return _with_torch(source, device)
+        return None
     if runtime != "auto":
         require(runtime, device)
-        export = find_export(source)
-        opened = _open(runtime, export, device)
-        if disagreement := difference(source, export, opened):
-            raise UserError(f"--runtime {runtime}: {source.weights.name} {disagreement}: use --runtime torch")
-        return Network(export.meta, opened)
+        file, problem = _try(source, runtime, device)
+        if problem:
+            raise UserError(f"--runtime {runtime}: {source.weights.name} {problem}: use --runtime torch")
+        return _network(file)
     for name in filter(find_spec, _FASTEST_FIRST):
         try:
-            export = find_export(source)
-            opened = _open(name, export, device)
-            disagreement = difference(source, export, opened)
+            file, problem = _try(source, name, device)
         except (UserError, RuntimeError, ImportError) as error:  # of the cache, or of the runtime itself
-            disagreement = str(error)
-        if not disagreement:
-            return Network(export.meta, opened)
-        _log.warning("%s is not run by %s: %s", source.weights.name, name, disagreement)
-    return _with_torch(source, device)
+            if isinstance(error, MissingExtra) and find_spec("torch") is None:
+                raise  # nothing else can run it
+            problem = str(error)
+        if not problem:
+            return _network(file)
+        _log.warning("%s is not run by %s: %s", source.weights.name, name, problem)
+    return None
 
 
 def require(runtime: str, device: str = "cpu") -> None:
@@ -71,18 +91,11 @@ def cpu_threads() -> int:
         return os.cpu_count() or 1
 
 
-def _with_torch(source: Source, device: str) -> Network:
-    from common.runtimes.torch_runtime import TorchRuntime
+def _try(source: Source, runtime: str, device: str) -> tuple[OnnxFile, str]:
+    """Open a network's ONNX file; return it, and how it disagrees with PyTorch."""
+    file = open_file(find_export(source), runtime, device, cpu_threads(), source.precision)
+    return file, disagreement(source, file, file.metadata)
 
-    loaded = source.load()
-    return Network(loaded.meta, TorchRuntime(loaded.module, device))
 
-
-def _open(runtime: str, export: Export, device: str) -> Runtime:
-    if runtime == "openvino":
-        from common.runtimes.openvino_runtime import OpenVinoRuntime
-
-        return OpenVinoRuntime(export.path, cpu_threads())
-    from common.runtimes.onnx_runtime import OnnxRuntime
-
-    return OnnxRuntime(export.path, device, cpu_threads())
+def _network(file: OnnxFile) -> Network:
+    return Network(json.loads(file.metadata["meta"]), file)

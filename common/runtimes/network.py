@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.files import sha256
 
 if TYPE_CHECKING:
     from torch import nn
 
 Floats = NDArray[np.float32]
 Outputs = tuple[Floats, ...]
-Compiled = Callable[[Floats], Outputs]  # pictures (N, 3, H, W) -> outputs (N, ...), all float32
+Compiled = Callable[[Floats], Outputs]  # inputs (N, ...) -> outputs (N, ...), all float32
+Precision = Literal["float32", "float16", "bfloat16"]
 
 PICTURE = Path(__file__).with_name("person.jpg")  # one standing person, for `Source.example`
 
@@ -25,12 +29,18 @@ class Loaded:
     """A network in PyTorch.
 
     Attributes:
-        module: in float32, pictures (N, 3, H, W) -> a tensor or a tuple of tensors.
+        module: in float32, inputs (N, ...) -> a tensor or a tuple of tensors.
         meta: what its user must know beside the outputs, as JSON takes it.
+        outputs: their names, each with the names of its dynamic axes beside the batch.
+        free_size: the height and width of the input are dynamic.
+        fold: folds batch normalisation into convolutions, for PyTorch; the other runtimes do it themselves.
     """
 
     module: nn.Module
     meta: dict[str, Any]
+    outputs: Mapping[str, Mapping[int, str]]
+    free_size: bool = False
+    fold: Callable[[nn.Module], nn.Module] = lambda module: module
 
 
 @dataclass(frozen=True)
@@ -41,20 +51,25 @@ class Source:
         name: kind of network, with the version of its graph: a new one makes new exports.
         weights: the file.
         load: read it with PyTorch.
-        outputs: names, each with the names of its dynamic axes beside the batch.
-        free_size: height and width are dynamic.
-        example: input (N, 3, H, W) to compare runtimes with, from `meta`.
-        difference: from `meta` and the outputs of PyTorch and of another runtime for it, how they disagree
-            in a few words; "" when they agree.
+        example: input (1, ...) to compare runtimes with, from `meta`.
+        answer: from `meta` and the outputs for the example, the array that is compared.
+        difference: from PyTorch's answer and another runtime's, how they disagree in a few words; "" when
+            they agree.
+        precision: the only one that is exact enough; None leaves it to the runtime.
     """
 
     name: str
     weights: Path
     load: Callable[[], Loaded]
-    outputs: dict[str, dict[int, str]]
-    free_size: bool
-    example: Callable[[dict[str, Any]], Floats]
-    difference: Callable[[dict[str, Any], Outputs, Outputs], str]
+    example: Callable[[Mapping[str, Any]], Floats]
+    answer: Callable[[Mapping[str, Any], Outputs], Floats]
+    difference: Callable[[Floats, Floats], str]
+    precision: Precision | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return sha256(self.weights)
 
 
 class Runtime(Protocol):
@@ -63,7 +78,7 @@ class Runtime(Protocol):
     Attributes:
         name: as `--runtime` takes it.
         version: of the package.
-        precision: float32, float16 or bfloat16.
+        precision: of the computation.
     """
 
     @property
@@ -75,8 +90,8 @@ class Runtime(Protocol):
     @property
     def precision(self) -> str: ...
 
-    def compile(self, height: int, width: int) -> Compiled:
-        """Prepare the network for pictures (N, 3, height, width), N free."""
+    def compile(self, shape: tuple[int, ...]) -> Compiled:
+        """Prepare the network for inputs (N, *shape), N free."""
         ...
 
 
@@ -84,7 +99,7 @@ class Runtime(Protocol):
 class Network:
     """A network with the runtime that runs it."""
 
-    meta: dict[str, Any]
+    meta: Mapping[str, Any]
     runtime: Runtime
 
     def summary(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -159,6 +160,8 @@ def _local_count(address: str) -> int:
 
 @cache
 def _gpus() -> int:
+    if find_spec("torch") is None:
+        return 0
     import torch
 
     return torch.cuda.device_count()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from common.runtimes.choose import open_network
 from common.runtimes.names import RuntimeName
 from common.runtimes.network import PICTURE, Compiled, Loaded, Network, Outputs, Source
 from demo.boxes import iou
-from demo.detection.yolo import Letterbox, as_input, decode, raw_outputs
+from demo.detection.yolo import Letterbox, as_input, decode, fold, raw_outputs
 from demo.types import Detections, Floats, Image
 
 _CROP_SCALE = 1.5  # a crop's side over the longer side of the box
@@ -106,7 +106,7 @@ class PersonDetector:
 
     def _network(self, size: tuple[int, int]) -> Compiled:
         if size not in self._compiled:
-            self._compiled[size] = self.network.runtime.compile(*size)
+            self._compiled[size] = self.network.runtime.compile((3, *size))
         return self._compiled[size]
 
 
@@ -130,50 +130,55 @@ def load_detector(
     """
     if not path.is_file():
         raise InputMissing(f"{path}: no such detector file")
-    network = open_network(_source(path), runtime, device)
+    network = open_network(yolo_source(path), runtime, device)
     size = image_size or int(network.meta["image_size"])
     return PersonDetector(network, confidence=confidence, overlap=overlap, image_size=size, batch=batch)
 
 
-def _source(path: Path) -> Source:
+def yolo_source(path: Path) -> Source:
+    """Describe a detector's weights as a network that any runtime runs; outputs as of `raw_outputs`."""
+
     def load() -> Loaded:
         from demo.detection.ultralytics_files import load_yolo
 
         yolo = load_yolo(path)
-        return Loaded(raw_outputs(yolo.layers, yolo.person), {"image_size": yolo.image_size})
+        return Loaded(
+            raw_outputs(yolo.layers, yolo.person),
+            {"image_size": yolo.image_size},
+            outputs={"distances": {2: "cells"}, "logits": {1: "cells"}},
+            free_size=True,
+            fold=fold,
+        )
 
-    return Source(
-        name="yolo-1",
-        weights=path,
-        load=load,
-        outputs={"distances": {2: "cells"}, "logits": {1: "cells"}},
-        free_size=True,
-        example=_example,
-        difference=_difference,
-    )
+    return Source("yolo-2", path, load, _example, _answer, _difference)
 
 
-def _example(meta: dict[str, Any]) -> Floats:
+def _example(meta: Mapping[str, Any]) -> Floats:
+    image, box = _picture(meta)
+    return as_input([box.apply(image)])
+
+
+def _picture(meta: Mapping[str, Any]) -> tuple[Image, Letterbox]:
     image = np.asarray(cv2.imread(str(PICTURE)), np.uint8)
-    return as_input([Letterbox.of(image.shape[1::-1], int(meta["image_size"])).apply(image)])
+    return image, Letterbox.of(image.shape[1::-1], int(meta["image_size"]))
 
 
-def _difference(meta: dict[str, Any], expected: Outputs, found: Outputs) -> str:
+def _answer(meta: Mapping[str, Any], outputs: Outputs) -> Floats:
+    """Return the people (n, 5) of the example: box in pixels of the input, score."""
+    _, box = _picture(meta)
+    found = decode(outputs[0][0], outputs[1][0], (box.width, box.height), _SURE, 0.6)
+    return np.concatenate([found.boxes, found.scores[:, None]], axis=1)
+
+
+def _difference(expected: Floats, found: Floats) -> str:
     """Compare the people that two runtimes find in the example."""
-    image = cv2.imread(str(PICTURE))
-    assert image is not None
-    box = Letterbox.of(image.shape[1::-1], int(meta["image_size"]))
-    size = box.width, box.height
-    theirs, ours = (decode(raw[0][0], raw[1][0], size, _SURE, 0.6) for raw in (expected, found))
-    if len(theirs.boxes) != len(ours.boxes):
-        return f"finds {len(ours.boxes)} people in the test picture, with PyTorch {len(theirs.boxes)}"
-    for one, other, score, other_score in zip(
-        theirs.boxes, ours.boxes, theirs.scores, ours.scores, strict=True
-    ):
-        overlap = iou(one.astype(np.float64), other.astype(np.float64))
-        if overlap < _LEAST_IOU or abs(score - other_score) > _MOST_SCORE:
+    if len(expected) != len(found):
+        return f"finds {len(found)} people in the test picture, with PyTorch {len(expected)}"
+    for theirs, ours in zip(expected.astype(np.float64), found.astype(np.float64), strict=True):
+        overlap = iou(theirs[:4], ours[:4])
+        if overlap < _LEAST_IOU or abs(theirs[4] - ours[4]) > _MOST_SCORE:
             return (
                 f"finds a person at an IoU of {float(overlap):.3f} with PyTorch's box, "
-                f"score {other_score:.2f} for {score:.2f}"
+                f"score {ours[4]:.2f} for {theirs[4]:.2f}"
             )
     return ""

@@ -148,8 +148,13 @@ def raw_outputs(layers: Any, person: int) -> nn.Module:
             mine = scores[:, person]
             return found["boxes"], torch.where(mine >= scores.amax(1), mine, torch.full_like(mine, _ABSENT))
 
-    layers = layers.eval().fuse(verbose=False)
+    layers = layers.eval()
     for parameter in layers.parameters():
         parameter.requires_grad_(False)
     layers.model[-1] = RawHead(layers.model[-1])
     return layers
+
+
+def fold(layers: Any) -> Any:
+    """Fold batch normalisation into the convolutions, as ultralytics does; the layers are changed."""
+    return layers.fuse(verbose=False)

@@ -11,9 +11,9 @@ from demo.motion.body import BONE_ROWS, GROUP, ROWS
 from demo.motion.lifting import USUAL, fill_gaps, find_segments, resample, to_lifter_input, usable
 from demo.motion.observations import Observations, initial_joints, observe
 from demo.types import Doubles, Floats
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.inference import LiftedSequence, lift_track
-from lifter.spec import Lifter, LifterSpec
+from lifter.spec import LifterSpec, WindowLifter
 
 PLACE_TIME = 1.0  # seconds of poses from which a frame without enough limbs gets its distance
 LENGTH_TIME = 3.0  # seconds over which bone lengths are averaged
@@ -26,9 +26,8 @@ class Lift:
     size: of the picture, pixels. focal: pixels.
     """
 
-    lifter: Lifter
+    lifter: WindowLifter
     spec: LifterSpec
-    device: str
     size: tuple[int, int]
     focal: float
 
@@ -43,7 +42,7 @@ class Lift:
         steady = resample(keypoints, times, clock)
         x = to_lifter_input(steady, self.spec, self.size)
         camera = ClipCamera(2 * self.focal / self.size[0], aspect=self.size[1] / self.size[0], fps=USUAL)
-        return lift_track(self.lifter, self.spec, x, flip=False, device=self.device, camera=camera)
+        return lift_track(self.lifter, self.spec, x, flip=False, camera=camera)
 
 
 @dataclass(frozen=True)

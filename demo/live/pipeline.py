@@ -15,7 +15,7 @@ from demo.motion.world import joint_status
 from demo.render.frame import PersonPose
 from demo.tracking.online import PoseTracker
 from demo.types import Floats, Frame, Status
-from lifter.cameras import ASSUMED_FOCAL
+from lifter.clip_camera import ASSUMED_FOCAL
 from lifter.spec import LifterSpec
 
 FORGET = 5.0  # seconds after which a person who is not seen is forgotten
@@ -68,7 +68,7 @@ class LivePipeline:
         check_lifter(models.spec)
         self._models, self._size = models, size
         self._tracker = PoseTracker(models.detector, models.pose, fps)
-        self._lift = Lift(models.lifter, models.spec, models.device, size, focal or ASSUMED_FOCAL * max(size))
+        self._lift = Lift(models.lifter, models.spec, size, focal or ASSUMED_FOCAL * max(size))
         self._people: dict[int, Person] = {}
         self._level = Level()
 

@@ -6,15 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from demo.types import CameraPoses, Doubles, Floats, Segments, Status, Tracks2D
-from lifter.cameras import ASSUMED_FOCAL, ClipCamera, normalize_screen
+from lifter.clip_camera import ASSUMED_FOCAL, ClipCamera, to_screen
 from lifter.gaps import LONGEST_GAP, SEEN  # the same rules as in training
 from lifter.inference import UNKNOWN_CAMERA, LiftedSequence, lift_track
 from lifter.skeletons import coco_to_h36m
-from lifter.spec import Lifter, LifterSpec
+from lifter.spec import LifterSpec, WindowLifter
 from lifter.windows import blocks
 
 ENOUGH = 4  # joints that a frame needs to be lifted
@@ -26,10 +25,9 @@ def lift_tracks(
     tracks: Tracks2D,
     times: Doubles,
     size: tuple[int, int],
-    lifter: Lifter,
+    lifter: WindowLifter,
     spec: LifterSpec,
     flip: bool = True,
-    device: str = "cpu",
     focal: float | None = None,
 ) -> CameraPoses:
     """Lift every stretch of each track that has no gap of over half a second.
@@ -54,7 +52,7 @@ def lift_tracks(
         for first, end in segments:
             part = slice(first, end)
             x = to_lifter_input(filled[person, part], spec, size)
-            lifted = lift_stretch(x, times[part], lifter, spec, flip, device, camera)
+            lifted = lift_stretch(x, times[part], lifter, spec, flip, camera)
             joints[person, part] = lifted.joints
             if lifted.error is not None:
                 uncertainty[person, part] = lifted.error
@@ -106,10 +104,9 @@ def usable(keypoints: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 def lift_stretch(
     x: Floats,
     times: NDArray[np.float64],
-    lifter: Lifter,
+    lifter: WindowLifter,
     spec: LifterSpec,
     flip: bool,
-    device: str,
     camera: ClipCamera = UNKNOWN_CAMERA,
 ) -> LiftedSequence:
     """Lift normalised 2D without gaps, (T, 17, C) or (T, views, 17, C), to 3D at the same `times` (T,).
@@ -123,7 +120,7 @@ def lift_stretch(
     steady = resample(x, times, clock)
     if len(clock) > 1:
         camera = replace(camera, fps=float(1 / np.median(np.diff(clock))))
-    lifted = lift_track(lifter, spec, steady, flip=flip, device=device, camera=camera)
+    lifted = lift_track(lifter, spec, steady, flip=flip, camera=camera)
 
     def back(values: Floats | None) -> Floats | None:
         return None if values is None else resample(values, clock, times)
@@ -177,8 +174,7 @@ def to_lifter_input(keypoints: Floats, spec: LifterSpec, size: tuple[int, int]) 
     out = np.empty(points.shape, np.float32)
     for part in blocks(0, len(points)):
         known = coco_to_h36m(points[part]) if spec.joints == "h36m17" else points[part]
-        xy = torch.from_numpy(np.ascontiguousarray(known[..., :2]))
-        out[part, ..., :2] = normalize_screen(xy, width, height).numpy()
+        out[part, ..., :2] = to_screen(known[..., :2], width, height)
         out[part, ..., 2] = known[..., 2]
         out[part][~np.isfinite(out[part, ..., :2]).all(-1)] = 0
     return out

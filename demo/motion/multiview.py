@@ -18,7 +18,7 @@ from demo.types import Bools, Doubles, Floats, JointStatus, Motion, Status
 from lifter.clock import frame_rate, runs
 from lifter.inference import LiftedSequence
 from lifter.smoothing import smooth
-from lifter.spec import Lifter, LifterSpec
+from lifter.spec import LifterSpec, WindowLifter
 
 UP = np.array((0.0, 0.0, 1.0))
 # The camera that `Motion.camera` is for: level, looking along y of the world; x right, y down, z forward.
@@ -30,11 +30,10 @@ def lift_views(
     keypoints: Floats,
     times: Doubles,
     sizes: Sequence[tuple[int, int]],
-    lifter: Lifter,
+    lifter: WindowLifter,
     spec: LifterSpec,
     flip: bool = True,
     smoothing: bool = True,
-    device: str = "cpu",
 ) -> tuple[Motion, float]:
     """Lift one person's keypoints in V views to 3D on the floor.
 
@@ -68,7 +67,7 @@ def lift_views(
     for first, end in stretches:
         part = slice(first, end)
         status[part] = np.where(seen[:, part].all(0), Status.MEASURED, Status.INTERPOLATED)
-        lifted = _lift_stretch(usables, part, times, sizes, lifter, spec, flip, device)
+        lifted = _lift_stretch(usables, part, times, sizes, lifter, spec, flip)
         fps = frame_rate(times[part])
         joints[part] = smooth(lifted.joints, fps) if smoothing else lifted.joints
         if uncertainty is not None and lifted.error is not None:
@@ -102,14 +101,13 @@ def _lift_stretch(
     part: slice,
     times: Doubles,
     sizes: Sequence[tuple[int, int]],
-    lifter: Lifter,
+    lifter: WindowLifter,
     spec: LifterSpec,
     flip: bool,
-    device: str,
 ) -> LiftedSequence:
     """Lift the frames `part` of all views at once, each normalised by the size of its own frames."""
     views = [
         to_lifter_input(fill_gaps(keypoints, times)[part], spec, size)
         for (keypoints, _), size in zip(usables, sizes, strict=True)
     ]
-    return lift_stretch(np.stack(views, 1), times[part], lifter, spec, flip, device)
+    return lift_stretch(np.stack(views, 1), times[part], lifter, spec, flip)

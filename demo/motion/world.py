@@ -36,7 +36,7 @@ from demo.types import (
     SceneTransform,
     Shots,
 )
-from lifter.cameras import ASSUMED_FOCAL
+from lifter.clip_camera import ASSUMED_FOCAL
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
 from lifter.windows import blocks
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from common.files import sha256
@@ -55,6 +54,8 @@ def fit_calibration(heights: Floats, correct: NDArray[np.bool_]) -> ScoreCalibra
         heights: (N,) of their peaks.
         correct: (N,) whether they are near enough.
     """
+    from scipy.optimize import minimize
+
     odds = logit(np.clip(heights.astype(np.float64), _EDGE, 1 - _EDGE))
 
     def loss(parameters: NDArray[np.float64]) -> float:

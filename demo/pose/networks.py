@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ class HeatmapNetwork:
     def __init__(self, runtime: Runtime, input_size: tuple[int, int]) -> None:
         """`input_size` is (width, height)."""
         width, height = input_size
-        self._compiled = runtime.compile(height, width)
+        self._compiled = runtime.compile((3, height, width))
 
     def __call__(self, crops: Floats) -> Floats:
         """(N, 3, H, W) -> (N, 17, h, w)."""
@@ -45,7 +47,7 @@ def open_hrnet(path: Path, device: str, flip_test: bool, runtime: RuntimeName) -
         WeightsError: the file does not fit, or finds other joints than COCO's 17.
         MissingExtra, UserError: see `common.runtimes.choose.open_network`.
     """
-    network = open_network(_source(path), runtime, device)
+    network = open_network(hrnet_source(path), runtime, device)
     size = _input_size(network.meta)
     return PoseEstimator(
         HeatmapNetwork(network.runtime, size),
@@ -56,85 +58,69 @@ def open_hrnet(path: Path, device: str, flip_test: bool, runtime: RuntimeName) -
     )
 
 
-def _source(path: Path) -> Source:
+def hrnet_source(path: Path) -> Source:
+    """Describe HRNet weights as a network that any runtime runs: crops (N, 3, H, W) -> (N, 17, h, w)."""
+
     def load() -> Loaded:
         from demo.pose.hrnet import load_hrnet
 
         model, config = load_hrnet(path)
         if config.joints != len(COCO_17.joints):
             raise WeightsError(f"{path} finds {config.joints} joints, not COCO's 17: take COCO weights")
-        return Loaded(model, {"input_size": list(config.input_size), "alignment": config.alignment})
+        meta = {"input_size": list(config.input_size), "alignment": config.alignment}
+        return Loaded(model, meta, outputs={"heatmaps": {}})
 
-    return Source(
-        name="hrnet-1",
-        weights=path,
-        load=load,
-        outputs={"heatmaps": {}},
-        free_size=False,
-        example=_example,
-        difference=_difference,
-    )
+    return Source("hrnet-2", path, load, _example, _answer, _difference)
 
 
-def _input_size(meta: dict[str, Any]) -> tuple[int, int]:
+def _input_size(meta: Mapping[str, Any]) -> tuple[int, int]:
     width, height = meta["input_size"]
     return int(width), int(height)
 
 
-def _example(meta: dict[str, Any]) -> Floats:
+def _example(meta: Mapping[str, Any]) -> Floats:
     size = _input_size(meta)
     (window,) = crop_windows(np.array([_PERSON], np.float32), size)
     image = np.asarray(cv2.imread(str(PICTURE)), np.uint8)
     return normalise(crop(image, window, size)[None])
 
 
-def _difference(meta: dict[str, Any], expected: Outputs, found: Outputs) -> str:
-    """Compare the heatmaps' peaks of two runtimes."""
-    theirs, ours = (decode(heatmaps[0])[0] for heatmaps in (expected, found))
-    sure = theirs[:, 2] > _SURE
+def _answer(meta: Mapping[str, Any], outputs: Outputs) -> Floats:
+    """Return the heatmaps' peaks (17, 3) of the example: x, y in cells, height."""
+    return decode(outputs[0])[0]
+
+
+def _difference(expected: Floats, found: Floats) -> str:
+    """Compare the peaks of two runtimes."""
+    sure = expected[:, 2] > _SURE
     if sure.sum() < _LEAST_JOINTS:
         return f"finds {sure.sum()} joints in the test picture: too few to compare runtimes"
-    body = np.ptp(theirs[sure, :2], axis=0).max()
-    moved = np.linalg.norm(ours[sure, :2] - theirs[sure, :2], axis=1) / body
+    body = np.ptp(expected[sure, :2], axis=0).max()
+    moved = np.linalg.norm(found[sure, :2] - expected[sure, :2], axis=1) / body
     worst = float(np.nan_to_num(moved, nan=np.inf).max())
     return "" if worst <= _MOST_MOVED else f"moves a joint by {worst:.1%} of the body's size"
 
 
 class OnnxNetwork:
-    """An ONNX heatmap network in ONNX Runtime. `input_size` (width, height) is the model's own."""
+    """A user's ONNX heatmap network in ONNX Runtime. `input_size` (width, height) is the model's own."""
 
     def __init__(self, path: Path, device: str) -> None:
         """Raises MissingExtra without onnxruntime, WeightsError for a file that is no top-down model."""
-        try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as failures
-        except ImportError as error:
-            raise MissingExtra(f"{path} needs onnxruntime: pip install onnxruntime") from error
-        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-        offered = onnxruntime.get_available_providers()
-        providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
-        kinds = tuple(
-            kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, Exception)
-        )
-        self._path, self._failures = path, kinds
-        try:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = cpu_threads()
-            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
-        except kinds as error:
-            reason = str(error).splitlines()[0][:120]
-            raise WeightsError(f"{path} cannot be read as an ONNX model ({reason}): get it again") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self._input = inputs[0].name
+        if find_spec("onnxruntime") is None:
+            raise MissingExtra(f"{path} needs onnxruntime: pip install onnxruntime")
+        from common.runtimes.onnx_runtime import OnnxRuntime, usable_device
+
+        self._model = OnnxRuntime(path, usable_device(device), cpu_threads())
+        inputs, heatmaps = self._model.inputs, self._model.outputs[0].shape
         shape = inputs[0].shape
         fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4 and shape[1] == 3
         if not fits or not all(isinstance(side, int) for side in shape[2:]):
             raise WeightsError(
                 f"{path} takes {shape}, not pictures (N, 3, H, W) of a fixed size: export it again"
             )
-        if len(outputs[0].shape) != 4 or outputs[0].shape[1] not in (len(COCO_17.joints), None):
+        if len(heatmaps) != 4 or heatmaps[1] not in (len(COCO_17.joints), None):
             raise WeightsError(
-                f"{path} gives {outputs[0].shape}, not COCO-17 heatmaps (N, 17, h, w): take another model"
+                f"{path} gives {heatmaps}, not COCO-17 heatmaps (N, 17, h, w): take another model"
             )
         self.input_size = (int(shape[3]), int(shape[2]))
         self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
@@ -142,20 +128,10 @@ class OnnxNetwork:
     def __call__(self, crops: Floats) -> Floats:
         """(N, 3, H, W) -> (N, 17, h, w)."""
         if self._fixed_batch is None:
-            return np.asarray(self._run(crops), dtype=np.float32)
+            return self._model.compile(crops.shape[1:])(crops)[0]
         size, parts = self._fixed_batch, []
         for start in range(0, len(crops), size):
             part = crops[start : start + size]
             full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            parts.append(self._run(full)[: len(part)])
-        return np.concatenate(parts).astype(np.float32, copy=False)
-
-    def _run(self, crops: Floats) -> Floats:
-        """Run the session. Raises WeightsError for a model that loads and cannot be run."""
-        try:
-            return np.asarray(self._session.run(None, {self._input: crops})[0])
-        except self._failures as error:
-            reason = str(error).splitlines()[0][:120]
-            raise WeightsError(
-                f"{self._path} cannot be run as an ONNX model ({reason}): get it again"
-            ) from error
+            parts.append(self._model.run(full)[0][: len(part)])
+        return np.concatenate(parts)

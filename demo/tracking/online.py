@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from demo.boxes import area, centre, within
 from demo.pose.estimator import KeypointEstimator, missing_keypoints
@@ -116,6 +115,8 @@ class PoseTracker:
         """Assign observations to tracks."""
         if not self._tracks or not found:
             return []
+        from scipy.optimize import linear_sum_assignment  # only now: its import delays the first frame
+
         boxes, joints = self._predict(self._tracks)
         margin = np.array([track.margin(self._time) for track in self._tracks])
         overlap = enlarged_iou(boxes, np.stack([seen.box for seen in found]), margin)

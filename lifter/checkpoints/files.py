@@ -23,8 +23,8 @@ from common.errors import OutputError, WeightsError
 from common.files import replace_file, require_file
 from common.safe_load import read_tensors, require_finite, shapes_only
 from lifter.models import refinement
+from lifter.network import Lifter, ModelEntry
 from lifter.registry import REGISTRY, entry, resolve
-from lifter.spec import Lifter, ModelEntry
 
 State = dict[str, Tensor]
 WRAPPERS = ("model_pos", "state_dict", "model")  # where files keep the state dict, in this order

@@ -18,7 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from common.errors import MissingExtra, WeightsError
 from common.files import replace_file
-from lifter.spec import Lifter, LifterSpec
+from lifter.network import Lifter
+from lifter.spec import LifterSpec
 
 INPUT = "keypoints"
 TOLERANCE = 1e-4  # metres, largest difference from PyTorch in float32
@@ -94,13 +95,10 @@ def export_onnx(lifter: Lifter, spec: LifterSpec, config: Any, path: Path) -> fl
 @torch.no_grad()
 def parity(lifter: Lifter, spec: LifterSpec, path: Path) -> float:
     """Return the largest absolute difference of an ONNX file from `lifter`, at a new batch size."""
-    import onnxruntime
+    from common.runtimes.onnx_runtime import OnnxRuntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     x = example(spec, batch=3, seed=1)
-    exported = session.run(None, {INPUT: x.numpy()})
+    exported = OnnxRuntime(path, "cpu", threads=1).run(x.numpy())
     expected = LiftOnly(lifter)(x)
     return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(exported, expected, strict=True))
 

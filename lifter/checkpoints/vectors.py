@@ -26,8 +26,8 @@ from lifter.models.esmformer import ESMformer
 from lifter.models.jointformer import JointFormer
 from lifter.models.posenets import TransformerPoseNet
 from lifter.models.refinement import Refinement
+from lifter.network import Lifter, ModelEntry
 from lifter.registry import entry
-from lifter.spec import Lifter, ModelEntry
 
 ClipPaths = dict[str, Tensor]
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from lifter.evaluation.h36m import Figures, Report
     from lifter.evaluation.mocap import Measured
-    from lifter.spec import Lifter, LifterSpec
+    from lifter.network import Lifter
+    from lifter.spec import LifterSpec
 
     Loaded = dict[str, tuple[Lifter, LifterSpec]]
 

@@ -9,7 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from lifter.batches import Source
-    from lifter.spec import Lifter, LifterSpec, ModelEntry
+    from lifter.network import Lifter, ModelEntry
+    from lifter.spec import LifterSpec
     from lifter.training.presets import Preset
 
 

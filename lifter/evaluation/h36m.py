@@ -29,15 +29,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import DataError, UserError
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.datasets.h36m import ACTIONS, FPS, H36MTake, name_2d, root_relative
 from lifter.evaluation.metrics import auc, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck
 from lifter.evaluation.published import Published, find
 from lifter.evaluation.true_scale import LEFT_OUT, TrueScale, side_by_side
 from lifter.inference import UNKNOWN_CAMERA, in_metres, lift_track
+from lifter.network import Lifter
 from lifter.skeletons import coco_to_h36m
 from lifter.smoothing import smooth
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -158,7 +159,7 @@ def measure(
     lifter.to(device).eval()
     for take in takes:
         for clip in clips(take, spec, settings.keypoints):
-            answer, frames = predict_in_image(lifter, spec, clip, settings, device)
+            answer, frames = predict_in_image(lifter, spec, clip, settings)
             joints = _in_metres(spec, clip, answer, frames, settings)
             figures = Figures.of(joints, clip.joints[frames])
             if spec.units == "input" and (take.subject, take.name) not in LEFT_OUT:
@@ -186,20 +187,16 @@ def clip_count(takes: Sequence[H36MTake], spec: LifterSpec) -> int:
     return sum(1 if spec.views > 1 else len(take.keypoints) for take in takes)
 
 
-def predict(
-    lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
-) -> tuple[Floats, Ints]:
+def predict(lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings) -> tuple[Floats, Ints]:
     """Predict poses (N, 17, 3) of a clip in metres, and return the frame (N,) of each.
 
     Raises `UserError` if poses are to be smoothed and some frames have two poses.
     """
-    answer, frames = predict_in_image(lifter, spec, clip, settings, device)
+    answer, frames = predict_in_image(lifter, spec, clip, settings)
     return _in_metres(spec, clip, answer, frames, settings), frames
 
 
-def predict_in_image(
-    lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings, device: str = "cpu"
-) -> tuple[Floats, Ints]:
+def predict_in_image(lifter: Lifter, spec: LifterSpec, clip: Clip, settings: Settings) -> tuple[Floats, Ints]:
     """Predict as `predict`, without smoothing; 2.5D poses stay in screen units."""
     length = len(clip.keypoints)
     whole = settings.windows == "app" or spec.output == "centre" or spec.frames == 1
@@ -210,7 +207,7 @@ def predict_in_image(
 
     def lift(keypoints: Floats) -> Floats:
         flip, batch = settings.flip, settings.batch
-        return lift_track(lifter, spec, keypoints, flip, batch, device, clip.camera, metric=False).joints
+        return lift_track(lifter, spec, keypoints, flip, batch, clip.camera, metric=False).joints
 
     if whole:
         return lift(clip.keypoints), np.arange(length)

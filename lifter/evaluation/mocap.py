@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.datasets.mocap.npz import MotionSequence
 from lifter.datasets.synthetic.cameras import CameraModel, render_windows
 from lifter.datasets.synthetic.noise import NoiseModel
@@ -24,8 +24,9 @@ from lifter.evaluation.angles import AngleFigures, compare_angles
 from lifter.evaluation.metrics import mpjpe_per_frame, mpjve, n_mpjpe, p_mpjpe_per_frame, pck
 from lifter.gaps import to_lifter_input
 from lifter.inference import UNKNOWN_CAMERA, lift_track
+from lifter.network import Lifter
 from lifter.smoothing import smooth
-from lifter.spec import Lifter, LifterSpec
+from lifter.spec import LifterSpec
 
 CLIP_FRAMES = 150
 CAUSAL_STEP = 23  # frames between the ends of causal windows: four windows of 81 frames a clip
@@ -129,14 +130,14 @@ def evaluate(
     found, causal = [], []
     for done, clip in enumerate(clips, start=1):
         keypoints = read_by(spec, clip)
-        lifted = lift_track(lifter, spec, keypoints, flip=flip, device=device, camera=clip.camera)
+        lifted = lift_track(lifter, spec, keypoints, flip=flip, camera=clip.camera)
         joints = smooth(lifted.joints, clip.fps) if smoothed else lifted.joints
         angle = np.nan
         if lifted.up is not None:
             up = lifted.up.mean(0)
             angle = np.degrees(np.arccos(np.clip(up @ clip.up / np.linalg.norm(up), -1, 1)))
         found.append(joints)
-        causal.append(_causal_errors(lifter, spec, keypoints, clip, flip, device))
+        causal.append(_causal_errors(lifter, spec, keypoints, clip, flip))
         length = len(joints)
         frames += length
         sums += length * np.array(
@@ -164,7 +165,6 @@ def _causal_errors(
     keypoints: NDArray[np.float32],
     clip: TestClip,
     flip: bool,
-    device: str,
 ) -> NDArray[np.floating]:
     """Return the MPJPE, mm, of the last frame of windows without later frames, every `CAUSAL_STEP` frames."""
     if spec.output != "sequence":
@@ -172,6 +172,6 @@ def _causal_errors(
     errors = []
     for end in range(min(spec.frames, len(keypoints)), len(keypoints) + 1, CAUSAL_STEP):
         window = keypoints[max(end - spec.frames, 0) : end]
-        lifted = lift_track(lifter, spec, window, flip=flip, device=device, camera=clip.camera)
+        lifted = lift_track(lifter, spec, window, flip=flip, camera=clip.camera)
         errors.append(mpjpe_per_frame(lifted.joints[-1], clip.joints[end - 1]) * 1000)
     return np.array(errors)

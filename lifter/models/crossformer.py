@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from lifter.models.blocks import Attention, DropPath, Mlp, count_blocks, register_unused, rising
 from lifter.models.person_input import relative_to_person
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
+from lifter.network import Lifter, ModelEntry, wrapped
+from lifter.spec import LifterOutput, LifterSpec
 
 JOINTS = 17
 GROUPS = 3  # of frames in the cross-frame interaction

@@ -26,7 +26,8 @@ from lifter.models.blocks import (
     rising,
 )
 from lifter.models.person_input import relative_to_person
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
+from lifter.network import Lifter, ModelEntry
+from lifter.spec import LifterOutput, LifterSpec
 
 JOINTS, VIEWS, LEVELS = 17, 4, (1, 2, 3)
 COORDINATES = 2 * JOINTS  # tokens of one view: x and y of every joint

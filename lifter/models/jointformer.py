@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from lifter.models.blocks import EPS_TIMM, count_blocks, split_heads
 from lifter.models.person_input import relative_to_person
+from lifter.network import Lifter, ModelEntry, wrapped
 from lifter.skeletons import H36M_17
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
+from lifter.spec import LifterOutput, LifterSpec
 
 NECK = 9  # the joint that 16-joint models leave out
 ATTENTION_DROPOUT = 0.1  # always on in training, for any configuration

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from lifter.models.blocks import EPS_TIMM, Attention, Block, count_blocks, rising
 from lifter.models.person_input import relative_to_person
+from lifter.network import Lifter, ModelEntry, wrapped
 from lifter.skeletons import H36M_17
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
+from lifter.spec import LifterOutput, LifterSpec
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from common.errors import WeightsError
 from lifter.models.blocks import Attention, Mlp, count_blocks
 from lifter.models.motionbert import Representation
 from lifter.models.person_input import relative_to_person
+from lifter.network import Lifter, ModelEntry, wrapped
 from lifter.skeletons import H36M_17
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
+from lifter.spec import LifterOutput, LifterSpec
 
 JOINTS = len(H36M_17.joints)
 # The joints that each joint receives from. Not symmetric: the pelvis (0) receives from the right hip and not

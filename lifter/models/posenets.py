@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from lifter.models.blocks import count_blocks
 from lifter.models.person_input import relative_to_person
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry, wrapped
+from lifter.network import Lifter, ModelEntry, wrapped
+from lifter.spec import LifterOutput, LifterSpec
 
 JOINTS = 17
 SOURCE = "3D Human Pose Estimation using LSTM and Transformer based models, 2024"

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from lifter.models import jointformer
 from lifter.models.jointformer import JointFormer, JointFormerConfig, JointTransformer
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
+from lifter.network import Lifter, ModelEntry
+from lifter.spec import LifterOutput, LifterSpec
 
 FIRST, SECOND = "pose.", "refiner."  # prefixes of the two stages in the state dict
 

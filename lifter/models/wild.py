@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lifter.models.person_input import FEATURES, person_features, person_spec
-from lifter.spec import Lifter, LifterOutput, LifterSpec, ModelEntry
+from lifter.network import Lifter, ModelEntry
+from lifter.spec import LifterOutput, LifterSpec
 
 
 @dataclass(frozen=True)

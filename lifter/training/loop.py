@@ -18,7 +18,7 @@ from lifter.angles import angle_between, flexion
 from lifter.batches import Batch, Source
 from lifter.evaluation.metrics import mpjpe_per_frame
 from lifter.models.blocks import disable_dropout
-from lifter.spec import Lifter
+from lifter.network import Lifter
 from lifter.training.paper_losses import answered
 from lifter.training.parallel import SINGLE_PROCESS, ProcessGroup
 from lifter.training.presets import Preset

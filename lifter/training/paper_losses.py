@@ -16,7 +16,7 @@ from torch.nn import functional
 from lifter.batches import Batch
 from lifter.models.jointformer import JointFormer, select_joints
 from lifter.models.refinement import Refinement
-from lifter.spec import Lifter
+from lifter.network import Lifter
 from lifter.training.losses import (
     bone_direction_loss,
     contact_loss,

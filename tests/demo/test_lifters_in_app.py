@@ -14,8 +14,9 @@ from demo.results.result import read_result
 from demo.settings import Settings
 from demo.video.reader import VideoReader, probe
 from lifter.checkpoints.files import load_checkpoint, save_checkpoint, save_official
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, create
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS, NAMES, OFFICIAL, PAPERS
 from tests.media import make_clip

@@ -17,9 +17,10 @@ from demo.results.result import read_result
 from demo.settings import Settings
 from demo.types import Status
 from demo.video.reader import VideoReader, probe
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, create
 from lifter.skeletons import coco_to_h36m
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from tests.demo.conftest import StandingPose
 from tests.lifter.motions import STANDING
 from tests.lifter.tiny import CONFIGS

@@ -20,6 +20,7 @@ from lifter.cameras import (
     quaternion_rotate,
     world_to_camera,
 )
+from lifter.clip_camera import to_screen
 
 CAMERAS = [f"S{subject}_{number}" for subject in (1, 9) for number in range(4)]
 
@@ -124,3 +125,12 @@ def test_missing_joints_do_not_pull_the_centre():
     turned, rotation = perspective_crop(seen, torch.tensor([2.0]))
     close(rotation[0], torch.eye(3))
     close(turned, seen)
+
+
+@given(width=st.integers(1, 8000), height=st.integers(1, 8000))
+def test_screen_units_are_the_same_in_numpy(width, height):
+    corners = torch.tensor([[0, 0], [width, height], [width / 3, height / 2]], dtype=torch.float64)
+    found = to_screen(corners.numpy(), width, height)
+    close(torch.from_numpy(found), normalize_screen(corners, width, height), 1e-12)
+    assert found[:2, 0].tolist() == [-1, 1]
+    assert found[2, 1] == pytest.approx(0, abs=1e-9)

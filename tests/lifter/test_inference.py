@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.inference import in_metres, lift_track, mirror_3d
 from lifter.metric import to_image_units
+from lifter.network import Lifter
 from lifter.skeletons import H36M_17
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from lifter.windows import stretch
 from tests.lifter.motions import ADULT
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lifter.cameras import ClipCamera, normalize_screen
+from lifter.cameras import normalize_screen
+from lifter.clip_camera import ClipCamera
 from lifter.normalisation import Normalisation, crop_to_track, normalisation
 from lifter.spec import LifterSpec
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from lifter.cameras import ASSUMED_FOCAL, look_rotation, perspective_crop
+from lifter.cameras import look_rotation, perspective_crop
+from lifter.clip_camera import ASSUMED_FOCAL
 from lifter.datasets.synthetic.bodies import (
     UPPER_BODY,
     MotionWindows,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from common.errors import InputMissing, WeightsError
 from demo.boxes import iou
-from demo.detection.detector import PersonDetector, load_detector
+from demo.detection.detector import PersonDetector, load_detector, yolo_source
 from demo.detection.ultralytics_files import check_checkpoint, ultralytics_offline
 from demo.types import Image
 
@@ -296,3 +296,35 @@ print([name for name in heavy if name in sys.modules])
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def people(*scores, moved=0.0):
+    """Answers (n, 5) of the runtimes' test: boxes of 100 pixels side by side, and their scores."""
+    left = 200.0 * np.arange(len(scores)) + moved
+    return np.stack([left, 0 * left, left + 100, 0 * left + 100, np.array(scores)], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "agrees"),
+    [
+        (people(0.5, 0.9), True),
+        (people(0.5, 0.9, moved=2.5), True),  # IoU 97.5 / 102.5 = .951
+        (people(0.5, 0.9, moved=2.6), False),  # .949
+        (people(0.549, 0.9), True),
+        (people(0.551, 0.9), False),
+        (people(0.5), False),
+    ],
+)
+def test_runtimes_agree_when_they_find_the_same_people(ours, agrees):
+    assert (yolo_source(Path("any.pt")).difference(people(0.5, 0.9), ours) == "") == agrees
+
+
+@pytest.mark.parametrize(("score", "counts"), [(0.26, 1), (0.24, 0)])
+def test_runtimes_are_compared_by_people_with_a_clear_score(score, counts):
+    source = yolo_source(Path("any.pt"))
+    meta = {"image_size": 64}
+    height, width = source.example(meta).shape[2:]
+    cells = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+    logits = np.full((1, cells), -30, np.float32)
+    logits[0, 0] = np.log(score / (1 - score))
+    assert len(source.answer(meta, (np.ones((1, 4, cells), np.float32), logits))) == counts

@@ -11,8 +11,9 @@ from demo.models import Models
 from demo.pose.estimator import KeypointEstimator
 from demo.types import Detections, Frame
 from lifter.models.person_input import person_spec
+from lifter.network import Lifter
 from lifter.skeletons import LIMBS_COCO, LIMBS_H36M
-from lifter.spec import Lifter, LifterOutput
+from lifter.spec import LifterOutput
 from tests.lifter.motions import STANDING
 
 SIZE, FOCAL = (640, 480), 576.0  # 0.9 of the longer side

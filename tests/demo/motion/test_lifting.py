@@ -19,8 +19,9 @@ from demo.motion.lifting import (
 )
 from demo.types import Status, Tracks2D
 from lifter.metric import LIMBS_LENGTH, limbs_length
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, create
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from tests.lifter.motions import walk
 from tests.lifter.tiny import CONFIGS
 

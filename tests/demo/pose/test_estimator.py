@@ -1,6 +1,7 @@
 """The keypoint stage: geometry, batching, mirroring, and a real network on real people."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from common.runtimes.torch_runtime import TorchRuntime
 from demo.pose import estimator as pose2d
 from demo.pose.estimator import HeatmapGrid, PoseEstimator, load_pose, normalise
 from demo.pose.hrnet import HRNetConfig, build, save_hrnet
-from demo.pose.networks import HeatmapNetwork, OnnxNetwork
+from demo.pose.networks import HeatmapNetwork, OnnxNetwork, hrnet_source
 
 SIZE = (192, 256)
 finite = st.floats(-500, 2000)
@@ -297,3 +298,30 @@ def test_people_of_coco_are_found(shared):
     reach = np.array([0.1 * max(person["bbox"][2:]) for person in people])
     near = np.linalg.norm(found[..., :2] - truth[..., :2], axis=-1) < reach[:, None]
     assert near[truth[..., 2] > 0].mean() > 0.9
+
+
+def peaks(count=17, height=0.9):
+    """An answer (17, 3) of the runtimes' test: a body of 100 cells, `count` joints above the height."""
+    found = np.zeros((17, 3), np.float32)
+    found[:, 1] = np.linspace(0, 100, 17)
+    found[:, 2] = np.where(np.arange(17)[::-1] < count, height, 0.1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("expected", "moved", "agrees"),
+    [
+        (peaks(), 1.9, True),  # of 100
+        (peaks(), 2.1, False),
+        (peaks(), np.nan, False),
+        (peaks(height=0.31), 50, False),
+        (peaks(16), 50, True),  # of the joint that is not clear
+        (peaks(height=0.29), 0, False),  # nothing to compare
+        (peaks(8), 0, True),
+        (peaks(7), 0, False),
+    ],
+)
+def test_runtimes_agree_when_they_find_the_same_joints(expected, moved, agrees):
+    ours = expected.copy()
+    ours[0, 0] += moved
+    assert (hrnet_source(Path("any.pth")).difference(expected, ours) == "") == agrees

@@ -29,9 +29,10 @@ from lifter.evaluation.h36m import (
 )
 from lifter.evaluation.published import PUBLISHED, find
 from lifter.inference import mirror_3d
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, create
 from lifter.skeletons import coco_to_h36m
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from lifter.windows import cut_windows
 from tests.lifter.datasets.h36m_folder import write_h36m
 from tests.lifter.motions import STANDING, write_mocap

@@ -9,8 +9,9 @@ import torch
 from lifter.datasets.synthetic.noise import NoiseModel
 from lifter.evaluation.mocap import CLIP_FRAMES, evaluate, read_by, virtual_clips, virtual_views
 from lifter.models.wild import spec
+from lifter.network import Lifter
 from lifter.registry import REGISTRY, create
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.spec import LifterOutput, LifterSpec
 from tests.lifter.motions import take
 from tests.lifter.tiny import CONFIGS
 

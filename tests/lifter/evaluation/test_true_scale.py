@@ -13,7 +13,8 @@ from lifter.datasets.h36m import load_h36m
 from lifter.evaluation.h36m import Settings, clips, measure, predict, report
 from lifter.evaluation.true_scale import TrueScale, side_by_side, stretched_frames
 from lifter.metric import to_image_units
-from lifter.spec import Lifter, LifterOutput, LifterSpec
+from lifter.network import Lifter
+from lifter.spec import LifterOutput, LifterSpec
 from tests.lifter.datasets.h36m_folder import write_h36m
 
 SPEC = LifterSpec("motionbert", frames=9, channels=3, normalisation="crop", short="as_is", units="input")

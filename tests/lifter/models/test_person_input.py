@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifter.cameras import ClipCamera
+from lifter.clip_camera import ClipCamera
 from lifter.inference import lift_track
 from lifter.models.blocks import disable_dropout
 from lifter.models.person_input import relative_to_person
