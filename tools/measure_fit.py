@@ -24,8 +24,8 @@ from demo.motion.body import SIGMAS, Sigmas
 from demo.motion.fit import fit_person
 from demo.motion.observations import Observations, observe
 from lifter.angles import flexion
-from lifter.cameras import ClipCamera
 from lifter.checkpoints.files import load_checkpoint
+from lifter.clip_camera import ClipCamera
 from lifter.datasets.mocap.folders import load_motion
 from lifter.datasets.mocap.npz import MotionSequence
 from lifter.datasets.synthetic.bodies import change_proportions
@@ -34,7 +34,8 @@ from lifter.datasets.synthetic.noise import NoiseModel
 from lifter.evaluation.metrics import p_mpjpe_per_frame
 from lifter.gaps import to_lifter_input
 from lifter.inference import lift_track
-from lifter.spec import Lifter, LifterSpec
+from lifter.network import Lifter
+from lifter.spec import LifterSpec
 
 FRAMES = 150
 CAMERA = CameraModel(tilted_chance=0.2, any_roll_chance=0)  # as people hold cameras

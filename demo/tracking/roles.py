@@ -15,7 +15,7 @@ CENTRAL = 0.35  # of the picture's sides, sigma of the prior that main people ar
 MAIN_SHARE = 0.2
 
 
-def saliency(boxes: Floats, size: tuple[int, int]) -> Doubles:
+def saliency(boxes: Floats | Doubles, size: tuple[int, int]) -> Doubles:
     """Return how large, long and central people are in the picture, (P,).
 
     It is the area of the boxes (P, T, 4) summed over frames, weighted by nearness to the picture's middle.
