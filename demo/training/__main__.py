@@ -171,6 +171,44 @@ def relabel(
 
 
 @app.command()
+def teach(
+    data: Annotated[Path, typer.Option(help="Folder of crops, with or without labels by hand.")],
+    out: Annotated[Path, typer.Option(help="Folder for the crops and the teachers' labels.")],
+    tinypose: Annotated[Path, typer.Option(help="PP-TinyPose, 256 x 192 pixels, as ONNX.")],
+    movenet: Annotated[
+        Path | None, typer.Option(help="MoveNet Thunder with its heatmaps, as ONNX: a second teacher.")
+    ] = None,
+) -> None:
+    """Label crops by one or two teachers, for `pose --data`. Run again after an interruption, it goes on."""
+    from rich.progress import Progress
+
+    from demo.training.teacher_labels import label_crops
+    from demo.training.teachers import MoveNet, TeacherNetwork, TinyPose
+
+    teachers: list[TeacherNetwork] = [TinyPose(tinypose)]
+    if movenet is not None:
+        teachers.append(MoveNet(movenet))
+    with Progress() as bars:
+        task = bars.add_task("the teachers label", total=None)
+        count = label_crops(
+            data, teachers, out, lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    typer.echo(f"{out}: {count} people")
+
+
+@app.command()
+def backgrounds(
+    pictures: Annotated[list[Path], typer.Option(help="Zip of pictures and labels; may be given again.")],
+    out: Annotated[Path, typer.Option(help="Folder for the crops.")],
+    seed: _Seed = 1,
+) -> None:
+    """Cut crops from pictures labelled to be without people, for `pose --data`."""
+    from demo.training.backgrounds import cut_backgrounds
+
+    typer.echo(f"{out}: {cut_backgrounds(pictures, out, seed)} crops")
+
+
+@app.command()
 def detector(
     data: _Data,
     out: _Out,
