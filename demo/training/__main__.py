@@ -39,6 +39,8 @@ def pose(
             "a network with fewer exchange modules."
         ),
     ] = None,
+    warmup: Annotated[int, typer.Option(min=1, help="Batches until the peak learning rate.")] = 300,
+    average: Annotated[float, typer.Option(help="Decay of the averaged weights, a batch.")] = 0.998,
     hints: Annotated[
         Path | None,
         typer.Option(help="Weights of a detector whose features are learnt as well, at the full size only."),
@@ -76,6 +78,8 @@ def pose(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        warmup=warmup,
+        ema=average,
         seed=seed,
         device=team.device(device),
         compiled=compiled,
@@ -172,7 +176,7 @@ def relabel(
 
 @app.command()
 def teach(
-    data: Annotated[Path, typer.Option(help="Folder of crops, with or without labels by hand.")],
+    data: Annotated[Path, typer.Option(help="Folder of crops, with labels or without.")],
     out: Annotated[Path, typer.Option(help="Folder for the crops and the teachers' labels.")],
     tinypose: Annotated[Path, typer.Option(help="PP-TinyPose, 256 x 192 pixels, as ONNX.")],
     movenet: Annotated[

@@ -79,8 +79,9 @@ def augmented(
 ) -> tuple[Image, Floats]:
     """Draw the network's input (h, w, 3) BGR, and keypoints (..., 17, 3) in its pixels and confidence.
 
-    `keypoints` may be several sets of one person, (n, 17, 3): the first decides, the others move with it. The area beyond the picture's edge is filled with `around`. Without `how` the input is the plain crop that
-    the program makes of the box.
+    `keypoints` may be several sets of one person, (n, 17, 3): the first decides, the others move with it. The
+    area beyond the picture's edge is filled with `around`. Without `how` the input is the plain crop that the
+    program makes of the box.
     """
     ground = np.zeros((input_size[1], input_size[0], 3), np.uint8)
     if how is None:

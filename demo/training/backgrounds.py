@@ -13,7 +13,6 @@ from common.errors import InputMissing
 from common.files import replace_file
 from demo.training.teacher_labels import read_pictures
 
-_PER_PICTURE = 4
 _SIDE = (0.3, 0.9)  # height of a crop's box in parts of the picture's shorter side
 _ASPECT = (0.3, 1.2)  # width of the box in parts of its height: as detectors find people
 _ROOM = 1.4  # a crop's size over its box, as with people
@@ -40,11 +39,10 @@ def cut_backgrounds(archives: Sequence[Path], out: Path, seed: int = 1) -> int:
         for archive in archives:
             empty = _names_without_people(archive)
             for name, picture in zip(empty, read_pictures(archive, empty), strict=True):
-                for number in range(_PER_PICTURE):
-                    crop, box = _cut(picture, generator)
-                    names.append(f"{archive.parent.name}_{Path(name).stem}_{number}.jpg")
-                    target.writestr(names[-1], cv2.imencode(".jpg", crop)[1].tobytes())
-                    boxes.append(box)
+                crop, box = _cut(picture, generator)
+                names.append(f"{archive.parent.name}_{Path(name).stem}.jpg")
+                target.writestr(names[-1], cv2.imencode(".jpg", crop)[1].tobytes())
+                boxes.append(box)
     if not names:
         raise InputMissing(f"{', '.join(map(str, archives))}: every picture has people or has no label file")
     with replace_file(out / "labels.npz") as temporary, temporary.open("wb") as table:
@@ -63,9 +61,7 @@ def _names_without_people(archive: Path) -> list[str]:
     """Return the names of the pictures of a zip whose label file is empty."""
     with zipfile.ZipFile(archive) as opened:
         files = opened.namelist()
-        empty = {
-            Path(file).stem for file in files if file.endswith(".txt") and not opened.read(file).strip()
-        }
+        empty = {Path(file).stem for file in files if file.endswith(".txt") and not opened.read(file).strip()}
     pictures = (Path(file) for file in files if not file.endswith((".txt", "/")))
     return sorted(each.name for each in pictures if each.stem in empty)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from common.errors import DataError, InputMissing
 from demo.types import Floats, Image
 
-ABSENT = 0.2  # height of a peak under which no teacher sees a joint
+ABSENT = 0.33  # height of a peak under which no teacher sees a joint, in parts of that in plain sight
 NOWHERE = -1e4  # pixels: outside of every picture
 
 
@@ -79,7 +79,7 @@ def load_people(folders: Sequence[Path], split: str) -> LabelledPeople:
 
 
 def _targets(keypoints: Floats, candidates: Floats | None) -> Floats:
-    """Return candidates (N, 2, 17, 3) without gaps; of people without any, a peak of height 1 at each label."""
+    """Return candidates (N, 2, 17, 3) without gaps; where none are known, a peak of height 1 at labels."""
     if candidates is None:
         candidates = np.full((len(keypoints), 2, 17, 3), np.nan, np.float32)
         candidates[:, 0, :, :2] = keypoints[..., :2]

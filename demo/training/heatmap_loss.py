@@ -52,9 +52,9 @@ def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tenso
 
 
 def candidate_heatmaps(candidates: Tensor, config: HRNetConfig) -> Tensor:
-    """Draw candidates (N, K, 17, 3) in input pixels as (N, 17, h, w): Gaussians of their heights, the larger one.
+    """Draw candidates (N, K, 17, 3) in input pixels as (N, 17, h, w): Gaussians of their heights.
 
-    Candidates outside the picture are not drawn.
+    Where two overlap the larger value counts. Candidates outside the picture are not drawn.
     """
     size = candidates.new_tensor(config.input_size)
     inside = ((candidates[..., :2] > -0.5) & (candidates[..., :2] < size - 0.5)).all(-1)

@@ -1,11 +1,11 @@
-"""Label crops of people by the teachers, once: what they say is kept on disk.
+"""Label crops of people by the teachers, once.
 
-The crops are a folder as `demo.training.crops_dataset` describes it, or crops without labels:
+The crops are a folder as `demo.training.crops_dataset` describes it, whose labels are ignored, or:
 
 crops.zip          one picture a person
 crops_index.csv    name, x1, y1, x2, y2 (the box in crop pixels), group or picture, source
 
-The result is a folder of the first kind, with the further columns `candidates` in `labels.npz`. While it is
+The result is a folder of the first kind, with the further column `candidates` in `labels.npz`. While it is
 made, `parts/` holds what is done, so an interrupted labelling goes on.
 """
 
@@ -32,21 +32,17 @@ from demo.types import Floats, Image
 
 _PART = 64  # crops of a file in parts/
 _HELD_OUT = 20  # one group of so many is the split "val"
+_SURE = 0.9  # agreement
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops to label. N people.
-
-    Attributes:
-        labels: (N, 17, 3) keypoints by hand, x, y in crop pixels and confidence, 0 where there is none.
-    """
+    """Crops to label. N people; `boxes` (N, 4) are corners in crop pixels."""
 
     names: NDArray[np.str_]
     boxes: Floats
     splits: NDArray[np.str_]
     sources: NDArray[np.str_]
-    labels: Floats
 
 
 def read_crops(folder: Path) -> Crops:
@@ -67,14 +63,8 @@ def read_crops(folder: Path) -> Crops:
 
 def _labelled(file: Path) -> Crops:
     with np.load(file) as table:
-        names, labels = table["name"], table["keypoints"].astype(np.float32)
-        sources = table["source"] if "source" in table else np.full(len(names), "")
-        if "label" in table:  # what another network said is no label by hand
-            by_hand = np.char.startswith(table["label"], "human")
-        else:
-            by_hand = np.zeros(len(names), bool)
-        labels[~by_hand, :, 2] = 0
-        return Crops(names, table["box"].astype(np.float32), table["split"], sources, labels)
+        sources = table["source"] if "source" in table else np.full(len(table["name"]), "")
+        return Crops(table["name"], table["box"].astype(np.float32), table["split"], sources)
 
 
 def _unlabelled(file: Path) -> Crops:
@@ -88,7 +78,6 @@ def _unlabelled(file: Path) -> Crops:
         boxes.reshape(-1, 4),
         np.where(held_out, "val", "train"),
         np.array([row["source"] for row in rows], dtype=np.str_),
-        np.zeros((len(rows), 17, 3), np.float32),
     )
 
 
@@ -151,8 +140,8 @@ def _label_part(
 ) -> None:
     """Write candidates (n, 2, 17, 3) and agreement (n, 17) of some crops."""
     found = [
-        find_consensus(teachers, picture, box, label)
-        for picture, box, label in zip(pictures, crops.boxes[rows], crops.labels[rows], strict=True)
+        find_consensus(teachers, picture, box)
+        for picture, box in zip(pictures, crops.boxes[rows], strict=True)
     ]
     candidates = np.stack(
         [within(each.candidates, picture) for each, picture in zip(found, pictures, strict=True)]
@@ -162,10 +151,20 @@ def _label_part(
 
 
 def within(candidates: Floats, picture: Image) -> Floats:
-    """Return candidates (2, 17, 3), those outside of the picture with height 0: nobody can see them."""
+    """Return candidates (2, 17, 3), those outside of the picture with height 0: they are invisible."""
     places = np.nan_to_num(candidates[..., :2], nan=-1.0)
     inside = ((places > -0.5) & (places < np.array(picture.shape[1::-1]) - 0.5)).all(axis=-1)
     return np.where(inside[..., None], candidates, np.float32(0)).astype(np.float32)
+
+
+def sure_height(candidates: Floats, agreed: Floats) -> float:
+    """Return the median height of peaks where all heatmaps agree: that of a joint in plain sight.
+
+    It depends on the teachers. Divided by it, heights are 1 for such joints, as those of labels by hand are.
+    """
+    heights = candidates[:, 0, :, 2]
+    sure = np.asarray(heights[agreed > _SURE])
+    return float(np.median(sure)) if len(sure) else 1.0
 
 
 def _write(crops: Crops, parts: Sequence[Path], out: Path) -> None:
@@ -174,6 +173,7 @@ def _write(crops: Crops, parts: Sequence[Path], out: Path) -> None:
     agreed = np.concatenate([table["agreement"] for table in tables])
     keypoints = candidates[:, 0].copy()
     keypoints[..., 2] = joint_weights(candidates, agreed)
+    candidates[..., 2] = np.minimum(candidates[..., 2] / sure_height(candidates, agreed), 1)
     with replace_file(out / "labels.npz") as temporary, temporary.open("wb") as table:
         np.savez(
             table,
@@ -185,4 +185,3 @@ def _write(crops: Crops, parts: Sequence[Path], out: Path) -> None:
             split=crops.splits,
             source=crops.sources,
         )
-

@@ -1,10 +1,10 @@
 """Two teacher networks of 2D keypoints: their mean heatmaps, and how far they agree.
 
-PP-TinyPose and MoveNet Thunder each estimate a crop and its mirror image. The mean of their heatmaps is better
-than either. Both misplace limbs of people far from upright, so a person whose trunk leans is estimated once
-more on the crop turned upright, and the heatmaps are turned back. Where the heatmaps have their peaks in one
-place the joint is nearly always right, where they do not it seldom is: the agreement is the joint's weight in
-a training.
+PP-TinyPose and MoveNet Thunder each estimate a crop and its mirror image. The mean of their heatmaps is
+better than either. Both misplace limbs of people far from upright, so a person whose trunk leans is estimated
+once more on the crop turned upright, and the heatmaps are turned back. Where the heatmaps have their peaks in
+one place the joint is nearly always right, where they do not it seldom is: the agreement is the joint's
+weight in a training.
 
 All heatmaps are resampled to one grid in the person's picture: PP-TinyPose's, 64 x 48 cells of a window of
 1.25 times the box. Linear maps of the plane are (2, 3), from (x, y) in pixel centres to (x, y).
@@ -25,15 +25,14 @@ from common.errors import MissingExtra, WeightsError
 from demo.pose.estimator import HeatmapGrid, crop_windows, mirror, normalise, to_crop
 from demo.pose.heatmaps import decode_candidates
 from demo.pose.rotated import lean_degrees
-from demo.training.crops_dataset import ABSENT
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
 LEAN = 20.0  # degrees of the trunk from which the crop is also turned upright; measured on the set lspet
+SEEN = 0.2  # height of a mean heatmap's peak from which a joint is taken as found
 _CELLS = (48, 64)  # of the common grid
 _INPUT = (192, 256)  # pixels of the window that the grid covers
 _GRID = HeatmapGrid.of("index", _INPUT[0], _CELLS[0])
-_LABEL_DEVIATION = 2.0  # cells, of the Gaussian that stands for a label by hand: as in PP-TinyPose's training
 
 _PRECISION = {"INFERENCE_PRECISION_HINT": "bf16"}  # where the processor has it: half the time
 
@@ -47,7 +46,7 @@ class Consensus:
     Attributes:
         candidates: (2, 17, 3) x, y in the picture and height 0..1 of the two highest peaks of the mean
             heatmap; NaN, NaN, 0 without a peak.
-        agreement: (17,) 1 where all heatmaps have their peak in one cell, 1 / n where n have nothing in common.
+        agreement: (17,) 1 where all heatmaps have their peak in one cell, 1 / n where n have different ones.
     """
 
     candidates: Floats
@@ -104,42 +103,28 @@ class MoveNet:
         return _unmirrored(self._run(np.ascontiguousarray(both, np.float32)))
 
 
-def find_consensus(
-    teachers: Sequence[TeacherNetwork], picture: Image, box: Floats, label: Floats | None = None
-) -> Consensus:
-    """Estimate the person in a box (4,) of a BGR picture by all teachers.
-
-    Args:
-        label: (17, 3) keypoints by hand, x, y in the picture and confidence 0..1. A labelled joint counts as
-            one more set of heatmaps: a Gaussian of the height of its confidence.
-    """
+def find_consensus(teachers: Sequence[TeacherNetwork], picture: Image, box: Floats) -> Consensus:
+    """Estimate the person in a box (4,) of a BGR picture by all teachers."""
     to_window = _to_crop_affine(crop_windows(box[None], _INPUT)[0], _INPUT)
     to_cells = _compose(_to_grid_affine(_GRID), to_window)
-    heatmaps = [_look(teacher, picture, box, 0.0, to_cells) for teacher in teachers]
-    upright = _peaks(np.concatenate(heatmaps).mean(axis=0), to_cells)[0]
-    upright[upright[:, 2] < ABSENT, 2] = 0
-    lean = lean_degrees(upright)
+    heatmaps = [_estimate(teacher, picture, box, 0.0, to_cells) for teacher in teachers]
+    first = _peaks(np.concatenate(heatmaps).mean(axis=0), to_cells)[0]
+    first[first[:, 2] < SEEN, 2] = 0
+    lean = lean_degrees(first)
     if abs(lean) > LEAN:
-        heatmaps += [_look(teacher, picture, box, -lean, to_cells) for teacher in teachers]
+        heatmaps += [_estimate(teacher, picture, box, -lean, to_cells) for teacher in teachers]
     every = np.concatenate(heatmaps)
-    if label is None:
-        return Consensus(_peaks(every.mean(axis=0), to_cells), agreement(every))
-    drawn, labelled = _label_heatmaps(label, to_cells), label[:, 2] > 0
-    mean = every.mean(axis=0)
-    mean = np.where(labelled[:, None, None], (mean + drawn) / 2, mean)
-    agreed = agreement(every)
-    # the label has the weight of all teachers together: half of the heatmaps
-    with_label = agreement(np.stack([_shares(every), _shares(drawn[None])]), scaled=True)
-    return Consensus(_peaks(mean, to_cells), np.where(labelled, with_label, agreed))
+    return Consensus(_peaks(every.mean(axis=0), to_cells), agreement(every))
 
 
-def agreement(heatmaps: Floats, scaled: bool = False) -> Floats:
+def agreement(heatmaps: Floats) -> Floats:
     """Return how far heatmaps (n, 17, h, w) have their peaks in one place, (17,).
 
-    Each is scaled to a peak of 1 (unless it is `scaled` already); the result is the peak of their mean.
+    Each is scaled to a peak of 1; the result is the peak of their mean.
     """
-    shares = heatmaps.mean(axis=0) if scaled else _shares(heatmaps)
-    return np.asarray(shares.max(axis=(-2, -1)), np.float32)
+    heights = heatmaps.max(axis=(-2, -1), keepdims=True)
+    mean = (np.maximum(heatmaps, 0) / np.maximum(heights, 1e-6)).mean(axis=0)
+    return np.asarray(mean.max(axis=(-2, -1)), np.float32)
 
 
 def joint_weights(candidates: Floats, agreed: Floats) -> Floats:
@@ -148,18 +133,12 @@ def joint_weights(candidates: Floats, agreed: Floats) -> Floats:
     0 for joints that are not found. On 100 held-out people of lspet 34 % of the joints were right with an
     agreement of .4 to .5, 77 % from .6 to .7, 97 % from .8 to .9: the weight rises from 0 at .4 to 1 at .8.
     """
-    found = candidates[..., 0, :, 2] >= ABSENT
+    found = candidates[..., 0, :, 2] >= SEEN
     return np.asarray(np.clip((agreed - 0.4) / (0.8 - 0.4), 0, 1) * found, np.float32)
 
 
-def _shares(heatmaps: Floats) -> Floats:
-    """Return the mean (17, h, w) of heatmaps, each scaled to a peak of 1."""
-    peaks = heatmaps.max(axis=(-2, -1), keepdims=True)
-    return np.asarray((np.maximum(heatmaps, 0) / np.maximum(peaks, 1e-6)).mean(axis=0), np.float32)
-
-
-def _look(teacher: TeacherNetwork, picture: Image, box: Floats, turn: float, to_cells: _Affine) -> Floats:
-    """Return a teacher's heatmaps (2, 17, 64, 48) on the common grid, from a crop rotated by `turn` degrees."""
+def _estimate(teacher: TeacherNetwork, picture: Image, box: Floats, turn: float, to_cells: _Affine) -> Floats:
+    """Return a teacher's heatmaps (2, 17, 64, 48) on the common grid, of a crop rotated by `turn` degrees."""
     to_input = _input_affine(box, turn, teacher)
     crop = cv2.warpAffine(picture, to_input, teacher.input_size, flags=cv2.INTER_LINEAR)
     own = _compose(_to_grid_affine(teacher.grid), to_input)
@@ -175,25 +154,19 @@ def _input_affine(box: Floats, turn: float, teacher: TeacherNetwork) -> _Affine:
     """
     middle, (width, height) = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).tolist()
     if turn == 0:
-        return _to_crop_affine(crop_windows(box[None], teacher.input_size, teacher.padding)[0], teacher.input_size)
+        return _to_crop_affine(
+            crop_windows(box[None], teacher.input_size, teacher.padding)[0], teacher.input_size
+        )
     cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     length = width * abs(sin) + height * abs(cos)
     half = np.array([0.5 * length, length]) / 2
-    window = crop_windows(np.concatenate([middle - half, middle + half])[None], teacher.input_size, teacher.padding)
+    window = crop_windows(
+        np.concatenate([middle - half, middle + half])[None], teacher.input_size, teacher.padding
+    )
     spin = np.array([[cos, -sin], [sin, cos]])
     centre = middle - 0.5  # in pixel centres
     about = np.column_stack([spin, centre - spin @ centre])
     return _compose(_to_crop_affine(window[0], teacher.input_size), about)
-
-
-def _label_heatmaps(label: Floats, to_cells: _Affine) -> Floats:
-    """Draw labels (17, 3) as Gaussians of the height of their confidence, (17, 64, 48)."""
-    places = np.nan_to_num(label[:, :2]) @ to_cells[:, :2].T + to_cells[:, 2]
-    x, y = (
-        np.exp(-((np.arange(cells) - places[:, axis, None]) ** 2) / (2 * _LABEL_DEVIATION**2))
-        for axis, cells in enumerate(_CELLS)
-    )
-    return np.asarray(label[:, 2, None, None] * y[:, :, None] * x[:, None, :], np.float32)
 
 
 def _peaks(heatmaps: Floats, to_cells: _Affine) -> Floats:
