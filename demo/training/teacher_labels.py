@@ -153,8 +153,8 @@ def _label_part(
 def within(candidates: Floats, picture: Image) -> Floats:
     """Return candidates (2, 17, 3), those outside of the picture with height 0: they are invisible."""
     places = np.nan_to_num(candidates[..., :2], nan=-1.0)
-    inside = ((places > -0.5) & (places < np.array(picture.shape[1::-1]) - 0.5)).all(axis=-1)
-    return np.where(inside[..., None], candidates, np.float32(0)).astype(np.float32)
+    inside = (places > -0.5) & (places < np.array(picture.shape[1::-1]) - 0.5)
+    return np.where(inside.all(axis=-1, keepdims=True), candidates, np.float32(0)).astype(np.float32)
 
 
 def sure_height(candidates: Floats, agreed: Floats) -> float:
