@@ -256,7 +256,7 @@ RECIPES = {
             _pose(
                 "t",
                 "w32m-192x144",
-                "--keep-start --gentle --batch 16 --steps 865 --learning-rate 1e-3 --warmup 40 "
+                "--keep-start --gentle --batch 16 --steps 1090 --learning-rate 1e-3 --warmup 40 "
                 "--average 0.99 --seed 21",
                 "crops everyday detection backgrounds",
                 "s.safetensors",
