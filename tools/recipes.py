@@ -123,6 +123,7 @@ _JOINTFORMER = (
 )
 _ALL = "crops more close"
 _ALL_FOLDERS = "--data {crops} --data {out}/more --data {out}/close"
+_TAUGHT = "crops everyday detection backgrounds"
 
 RECIPES = {
     "wild": Recipe(
@@ -258,10 +259,11 @@ RECIPES = {
                 "w32m-192x144",
                 "--keep-start --gentle --batch 16 --steps 1090 --learning-rate 1e-3 --warmup 40 "
                 "--average 0.99 --seed 21",
-                "crops everyday detection backgrounds",
+                _TAUGHT,
                 "s.safetensors",
                 processes=2,
             ),
+            _blend("hrnet-wild", "s.safetensors", "t/hrnet.safetensors", "--share 0.75"),
         ),
     ),
 }
