@@ -7,6 +7,7 @@ is skipped, one that was interrupted goes on where it was.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from common.command_line import run
 from common.errors import InputMissing, UserError
 from common.files import replace_file
 from tools.recipes import INPUTS, RECIPES, Recipe, Stage
+
+_ENVIRONMENT = {"ACCELERATE_USE_CPU": "true"}  # else processes without a GPU would each train alone
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -60,7 +63,7 @@ def make(recipe: Recipe, inputs: dict[str, Path], out: Path) -> Path:
             typer.echo(f"{label}: finished before")
             continue
         typer.echo(f"{label}: python {shlex.join(arguments)}")
-        status = subprocess.run([sys.executable, *arguments]).returncode
+        status = subprocess.run([sys.executable, *arguments], env=os.environ | _ENVIRONMENT).returncode
         if status != 0 or not (out / stage.result).is_file():
             raise UserError(
                 f"stage {stage.name} ended with status {status}; the same command goes on from here"

@@ -16,6 +16,8 @@ INPUTS = {
     "unpacked": "the folder `a/pictures` that the first stage of yolo-person leaves",
     "yolo11n": "weights of a YOLO11n of 80 classes, the teacher of detectors and features",
     "tinypose": "PP-TinyPose as ONNX, 256 x 192 pixels, the teacher of keypoints",
+    "everyday": "folder with unlabelled crops, crops.zip and crops_index.csv, and labelled pictures.zip",
+    "movenet": "MoveNet Thunder as ONNX with the output person_heatmaps, the second teacher of keypoints",
 }
 
 
@@ -68,17 +70,30 @@ def _relabel(name: str, flags: str = "") -> Stage:
     return Stage(name, "demo.training", tuple(arguments.split()), f"{name}/labels.npz")
 
 
+def _teach(name: str, data: str, flags: str = "") -> Stage:
+    """Label crops by PP-TinyPose, and by the teachers that the flags name."""
+    arguments = f"teach --data {data} --tinypose {{tinypose}} --out {{out}}/{name} {flags}"
+    return Stage(name, "demo.training", tuple(arguments.split()), f"{name}/labels.npz")
+
+
+def _backgrounds(name: str) -> Stage:
+    pictures = "--pictures {everyday}/pictures.zip --pictures {pictures}/images.zip"
+    arguments = f"backgrounds {pictures} --out {{out}}/{name}"
+    return Stage(name, "demo.training", tuple(arguments.split()), f"{name}/labels.npz")
+
+
 def _pose(
     name: str, variant: str, flags: str, data: str = "crops more", init: str = "", processes: int = 1
 ) -> Stage:
     """Train HRNet into `{out}/` and the first word of `name`.
 
-    data: words of `crops`, `more`, `close`: the labelled crops and those that `_relabel` makes.
+    data: words of `crops`, the labelled crops, and names of stages before that make others.
     init: weights to start from, below `{out}`.
     """
     folder = name.partition("-")[0]
-    folders = {"crops": "{crops}", "more": "{out}/more", "close": "{out}/close"}
-    given = " ".join(f"--data {folders[word]}" for word in data.split())
+    given = " ".join(
+        "--data {crops}" if word == "crops" else f"--data {{out}}/{word}" for word in data.split()
+    )
     start = f"--init {{out}}/{init}" if init else ""
     arguments = f"pose {given} --variant {variant} --out {{out}}/{folder} {flags} {start} --compile"
     return Stage(name, "demo.training", tuple(arguments.split()), f"{folder}/hrnet.safetensors", processes)
@@ -108,6 +123,7 @@ _JOINTFORMER = (
 )
 _ALL = "crops more close"
 _ALL_FOLDERS = "--data {crops} --data {out}/more --data {out}/close"
+_TAUGHT = "crops everyday detection backgrounds"
 
 RECIPES = {
     "wild": Recipe(
@@ -183,7 +199,7 @@ RECIPES = {
         ),
     ),
     "hrnet-wild": Recipe(
-        ("crops", "unpacked", "yolo11n", "tinypose"),
+        ("crops", "unpacked", "yolo11n", "tinypose", "everyday", "pictures", "movenet"),
         (
             _relabel("more"),
             _relabel("close", "--smallest 160"),
@@ -233,7 +249,21 @@ RECIPES = {
             _blend("q", "o.safetensors", "q/hrnet.safetensors", _ALL_FOLDERS),
             _deeper("r", "q.safetensors", "--gentle --steps 3000 --learning-rate 1e-3 --seed 11", _ALL),
             _deeper("s", "r/hrnet.safetensors", "--gentle --steps 3000 --learning-rate 1e-3 --seed 12", _ALL),
-            _blend("hrnet-wild", "r/hrnet.safetensors", "s/hrnet.safetensors", _ALL_FOLDERS),
+            _blend("s", "r/hrnet.safetensors", "s/hrnet.safetensors", _ALL_FOLDERS),
+            _teach("everyday", "{everyday}", "--movenet {movenet}"),
+            _relabel("people", "--smallest 64"),
+            _teach("detection", "{out}/people"),
+            _backgrounds("backgrounds"),
+            _pose(
+                "t",
+                "w32m-192x144",
+                "--keep-start --gentle --batch 16 --steps 1090 --learning-rate 1e-3 --warmup 40 "
+                "--average 0.99 --seed 21",
+                _TAUGHT,
+                "s.safetensors",
+                processes=2,
+            ),
+            _blend("hrnet-wild", "s.safetensors", "t/hrnet.safetensors", "--share 0.75"),
         ),
     ),
 }

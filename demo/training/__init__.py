@@ -10,6 +10,9 @@ pose_distillation      heatmaps and features of a teacher keypoint network
 feature_distillation   a detector's features as hints for HRNet
 net2net                growing, freezing and averaging of HRNet
 batch_norm             batch normalisation statistics of averaged weights
+teachers               two keypoint networks: mean heatmaps, and agreement as the weight of joints
+teacher_labels         crops labelled by the teachers, once
+backgrounds            crops without people
 pseudo_labels          further crops: a teacher's keypoints on the detector's pictures
 detector               the training of the person detector, by ultralytics' own trainer
 mosaics                pictures composed of others

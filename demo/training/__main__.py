@@ -39,6 +39,8 @@ def pose(
             "a network with fewer exchange modules."
         ),
     ] = None,
+    warmup: Annotated[int, typer.Option(min=1, help="Batches until the peak learning rate.")] = 300,
+    average: Annotated[float, typer.Option(help="Decay of the averaged weights, a batch.")] = 0.998,
     hints: Annotated[
         Path | None,
         typer.Option(help="Weights of a detector whose features are learnt as well, at the full size only."),
@@ -76,6 +78,8 @@ def pose(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        warmup=warmup,
+        ema=average,
         seed=seed,
         device=team.device(device),
         compiled=compiled,
@@ -168,6 +172,44 @@ def relabel(
             lambda done, total: bars.update(task, completed=done, total=total),
         )
     typer.echo(f"{out}: {count} people")
+
+
+@app.command()
+def teach(
+    data: Annotated[Path, typer.Option(help="Folder of crops, with labels or without.")],
+    out: Annotated[Path, typer.Option(help="Folder for the crops and the teachers' labels.")],
+    tinypose: Annotated[Path, typer.Option(help="PP-TinyPose, 256 x 192 pixels, as ONNX.")],
+    movenet: Annotated[
+        Path | None, typer.Option(help="MoveNet Thunder with its heatmaps, as ONNX: a second teacher.")
+    ] = None,
+) -> None:
+    """Label crops by one or two teachers, for `pose --data`. Run again after an interruption, it goes on."""
+    from rich.progress import Progress
+
+    from demo.training.teacher_labels import label_crops
+    from demo.training.teachers import MoveNet, TeacherNetwork, TinyPose
+
+    teachers: list[TeacherNetwork] = [TinyPose(tinypose)]
+    if movenet is not None:
+        teachers.append(MoveNet(movenet))
+    with Progress() as bars:
+        task = bars.add_task("the teachers label", total=None)
+        count = label_crops(
+            data, teachers, out, lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    typer.echo(f"{out}: {count} people")
+
+
+@app.command()
+def backgrounds(
+    pictures: Annotated[list[Path], typer.Option(help="Zip of pictures and labels; may be given again.")],
+    out: Annotated[Path, typer.Option(help="Folder for the crops.")],
+    seed: _Seed = 1,
+) -> None:
+    """Cut crops from pictures labelled to be without people, for `pose --data`."""
+    from demo.training.backgrounds import cut_backgrounds
+
+    typer.echo(f"{out}: {cut_backgrounds(pictures, out, seed)} crops")
 
 
 @app.command()

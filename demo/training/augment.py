@@ -4,7 +4,8 @@ The geometry is the paper's (Sun et al. 2019, section 4): scale 0.65 to 1.35, ro
 mirroring, and sometimes only the upper or the lower half of a body (Wang et al. 2018). Further augmentations:
 truncation to any part of the box, as at the picture's edge or behind an object; boxes that are off by some
 pixels, like a detector's; occluding objects and people; light and blur of video. Pictures of sports show
-people upside down more often than videos: most of them are rotated upright.
+people upside down more often than videos: most of them are rotated upright. A few others are rotated by any
+angle, so that the network also knows people who lie or hang.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from numpy.typing import NDArray
 
 from demo.pose.estimator import crop_windows, to_crop
 from demo.pose.rotated import lean_degrees
+from demo.training.crops_dataset import NOWHERE
 from demo.types import Floats, Image
 from lifter.skeletons import COCO_17
 
 _UPPER = np.arange(17) < 11  # face, shoulders, arms
 _PART_JOINTS = 3  # least labelled joints in a part of a box
-_NOWHERE = -1e4  # pixels: outside of every picture
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Augmentation:
     scale: tuple[float, float] = (0.65, 1.35)
     turn_degrees: float = 45.0
     turn_chance: float = 0.35
+    any_turn_chance: float = 0.05  # that the rotation is up to 180 degrees
     upright_chance: float = 0.6  # that a person far from upright is rotated upright
     shift: float = 0.08  # of the box, standard deviation
     half_body_chance: float = 0.15
@@ -75,19 +77,21 @@ def augmented(
     how: Augmentation | None,
     around: Image | None = None,
 ) -> tuple[Image, Floats]:
-    """Draw the network's input (h, w, 3) BGR, and keypoints (17, 3) in its pixels and confidence.
+    """Draw the network's input (h, w, 3) BGR, and keypoints (..., 17, 3) in its pixels and confidence.
 
-    The area beyond the picture's edge is filled with `around`. Without `how` the input is the plain crop that
-    the program makes of the box.
+    `keypoints` may be several sets of one person, (n, 17, 3): the first decides, the others move with it. The
+    area beyond the picture's edge is filled with `around`. Without `how` the input is the plain crop that the
+    program makes of the box.
     """
     ground = np.zeros((input_size[1], input_size[0], 3), np.uint8)
     if how is None:
         return _cut(picture, keypoints, crop_windows(box[None], input_size)[0], 0.0, False, ground)
-    labelled, lean = keypoints[:, 2] > 0, lean_degrees(keypoints)
+    first = _first(keypoints)
+    labelled, lean = first[:, 2] > 0, lean_degrees(first)
     if labelled.sum() >= how.half_body_joints and generator.random() < how.half_body_chance:
         half = labelled & (_UPPER if generator.random() < 0.5 else ~_UPPER)
         if half.sum() >= 4:
-            points = keypoints[half, :2]
+            points = first[half, :2]
             low, high = points.min(axis=0), points.max(axis=0)
             margin = 0.2 * (high - low).max()
             box = np.concatenate([low - margin, high + margin])
@@ -100,12 +104,19 @@ def augmented(
     turn = 0.0
     if generator.random() < how.turn_chance:
         turn = float(generator.uniform(-how.turn_degrees, how.turn_degrees))
-    if abs(lean) > how.turn_degrees and generator.random() < how.upright_chance:
+    if how.any_turn_chance and generator.random() < how.any_turn_chance:
+        turn = float(generator.uniform(-180, 180))
+    elif abs(lean) > how.turn_degrees and generator.random() < how.upright_chance:
         turn -= lean
     if around is not None:
         ground = np.asarray(cv2.resize(around, input_size), np.uint8)
     image, points = _cut(picture, keypoints, window, turn, bool(generator.random() < 0.5), ground)
     return recoloured(image, generator, how), points
+
+
+def _first(keypoints: Floats) -> Floats:
+    """Return the first set (17, 3) of keypoints (..., 17, 3)."""
+    return keypoints.reshape(-1, 17, 3)[0]
 
 
 def _part(
@@ -118,8 +129,8 @@ def _part(
     size = (box[2:] - box[:2]) * generator.uniform((0.4, 0.2), (1.0, 0.8))
     low = box[:2] + generator.uniform(0, 1, 2) * (box[2:] - box[:2] - size)
     part = np.concatenate([low, low + size]).astype(np.float32)
-    within = ((keypoints[:, :2] >= part[:2]) & (keypoints[:, :2] <= part[2:])).all(axis=1)
-    if (within & (keypoints[:, 2] > 0)).sum() < _PART_JOINTS:
+    within = ((keypoints[..., :2] >= part[:2]) & (keypoints[..., :2] <= part[2:])).all(axis=-1)
+    if (within & (keypoints[..., 2] > 0)).reshape(-1, 17)[0].sum() < _PART_JOINTS:  # of the first set
         return picture, keypoints, box
     if generator.random() < 0.5:  # the rest is still there, around the box
         return picture, keypoints, part
@@ -129,7 +140,7 @@ def _part(
     ended = np.zeros_like(picture)
     ended[top:bottom, left:right] = picture[top:bottom, left:right]
     keypoints = keypoints.copy()
-    keypoints[~within, :2] = _NOWHERE
+    keypoints[~within, :2] = NOWHERE
     return ended, keypoints, part
 
 
@@ -167,9 +178,9 @@ def _cut(
         borderMode=cv2.BORDER_TRANSPARENT,
     )
     points = keypoints.astype(np.float64)
-    points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+    points[..., :2] = points[..., :2] @ affine[:, :2].T + affine[:, 2]
     if mirrored:
-        points = points[list(COCO_17.mirror)]
+        points = points[..., list(COCO_17.mirror), :]
     return np.asarray(image, np.uint8), points.astype(np.float32)
 
 

@@ -41,7 +41,7 @@ def recompute_batch_norm(
             report(step, batches)
             generator = np.random.default_rng([seed, step])
             pictures, keypoints = draw(people, input_size, batch, generator, how)
-            covered = with_covered_heads(pictures, keypoints, generator, how.covered_head_chance)
+            covered = with_covered_heads(pictures, keypoints[:, 0], generator, how.covered_head_chance)
             crops = torch.from_numpy(normalise(np.stack(covered).astype(np.uint8, copy=False)))
             yield crops.to(memory_format=torch.channels_last)
         report(batches, batches)

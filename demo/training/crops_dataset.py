@@ -3,7 +3,9 @@
 crops.zip    one picture a person, with room around the box
 labels.npz   name (N,), keypoints (N, 17, 3) x, y in crop pixels and confidence 0..1 (0: unlabelled),
              box (N, 4) x1 y1 x2 y2 in crop pixels, split (N,) "train" or "val",
-             and if known source (N,), the set a picture is from
+             and if known source (N,), the set a picture is from;
+             of teachers (`demo.training.teacher_labels`) also candidates (N, 2, 17, 3), x, y and height of
+             the highest peaks of their heatmaps
 
 Several such folders may be combined.
 """
@@ -22,14 +24,27 @@ from numpy.typing import NDArray
 from common.errors import DataError, InputMissing
 from demo.types import Floats, Image
 
+ABSENT = 0.33  # height of a peak under which no teacher sees a joint, in parts of that in plain sight
+NOWHERE = -1e4  # pixels: outside of every picture
+
 
 @dataclass(frozen=True)
 class LabelledPeople:
-    """People and their crops, as JPEG files in memory. N people."""
+    """People and their crops, as JPEG or WebP files in memory. N people.
+
+    Attributes:
+        candidates: x, y and height of the joints' target heatmaps, two peaks each: those of teachers, or one
+            of height 1 at a label. Places without a peak are far outside, with height 0.
+        weights: of the joints in the loss, 0..1.
+        taught: whether the candidates of a part of the people are those of teachers.
+    """
 
     pictures: tuple[bytes, ...]
     keypoints: Floats  # (N, 17, 3)
+    candidates: Floats  # (N, 2, 17, 3)
+    weights: Floats  # (N, 17)
     boxes: Floats  # (N, 4)
+    taught: bool
     chances: NDArray[np.float64]  # (N,) probability of being drawn; the sum is 1
 
     def __len__(self) -> int:
@@ -48,17 +63,47 @@ def load_people(folders: Sequence[Path], split: str) -> LabelledPeople:
         DataError: the files are not of the format above, or do not fit each other.
     """
     parts = [_load(folder, split) for folder in folders]
-    pictures, keypoints, boxes, sources = zip(*parts, strict=True)
+    pictures, keypoints, candidates, boxes, sources = zip(*parts, strict=True)
     crops = tuple(picture for part in pictures for picture in part)
     if not crops:
         raise InputMissing(f"{', '.join(map(str, folders))}: no person in the split {split!r}")
     return LabelledPeople(
-        crops, np.concatenate(keypoints), np.concatenate(boxes), _chances(np.concatenate(sources))
+        crops,
+        np.concatenate(keypoints),
+        np.concatenate([_targets(*each) for each in zip(keypoints, candidates, strict=True)]),
+        np.concatenate([_weights(*each) for each in zip(keypoints, candidates, strict=True)]),
+        np.concatenate(boxes),
+        any(each is not None for each in candidates),
+        _chances(np.concatenate(sources)),
     )
 
 
-def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, NDArray[np.str_]]:
-    """Load pictures, keypoints, boxes and sources of one folder."""
+def _targets(keypoints: Floats, candidates: Floats | None) -> Floats:
+    """Return candidates (N, 2, 17, 3) without gaps; where none are known, a peak of height 1 at labels."""
+    if candidates is None:
+        candidates = np.full((len(keypoints), 2, 17, 3), np.nan, np.float32)
+        candidates[:, 0, :, :2] = keypoints[..., :2]
+        candidates[:, 0, :, 2] = keypoints[..., 2] > 0
+    missing = ~(candidates[..., 2] > 0)
+    return np.where(missing[..., None], np.array([NOWHERE, NOWHERE, 0], np.float32), candidates)
+
+
+def _weights(keypoints: Floats, candidates: Floats | None) -> Floats:
+    """Return the weight (N, 17) of joints in the loss: their confidence.
+
+    A joint that no teacher sees is absent, the more surely the lower the peak is. One without a label is
+    unknown.
+    """
+    if candidates is None:
+        return keypoints[..., 2]
+    absent = np.clip(1 - candidates[:, 0, :, 2] / ABSENT, 0, 1)
+    return np.asarray(np.maximum(keypoints[..., 2], absent), np.float32)
+
+
+def _load(
+    folder: Path, split: str
+) -> tuple[tuple[bytes, ...], Floats, Floats | None, Floats, NDArray[np.str_]]:
+    """Load pictures, keypoints, candidates if there are any, boxes and sources of one folder."""
     for name in ("crops.zip", "labels.npz"):
         if not (folder / name).is_file():
             raise InputMissing(f"{folder / name} does not exist: give the folder of the keypoint crops")
@@ -67,6 +112,7 @@ def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, 
             rows = np.flatnonzero(table["split"] == split)
             names: Sequence[str] = table["name"][rows].tolist()
             keypoints = table["keypoints"][rows].astype(np.float32)
+            candidates = table["candidates"][rows].astype(np.float32) if "candidates" in table else None
             boxes = table["box"][rows].astype(np.float32)
             known = table["source"][rows].tolist() if "source" in table else [""] * len(rows)
         with zipfile.ZipFile(folder / "crops.zip") as archive:
@@ -76,7 +122,8 @@ def _load(folder: Path, split: str) -> tuple[tuple[bytes, ...], Floats, Floats, 
         raise DataError(f"{folder}: not crops and labels of people ({error}): see {__name__}") from error
     if keypoints.shape[1:] != (17, 3) or boxes.shape[1:] != (4,):
         raise DataError(f"{folder / 'labels.npz'}: keypoints {keypoints.shape}, boxes {boxes.shape}")
-    return pictures, keypoints, boxes, np.array([f"{folder}/{source}" for source in known], dtype=np.str_)
+    sources = np.array([f"{folder}/{source}" for source in known], dtype=np.str_)
+    return pictures, keypoints, candidates, boxes, sources
 
 
 def _chances(sources: NDArray[np.str_]) -> NDArray[np.float64]:

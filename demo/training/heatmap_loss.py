@@ -51,15 +51,30 @@ def heatmap_loss(found: Tensor, keypoints: Tensor, config: HRNetConfig) -> Tenso
     return squared.sum() / total * 100 + _PLACE_WEIGHT * (surprise * weight * inside).sum() / total
 
 
-def heatmap_distillation_loss(found: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of heatmaps (N, 17, h, w) against a teacher's.
+def candidate_heatmaps(candidates: Tensor, config: HRNetConfig) -> Tensor:
+    """Draw candidates (N, K, 17, 3) in input pixels as (N, 17, h, w): Gaussians of their heights.
+
+    Where two overlap the larger value counts. Candidates outside the picture are not drawn.
+    """
+    size = candidates.new_tensor(config.input_size)
+    inside = ((candidates[..., :2] > -0.5) & (candidates[..., :2] < size - 0.5)).all(-1)
+    heights = candidates[..., 2] * inside
+    drawn = heatmaps(candidates.flatten(0, 1), config).unflatten(0, heights.shape[:2])
+    return (drawn * heights[..., None, None]).amax(1)
+
+
+def heatmap_distillation_loss(found: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the loss of heatmaps (N, 17, h, w) against a teacher's, the mean over joints by weights (N, 17).
 
     It is the squared error and the cross-entropy over cells, as in `heatmap_loss`, with the softmax of the
     teacher's heatmap as the target distribution.
     """
-    squared = ((found - target) ** 2).mean()
+    squared = ((found - target) ** 2).mean((-2, -1))
     places = torch.softmax(target.flatten(-2) * _SHARPNESS, -1)
-    return squared * 100 + _TEACHER_PLACE_WEIGHT * _cross_entropy(found, places).mean()
+    loss = squared * 100 + _TEACHER_PLACE_WEIGHT * _cross_entropy(found, places)
+    if weights is None:
+        return loss.mean()
+    return (loss * weights).sum() / weights.sum().clamp(min=1.0)
 
 
 def _cross_entropy(found: Tensor, places: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from demo.training.ahead import drawn_ahead
 from demo.training.augment import GENTLE, Augmentation, augmented, crowded, with_covered_heads
 from demo.training.crops_dataset import LabelledPeople
 from demo.training.feature_distillation import FeatureHints
-from demo.training.heatmap_loss import heatmap_distillation_loss, heatmap_loss
+from demo.training.heatmap_loss import candidate_heatmaps, heatmap_distillation_loss, heatmap_loss
 from demo.training.muon import Muon
 from demo.training.net2net import freeze_stem
 from demo.training.pose_distillation import FeatureAdapter, Targets, Teacher, on_grid
@@ -83,12 +83,19 @@ def draw(
     generator: np.random.Generator,
     how: Augmentation,
 ) -> tuple[list[Image], Floats]:
-    """Draw crops (h, w, 3) BGR, and keypoints (batch, 17, 3) in their pixels."""
+    """Draw crops (h, w, 3) BGR, and four sets of keypoints (batch, 4, 17, 3) in their pixels.
+
+    The sets are the labels with their confidence, the two candidates of the target heatmaps with their
+    heights, and the labels with their weights in the loss.
+    """
     pictures, keypoints = [], []
     for index in generator.choice(len(people), batch, p=people.chances):
         surrounded = generator.random() < how.surrounded_chance
         around = people.picture(int(generator.integers(len(people)))) if surrounded else None
-        person = people.picture(index), people.keypoints[index], people.boxes[index]
+        label = people.keypoints[index]
+        weighted = np.concatenate([label[:, :2], people.weights[index][:, None]], axis=1)
+        sets = np.stack([label, *people.candidates[index], weighted])
+        person = people.picture(index), sets, people.boxes[index]
         picture, points = augmented(*person, input_size, generator, how, around)
         pictures.append(picture)
         keypoints.append(points)
@@ -130,13 +137,13 @@ def train(
     stages = torch.compile(model.stages) if settings.compiled else model.stages
 
     def batch(step: int) -> tuple[Tensor, Tensor | Targets]:
-        """Draw inputs (batch, 3, H, W), and keypoints (batch, 17, 3) in their pixels or `Targets`."""
+        """Draw inputs (batch, 3, H, W), and keypoints (batch, 4, 17, 3) in their pixels or `Targets`."""
         generator = np.random.default_rng([settings.seed, step * team.count + team.rank])
         now = size_at(step, config, settings)
         size = now.input_size if teacher is None else teacher.input_size
         how = GENTLE if settings.gentle else Augmentation()
         pictures, keypoints = draw(people, size, settings.batch, generator, how)
-        covered = with_covered_heads(pictures, keypoints, generator, how.covered_head_chance)
+        covered = with_covered_heads(pictures, keypoints[:, 0], generator, how.covered_head_chance)
         seen = [cv2.resize(each, now.input_size, interpolation=cv2.INTER_AREA) for each in covered]
         inputs = torch.from_numpy(normalise(np.stack(seen).astype(np.uint8, copy=False)))
         if teacher is None:
@@ -155,7 +162,7 @@ def train(
         if isinstance(target, Targets):
             loss = heatmap_distillation_loss(found.float(), target.heatmaps.to(device))
         else:
-            loss = heatmap_loss(found.float(), target.to(device), now)
+            loss = _label_loss(found.float(), target.to(device), people.taught, now)
         loss = loss + settings.hint_weight * unlike
         rate = warmup_cosine(state.step, settings.steps, settings.learning_rate, settings.warmup)
         state.update(loss, rate, settings.clip_norm, settings.ema)
@@ -172,6 +179,14 @@ def train(
             state.save()
         yield Progress(state.step, loss.item(), pck)
     state.finish()
+
+
+def _label_loss(found: Tensor, sets: Tensor, taught: bool, config: HRNetConfig) -> Tensor:
+    """Return the loss of heatmaps (N, 17, h, w) against the sets (N, 4, 17, 3) that `draw` gives."""
+    if not taught:
+        return heatmap_loss(found, sets[:, 0], config)
+    wanted = candidate_heatmaps(sets[:, 1:3], config)
+    return heatmap_distillation_loss(found, wanted, sets[:, 3, :, 2])
 
 
 def held_out_pck(model: HRNet, config: HRNetConfig, people: LabelledPeople, settings: PoseTraining) -> float:

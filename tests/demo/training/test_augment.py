@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def test_mirror_images_swap_left_and_right():
     image, keypoints, box = one_dot()
     wanted = {False, True}
     for seed in range(40):
-        plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 8, 0, 0, 0, 0)
+        plain = Augmentation((1, 1), 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0)
         _, points = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), plain)
         # the left shoulder of a person seen from the front is on the picture's right, mirrored or not
         assert points[5, 0] > points[6, 0]
@@ -167,3 +168,29 @@ def test_where_the_picture_ends_another_goes_on():
         assert (among[border] >= colours[0]).all()  # the other picture is lighter, and so is where they blend
         filled += border.sum()
     assert filled > 1000
+
+
+def test_several_sets_of_joints_move_together():
+    image, keypoints, box = one_dot()
+    other = keypoints + np.float32([3, -2, 0])
+    other[:, 2] = 0.4
+    for seed in range(8):
+        _, alone = augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), GENTLE)
+        sets = np.stack([keypoints, other])
+        _, both = augmented(image, sets, box, SIZE, np.random.default_rng(seed), GENTLE)
+        np.testing.assert_allclose(both[0], alone)
+        assert (both[1, :, 2] == np.float32(0.4)).all()
+        moved = both[1, :, :2] - both[0, :, :2]
+        shown = (np.abs(both[..., :2]) < 1000).all(axis=(0, 2))  # not beyond the picture's end
+        assert np.ptp(moved[shown], axis=0) == pytest.approx(0, abs=1e-2)  # one similarity for both
+
+
+def test_now_and_then_people_lie_or_hang():
+    image, keypoints, box = one_dot()
+    always = replace(STEADY, any_turn_chance=1, turn_chance=0, upright_chance=0)
+    leans = [
+        lean_degrees(augmented(image, keypoints, box, SIZE, np.random.default_rng(seed), always)[1])
+        for seed in range(40)
+    ]
+    assert max(leans) > 120
+    assert min(leans) < -120
