@@ -38,13 +38,12 @@ def test_the_sample_clip_runs_without_any_download(sample):
     assert (sample.status[0] == Status.MEASURED).mean() > 0.98
 
 
-@pytest.mark.xfail(strict=True, reason="75 mm since the lifter's training on motion with corrected legs")
 def test_the_motion_of_the_sample_clip_is_near_the_truth(sample):
     with np.load(VIDEOS / "sample_truth.npz") as truth:
         wanted = truth["joints_world"][:, LIMBS_H36M].astype(np.float64)
     found = sample.joints_world[0][:, LIMBS_H36M].astype(np.float64)
     seen = np.isfinite(found).all((1, 2))
-    assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 70  # 60 when they were made
+    assert p_mpjpe(found[seen], wanted[seen]) * 1000 < 70
 
 
 def test_the_sample_upside_down_gives_the_same_keypoints():
