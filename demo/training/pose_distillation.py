@@ -49,12 +49,13 @@ class Teacher:
     """
 
     def __init__(self, path: Path) -> None:
-        self.input_size = OnnxNetwork(path, "cpu").input_size  # also checks that it is a keypoint network
         try:
             import onnx
-            import onnxruntime
         except ImportError as error:
             raise MissingExtra("a teacher needs onnx: pip install -r requirements-train.txt") from error
+        self.input_size = OnnxNetwork(path, "cpu").input_size  # also checks that it is a keypoint network
+        import onnxruntime  # after OnnxNetwork, whose module turns its telemetry off
+
         width, height = self.input_size
         model = onnx.shape_inference.infer_shapes(onnx.load(path))
         graph = model.graph

@@ -189,7 +189,7 @@ def test_a_lifter_that_fails_leaves_nothing_half_written(process, networks, tmp_
     clip = make_clip(tmp_path / "clip.mp4", person_frames(10))
 
     class Broken:
-        def lift(self, x):
+        def predict(self, windows):
             raise RuntimeError("no")
 
     bad = dataclasses.replace(networks, lifter=Broken())
