@@ -22,8 +22,8 @@ def cut_backgrounds(archives: Sequence[Path], out: Path, seed: int = 1) -> int:
     """Write `crops.zip` and `labels.npz` (demo.training.crops_dataset) of places without people.
 
     Args:
-        archives: zips of pictures and ultralytics' labels, in which an empty label file says that nobody is
-            in the picture. Only these are used.
+        archives: zips of pictures and ultralytics' labels, in which an empty label file marks a picture
+            without people. Only these are used.
 
     Returns:
         How many crops there are.

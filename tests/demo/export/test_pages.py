@@ -76,7 +76,7 @@ def test_inferred_joints_are_faint(tmp_path):
 def test_the_view_and_the_camera_are_those_of_the_shot(tmp_path):
     joints = march(30)
     joints[15:] += np.float32((40.0, 0.0, 0.0))
-    far = march(30) + np.float32((0.0, 20.0, 0.0))  # a bystander, whom the view need not contain
+    far = march(30) + np.float32((0.0, 20.0, 0.0))  # a bystander: the view need not contain them
     result = with_camera(
         result_of([joints, far], shot=np.repeat((0, 1), 15).astype(np.int32), main=np.array((True, False)))
     )

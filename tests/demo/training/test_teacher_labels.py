@@ -1,4 +1,4 @@
-"""Crops labelled by teachers: kept on disk, read by a training, with places where nobody is."""
+"""Crops labelled by teachers: kept on disk, read by a training, with crops of the background."""
 
 import csv
 import zipfile
