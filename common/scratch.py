@@ -67,4 +67,13 @@ def _lives(process: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True  # of another user
-    return True
+    return not _has_ended(process)
+
+
+def _has_ended(process: int) -> bool:
+    """Return whether a process has ended and only its entry is left, until its parent asks for its status."""
+    try:
+        entry = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False  # not on Linux
+    return entry.rpartition(")")[2].split()[0] in ("Z", "X")

@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -48,3 +51,16 @@ def test_foreign_folders_stay(tmp_path):
     (tmp_path / "other").mkdir()
     start(tmp_path, "").communicate()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an ended process has an entry in /proc on Linux only")
+def test_the_folder_of_a_killed_process_goes_before_its_parent_has_asked_for_it(tmp_path):
+    first = start(tmp_path, "sys.stdin.read()")
+    folder = Path(first.stdout.readline().strip())
+    first.kill()
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table of processes
+    assert folder.is_dir()
+    second = start(tmp_path, "")
+    second.communicate()
+    assert not folder.exists()
+    first.communicate()
