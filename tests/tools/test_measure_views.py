@@ -87,8 +87,8 @@ def test_the_floor_of_the_rolled_camera_is_level(rolled):
     assert rolled.tilt < 10  # 6.5 degrees measured
 
 
-def test_four_cameras_of_the_real_scene_beat_every_single_one(shared, tmp_path):
-    """The best single camera gives 48 mm (README)."""
+def test_four_cameras_of_the_real_scene(shared, tmp_path):
+    """40.5 mm measured, level 58.1 mm; single cameras: 35 to 51 mm, level 49 to 89 mm (docs/accuracy.md)."""
     clips = [shared / "videos" / "fourviews" / f"cam0{n}.mp4" for n in (1, 2, 3, 4)]
     found, joints, _ = run(clips, shared, tmp_path, "esmformer")
     score = score_view(found, joints, None)
