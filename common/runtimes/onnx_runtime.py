@@ -14,7 +14,7 @@ from common.runtimes.network import Compiled, Floats, Outputs
 
 # Its official builds otherwise report every run to their makers, with a number of this machine.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime
+import onnxruntime as onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

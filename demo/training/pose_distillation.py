@@ -54,7 +54,7 @@ class Teacher:
         except ImportError as error:
             raise MissingExtra("a teacher needs onnx: pip install -r requirements-train.txt") from error
         self.input_size = OnnxNetwork(path, "cpu").input_size  # also checks that it is a keypoint network
-        import onnxruntime  # after OnnxNetwork, whose module turns its telemetry off
+        from common.runtimes.onnx_runtime import onnxruntime
 
         width, height = self.input_size
         model = onnx.shape_inference.infer_shapes(onnx.load(path))

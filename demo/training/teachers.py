@@ -217,7 +217,7 @@ def _inverse(affine: _Affine) -> _Affine:
 def _open(path: Path, output: str | None = None) -> Callable[[Floats], Floats]:
     """Open an ONNX network in OpenVINO, as a function of a batch of two pictures that threads may share."""
     try:
-        import openvino
+        from common.runtimes.openvino_runtime import openvino
     except ImportError as error:
         raise MissingExtra(f"the teacher {path} needs openvino: pip install openvino") from error
     core = openvino.Core()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -200,3 +201,11 @@ def test_onnxruntime_reports_nothing_to_its_makers(tmp_path):
     command = [sys.executable, "-c", "import common.runtimes.onnx_runtime"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runtimes_are_imported_in_one_place_each():
+    """There their telemetry is off; an import elsewhere may come first."""
+    pattern = re.compile(r"^\s*(?:import|from) (openvino|onnxruntime)\b", re.MULTILINE)
+    files = [file for room in ("common", "demo", "lifter", "tools") for file in (ROOT / room).rglob("*.py")]
+    found = {(match[1], file.name) for file in files for match in pattern.finditer(file.read_text("utf-8"))}
+    assert found == {("openvino", "openvino_runtime.py"), ("onnxruntime", "onnx_runtime.py")}
